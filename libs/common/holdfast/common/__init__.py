@@ -1,0 +1,1 @@
+"""Event store, outbox, inbox, messaging, Postgres, object store, settings, telemetry, errors, contracts."""

@@ -1,0 +1,1 @@
+"""The record-change log: Delta tables in object storage."""

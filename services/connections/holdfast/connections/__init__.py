@@ -1,0 +1,1 @@
+"""Org connections, OAuth and the API budget of each org."""

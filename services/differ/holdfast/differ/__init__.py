@@ -1,0 +1,1 @@
+"""The only writer of the vault: pages in, change events out."""

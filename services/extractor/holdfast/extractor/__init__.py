@@ -1,0 +1,1 @@
+"""Reads Salesforce, page by durable page."""

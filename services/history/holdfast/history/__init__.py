@@ -1,0 +1,1 @@
+"""Read models: runs, changes, record history, verification."""
