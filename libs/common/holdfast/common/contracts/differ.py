@@ -1,0 +1,88 @@
+"""Events of the `differ` service: what changed, and the record feed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar, Literal
+from uuid import UUID
+
+from holdfast.common.contracts.base import PublicEvent, Value
+
+Operation = Literal["captured", "created", "updated", "touched", "deleted", "undeleted"]
+
+
+class ChangeCounts(Value):
+    """Events by operation. `touched` (only the stamp moved) is never counted as a change.
+
+    `unseen` counts records that a full scan did not return without evidence that they were deleted.
+    """
+
+    captured: int = 0
+    created: int = 0
+    updated: int = 0
+    touched: int = 0
+    deleted: int = 0
+    undeleted: int = 0
+    unseen: int = 0
+
+
+class ChangesCommitted(PublicEvent):
+    """One page's events are in the table: `version` is the Delta version to read them at."""
+
+    TYPE: ClassVar[str] = "holdfast.differ.changes.committed.v1"
+    job_id: UUID
+    run_id: UUID
+    run: int
+    object: str
+    table: str
+    commit_seq: int
+    version: int
+    page_id: str
+    counts: ChangeCounts
+    chain_head: str
+
+    def key(self) -> str:
+        return f"{self.job_id}/{self.object}"
+
+
+class ObjectDiffed(PublicEvent):
+    """Every page of the object's manifest is committed: the object is complete for this run."""
+
+    TYPE: ClassVar[str] = "holdfast.differ.object.diffed.v1"
+    job_id: UUID
+    run_id: UUID
+    run: int
+    object: str
+    table: str
+    version: int
+    chain_head: str
+    rows_read: int
+    bytes_written: int
+    counts: ChangeCounts
+    gaps: list[str] = []
+
+    def key(self) -> str:
+        return f"{self.job_id}/{self.object}"
+
+
+class RecordChanged(PublicEvent):
+    """The record feed: one message per changed record; never for a baseline, never with values.
+
+    Ordered within `key`; a repeat carries the same `event_id`.
+    """
+
+    TYPE: ClassVar[str] = "holdfast.differ.record.changed.v1"
+    organization_id: str
+    job_id: UUID
+    run: int
+    object: str
+    record_id: str
+    operation: Operation
+    changed_fields: list[str]
+    modified_at: datetime | None
+    event_id: str
+    table: str
+    version: int
+
+    def key(self) -> str:
+        return f"{self.organization_id}/{self.record_id}"
