@@ -1,0 +1,227 @@
+"""Real Kafka, Postgres and S3 for integration tests, from one of two providers.
+
+Containers where a Docker engine answers, else the embedded stack. Each server starts when
+the first test asks for it, once per test session, and unit tests pay nothing.
+"""
+
+# Throw-away servers on loopback need no secrets; testcontainers is imported where Docker is.
+# ruff: noqa: S106, S608, PLC0415
+from __future__ import annotations
+
+import http.client
+import itertools
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from holdfast.launcher.stack import EmbeddedStack, S3Server
+from holdfast.launcher.stack.buckets import ensure_bucket
+from holdfast.launcher.stack.process import free_ports
+
+DOCKER_PING_TIMEOUT_S = 1.0
+POSTGRES_IMAGE = "postgres:18.4"
+KAFKA_IMAGE = "apache/kafka:4.3.1"
+S3_IMAGE = "chrislusf/seaweedfs:4.48"
+TEMPLATE = "empty_template"
+
+
+class PostgresServer(Protocol):
+    """Makes and drops databases on one server."""
+
+    def dsn(self, database: str) -> str: ...
+    def ensure_database(self, name: str) -> str: ...
+    def clone_database(self, template: str, name: str) -> str: ...
+    def drop_database(self, name: str) -> None: ...
+
+
+class Provider(Protocol):
+    """Starts servers on demand; what it started ends with the session."""
+
+    def kafka(self) -> str: ...
+    def postgres(self) -> PostgresServer: ...
+    def s3(self) -> S3Server: ...
+
+
+class EmbeddedProvider:
+    """Child processes of the test run, each with data in its own temporary folder."""
+
+    def __init__(self, cleanup: ExitStack) -> None:
+        self._cleanup = cleanup
+
+    def kafka(self) -> str:
+        return self._start(kafka=True, postgres=False).kafka_servers
+
+    def postgres(self) -> PostgresServer:
+        return self._start(kafka=False, postgres=True).postgres
+
+    def s3(self) -> S3Server:
+        return self._start(kafka=False, postgres=False, s3=True).s3
+
+    def _start(self, **parts: bool) -> EmbeddedStack:
+        folder = tempfile.mkdtemp(prefix="holdfast-test-")
+        self._cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
+        return self._cleanup.enter_context(EmbeddedStack(Path(folder), durable=False, **parts))
+
+
+class ContainerPostgres:
+    """A Postgres container, administered through its own ``psql``."""
+
+    def __init__(self, container: Any) -> None:
+        self._container = container
+        self._url = urlsplit(container.get_connection_url(driver=None))
+
+    def dsn(self, database: str) -> str:
+        return urlunsplit(self._url._replace(scheme="postgresql", path=f"/{database}"))
+
+    def ensure_database(self, name: str) -> str:
+        if not self._run(f"select 1 from pg_database where datname = '{name}'"):
+            self._run(f"create database {name}")
+        return self.dsn(name)
+
+    def clone_database(self, template: str, name: str) -> str:
+        self._run(f"create database {name} template {template}")
+        return self.dsn(name)
+
+    def drop_database(self, name: str) -> None:
+        self._run(f"drop database if exists {name} with (force)")
+
+    def _run(self, statement: str) -> str:
+        psql = ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-U", "holdfast", "-d", "postgres", "-c", statement]
+        code, output = self._container.exec(psql)
+        assert code == 0, output.decode()
+        return str(output.decode()).strip()
+
+
+class ContainerProvider:
+    """Containers through testcontainers, which removes them even after a crash."""
+
+    def __init__(self, cleanup: ExitStack) -> None:
+        self._cleanup = cleanup
+
+    def kafka(self) -> str:
+        from testcontainers.core.container import DockerContainer
+        from testcontainers.core.waiting_utils import wait_for_logs
+
+        port = free_ports([], 1)[0]  # the same inside and outside: the broker has to advertise it
+        container = (
+            DockerContainer(KAFKA_IMAGE).with_bind_ports(port, port).with_envs(**_kafka_settings(port))
+        )
+        self._cleanup.enter_context(container)
+        wait_for_logs(container, "Kafka Server started", timeout=60)
+        return f"{container.get_container_host_ip()}:{port}"
+
+    def postgres(self) -> PostgresServer:
+        from testcontainers.postgres import PostgresContainer
+
+        container = PostgresContainer(
+            POSTGRES_IMAGE, username="holdfast", password="holdfast", dbname="holdfast"
+        )
+        container.with_command("-c max_connections=200 -c fsync=off")
+        return ContainerPostgres(self._cleanup.enter_context(container))
+
+    def s3(self) -> S3Server:
+        from testcontainers.core.container import DockerContainer
+        from testcontainers.core.waiting_utils import wait_for_logs
+
+        key, secret = "holdfast", "holdfast-secret"
+        container = DockerContainer(S3_IMAGE).with_exposed_ports(8333)
+        container.with_command("mini -dir=/data -master.telemetry=false -s3.port=8333")
+        container.with_envs(AWS_ACCESS_KEY_ID=key, AWS_SECRET_ACCESS_KEY=secret)
+        self._cleanup.enter_context(container)
+        wait_for_logs(container, "Start Seaweed S3 API Server", timeout=60)
+        endpoint = f"http://{container.get_container_host_ip()}:{container.get_exposed_port(8333)}"
+        server = S3Server(endpoint, key, secret, "holdfast")
+        ensure_bucket(server, server.bucket)
+        return server
+
+
+def _kafka_settings(port: int) -> dict[str, str]:
+    return {
+        "KAFKA_NODE_ID": "1",
+        "KAFKA_PROCESS_ROLES": "broker,controller",
+        "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:29093",
+        "KAFKA_LISTENERS": f"PLAINTEXT://:{port},CONTROLLER://:29093",
+        "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://localhost:{port}",
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
+        "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
+        "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
+        "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
+        "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+        "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
+    }
+
+
+def docker_answers() -> bool:
+    """Whether a Docker engine answers a ping, within a second."""
+    host = urlsplit(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
+    if host.scheme != "unix":
+        return _remote_docker_answers()
+    connection = http.client.HTTPConnection("docker", timeout=DOCKER_PING_TIMEOUT_S)
+    with socket.socket(socket.AF_UNIX) as raw:
+        raw.settimeout(DOCKER_PING_TIMEOUT_S)
+        try:
+            raw.connect(host.path)
+            connection.sock = raw
+            connection.request("GET", "/_ping")
+            return connection.getresponse().status == http.client.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+
+def _remote_docker_answers() -> bool:
+    try:
+        done = subprocess.run(["docker", "version"], capture_output=True, check=False, timeout=3)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return done.returncode == 0
+
+
+@pytest.fixture(scope="session")
+def server_provider() -> Iterator[Provider]:
+    """Where servers come from in this session."""
+    with ExitStack() as cleanup:
+        make: Callable[[ExitStack], Provider] = ContainerProvider if docker_answers() else EmbeddedProvider
+        yield make(cleanup)
+
+
+@pytest.fixture(scope="session")
+def kafka_servers(server_provider: Provider) -> str:
+    """Bootstrap servers of one broker for the whole session: name topics after the test."""
+    return server_provider.kafka()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(server_provider: Provider) -> PostgresServer:
+    """One Postgres for the whole session, with an empty template database."""
+    server = server_provider.postgres()
+    server.ensure_database(TEMPLATE)
+    return server
+
+
+_database_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def postgres_dsn(postgres_server: PostgresServer) -> Iterator[str]:
+    """A fresh, empty database for one test."""
+    name = f"test_{next(_database_numbers)}"
+    yield postgres_server.clone_database(TEMPLATE, name)
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def s3(server_provider: Provider) -> S3Server:
+    """One S3 server for the whole session, with an empty bucket: use keys named after the test."""
+    return server_provider.s3()

@@ -1,0 +1,223 @@
+"""Child processes that cannot outlive the launcher."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+
+from holdfast.launcher.stack.errors import StackError
+
+TRAMPOLINE = Path(__file__).with_name("trampoline.py")
+UNPRIVILEGED_UID = 65534
+"""``nobody`` on every Linux distribution; Postgres refuses to run as root."""
+
+POLL = timedelta(milliseconds=20)
+LOG_TAIL_LINES = 12
+# Below the range from which Linux picks ports for outgoing connections (32768 and up), so
+# that no connection takes a server's port while the server restarts.
+PORT_RANGE = (20_000, 32_000)
+
+
+class Part(Protocol):
+    """One server of the stack; :class:`EmbeddedStack` drives all of them alike."""
+
+    name: str
+
+    def prepare(self) -> None:
+        """Make what is needed once: downloads, archives, an initialised data folder."""
+
+    def launch(self, spawner: Spawner) -> Child:
+        """Start the server and return at once."""
+
+    def wait_ready(self, child: Child) -> None:
+        """Return when the server answers; raise :class:`StackError` when it will not."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadChild:
+    """A child that ended without being asked to."""
+
+    name: str
+    pid: int
+    exit_code: int
+    log_tail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """How to start one child.
+
+    Attributes:
+        arguments: Program (absolute path) and its arguments.
+        log: File that receives what the child prints; appended to.
+        folder: Working directory.
+        stop_signal: Asks the child for a clean stop.
+        death_signal: Sent by the kernel when the launcher dies.
+        uid: Run as this user, or as the launcher's.
+        pass_closed_folders: Keep the right to walk through folders closed to ``uid``.
+        environment: Variables added to the launcher's.
+    """
+
+    arguments: Sequence[str]
+    log: Path
+    folder: Path
+    stop_signal: signal.Signals = signal.SIGTERM
+    death_signal: signal.Signals = signal.SIGKILL
+    uid: int | None = None
+    pass_closed_folders: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Child:
+    """A running child process, with the command that started it."""
+
+    def __init__(self, name: str, command: Command, process: subprocess.Popen[bytes]) -> None:
+        self.name = name
+        self.command = command
+        self.process = process
+        self.pid = process.pid
+        self.started_at = psutil.Process(process.pid).create_time()
+
+    def dead(self) -> DeadChild | None:
+        """Say how the child ended, or ``None`` while it runs."""
+        code = self.process.poll()
+        return None if code is None else DeadChild(self.name, self.pid, code, log_tail(self.command.log))
+
+    def kill(self) -> None:
+        """End the child at once, as a crash would, and reap it."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, patience: timedelta) -> None:
+        """Ask for a clean stop; kill after ``patience``."""
+        if self.process.poll() is None:
+            self.process.send_signal(self.command.stop_signal)
+        try:
+            self.process.wait(patience.total_seconds())
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+class Spawner:
+    """Starts children from one thread that lives as long as they may.
+
+    The kernel sends the parent-death signal when the *thread* that forked ends, so a child
+    started from a short-lived worker thread would be killed with that thread.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="stack-spawner")
+
+    def spawn(self, name: str, command: Command) -> Child:
+        """Start a child. Raises :class:`StackError` if the program cannot be started."""
+        return self._thread.submit(self._spawn, name, command).result()
+
+    def run(self, command: Command, timeout: timedelta = timedelta(seconds=60)) -> None:
+        """Run a one-off program to its end; its failure is a :class:`StackError`."""
+        child = self.spawn(Path(command.arguments[0]).name, command)
+        try:
+            code = child.process.wait(timeout.total_seconds())
+        except subprocess.TimeoutExpired:
+            child.kill()
+            code = -signal.SIGKILL
+        if code != 0:
+            raise StackError(f"{child.name} failed (exit code {code}):\n{log_tail(command.log)}")
+
+    def close(self) -> None:
+        """End the thread; on Linux any child still running is killed with it."""
+        self._thread.shutdown()
+
+    @staticmethod
+    def _spawn(name: str, command: Command) -> Child:
+        plan = {
+            "parent": os.getpid(),
+            "uid": command.uid,
+            "pass_closed_folders": command.pass_closed_folders,
+            "death_signal": int(command.death_signal),
+        }
+        arguments = [sys.executable, "-I", "-S", str(TRAMPOLINE), json.dumps(plan), *command.arguments]
+        command.log.parent.mkdir(parents=True, exist_ok=True)
+        with command.log.open("ab") as log:
+            process = subprocess.Popen(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=command.folder,
+                env={**os.environ, **command.environment},
+                start_new_session=True,  # Ctrl-C reaches the launcher only; it stops children in order
+            )
+        return Child(name, command, process)
+
+
+def wait_until(child: Child, ready: ReadyProbe, timeout: timedelta) -> None:
+    """Poll ``ready`` until it holds.
+
+    Raises:
+        StackError: The child ended, or did not get ready in time; with the end of its log.
+    """
+    deadline = time.monotonic() + timeout.total_seconds()
+    while not ready():
+        dead = child.dead()
+        if dead is not None:
+            raise StackError(
+                f"{child.name} ended while starting (exit code {dead.exit_code}):\n{dead.log_tail}"
+            )
+        if time.monotonic() > deadline:
+            raise StackError(
+                f"{child.name} did not get ready within {timeout.total_seconds():.0f} s; "
+                f"the end of {child.command.log}:\n{log_tail(child.command.log)}"
+            )
+        time.sleep(POLL.total_seconds())
+
+
+class ReadyProbe(Protocol):
+    """Answers whether a server is ready, without raising."""
+
+    def __call__(self) -> bool: ...
+
+
+def log_tail(log: Path) -> str:
+    """The last lines a child printed."""
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+    except OSError:
+        return ""
+
+
+def free_ports(preferred: Sequence[int], count: int) -> list[int]:
+    """Choose ``count`` free loopback ports, the ``preferred`` ones (of the last start) first."""
+    candidates = [*preferred, *random.SystemRandom().sample(range(*PORT_RANGE), 200)]
+    chosen: list[int] = []
+    for port in candidates:
+        if len(chosen) == count:
+            break
+        if port not in chosen and _is_free(port):
+            chosen.append(port)
+    if len(chosen) < count:
+        raise StackError("No free port could be found on 127.0.0.1; close some servers and try again.")
+    return chosen
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignore closed connections that linger
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
