@@ -58,18 +58,20 @@ class EmbeddedProvider:
         self._cleanup = cleanup
 
     def kafka(self) -> str:
-        return self._start(kafka=True, postgres=False).kafka_servers
+        return self._start(kafka=True).kafka_servers
 
     def postgres(self) -> PostgresServer:
-        return self._start(kafka=False, postgres=True).postgres
+        return self._start(postgres=True).postgres
 
     def s3(self) -> S3Server:
-        return self._start(kafka=False, postgres=False, s3=True).s3
+        return self._start(s3=True).s3
 
-    def _start(self, **parts: bool) -> EmbeddedStack:
+    def _start(self, *, kafka: bool = False, postgres: bool = False, s3: bool = False) -> EmbeddedStack:
         folder = tempfile.mkdtemp(prefix="holdfast-test-")
         self._cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
-        return self._cleanup.enter_context(EmbeddedStack(Path(folder), durable=False, **parts))
+        return self._cleanup.enter_context(
+            EmbeddedStack(Path(folder), postgres=postgres, kafka=kafka, s3=s3, durable=False)
+        )
 
 
 class ContainerPostgres:
@@ -80,7 +82,7 @@ class ContainerPostgres:
         self._url = urlsplit(container.get_connection_url(driver=None))
 
     def dsn(self, database: str) -> str:
-        return urlunsplit(self._url._replace(scheme="postgresql", path=f"/{database}"))
+        return str(urlunsplit(self._url._replace(scheme="postgresql", path=f"/{database}")))
 
     def ensure_database(self, name: str) -> str:
         if not self._run(f"select 1 from pg_database where datname = '{name}'"):
