@@ -1,0 +1,69 @@
+"""Events the scheduler follows: how far the extractor and the differ are with each run."""
+
+from __future__ import annotations
+
+from holdfast.common.clock import Clock
+from holdfast.common.contracts.differ import ObjectDiffed
+from holdfast.common.contracts.extractor import (
+    ExtractionPlanned,
+    ExtractionRefused,
+    ObjectExtracted,
+    ObjectFailed,
+)
+from holdfast.common.failpoints import durable_step
+from holdfast.common.messaging import Bus
+from holdfast.common.meta import Meta
+from holdfast.common.postgres import Unit
+from holdfast.common.wakeup import Signal
+from holdfast.scheduler import handlers
+from holdfast.scheduler.domain.run import Totals
+
+PLAN_FOLDED = durable_step("scheduler.plan_folded")
+REFUSAL_FOLDED = durable_step("scheduler.refusal_folded")
+READ_NOTED = durable_step("scheduler.read_noted")
+LOSS_FOLDED = durable_step("scheduler.loss_folded")
+DIFF_FOLDED = durable_step("scheduler.diff_folded")
+
+
+class Reports:
+    """Handlers of the reports. Each runs in the transaction of its message, and may see it again."""
+
+    def __init__(self, clock: Clock, slots: Signal) -> None:
+        """`slots` is woken after each report that may end a run: a slot may have waited for that end."""
+        self._clock = clock
+        self._slots = slots
+
+    def subscribe(self, bus: Bus) -> None:
+        """Declare the subscriptions; call before the bus starts."""
+        bus.consume(ExtractionPlanned, self.planned, step=PLAN_FOLDED)
+        bus.consume(ExtractionRefused, self.refused, step=REFUSAL_FOLDED)
+        bus.consume(ObjectExtracted, self.extracted, step=READ_NOTED)
+        bus.consume(ObjectFailed, self.failed, step=LOSS_FOLDED)
+        bus.consume(ObjectDiffed, self.diffed, step=DIFF_FOLDED)
+
+    async def planned(self, unit: Unit, event: ExtractionPlanned, meta: Meta) -> None:
+        """The run's objects are known."""
+        await handlers.accept_plan(unit, event, meta, self._clock.now())
+        unit.after_commit(self._slots.set)
+
+    async def refused(self, unit: Unit, event: ExtractionRefused, meta: Meta) -> None:
+        """The run cannot be planned."""
+        await handlers.refuse_run(unit, event, meta, self._clock.now())
+        unit.after_commit(self._slots.set)
+
+    async def extracted(self, unit: Unit, event: ObjectExtracted, meta: Meta) -> None:
+        """An object is read."""
+        await handlers.note_read(unit, event)
+
+    async def failed(self, unit: Unit, event: ObjectFailed, meta: Meta) -> None:
+        """An object could not be read."""
+        await handlers.lose_object(unit, event, meta, self._clock.now())
+        unit.after_commit(self._slots.set)
+
+    async def diffed(self, unit: Unit, event: ObjectDiffed, meta: Meta) -> None:
+        """An object is in the vault."""
+        totals = Totals(**event.counts.model_dump())
+        await handlers.hold_object(
+            unit, event.run_id, event.object, event.rows_read, totals, event.gaps, meta, self._clock.now()
+        )
+        unit.after_commit(self._slots.set)

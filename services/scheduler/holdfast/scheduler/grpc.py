@@ -1,0 +1,192 @@
+"""The scheduler's gRPC interface: parse, call a handler, answer from the read models."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from google.protobuf.message import Message
+from grpc.aio import ServicerContext
+
+from holdfast.common.clock import Clock, Ids
+from holdfast.common.errors import HoldfastError, Kind
+from holdfast.common.failpoints import DurableStep, durable_step
+from holdfast.common.idempotency import once
+from holdfast.common.meta import Meta
+from holdfast.common.postgres import Database, Unit
+from holdfast.common.rpc.scheduler.v1 import scheduler_pb2 as pb
+from holdfast.common.rpc.scheduler.v1 import scheduler_pb2_grpc
+from holdfast.scheduler import handlers, store
+from holdfast.scheduler.cursor import bad_cursor, decode_cursor, encode_cursor
+from holdfast.scheduler.domain.job import CreateJob, check_name
+from holdfast.scheduler.domain.selection import choose
+from holdfast.scheduler.domain.slots import check_schedule
+from holdfast.scheduler.messages import job_message, run_message
+from holdfast.scheduler.peers import Peers
+
+JOB_CREATED = durable_step("scheduler.job_created")
+RUN_REQUESTED = durable_step("scheduler.run_requested")
+
+PAGE_DEFAULT = 50
+PAGE_MAX = 500
+
+Answer = TypeVar("Answer", bound=Message)
+Context = ServicerContext[Any, Any]
+
+
+class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
+    """Jobs and runs, for the gateway."""
+
+    def __init__(self, db: Database, peers: Peers, clock: Clock, ids: Ids) -> None:
+        self._db = db
+        self._peers = peers
+        self._clock = clock
+        self._ids = ids
+
+    async def CreateJob(self, request: pb.CreateJobRequest, context: Context) -> pb.CreateJobResponse:
+        """Hold the settings against the org, then create the job."""
+        command = await self._checked(request)
+
+        async def make(unit: Unit) -> pb.CreateJobResponse:
+            await handlers.create_job(unit, command, self._meta())
+            return pb.CreateJobResponse(job=await self._job(unit, command.job_id))
+
+        return await self._commit(JOB_CREATED, request.idempotency_key, request, make, pb.CreateJobResponse)
+
+    async def RequestRun(self, request: pb.RequestRunRequest, context: Context) -> pb.RequestRunResponse:
+        """Open a run now."""
+        label = _label(request.label)
+        job_id = await self._resolve(request.job_id)
+
+        async def make(unit: Unit) -> pb.RequestRunResponse:
+            order = handlers.RunOrder(
+                run_id=self._ids.new(),
+                trigger="manual",
+                label=label,
+                full=request.full,
+                slot=None,
+                at=self._clock.now(),
+            )
+            await handlers.open_run(unit, job_id, order, self._meta())
+            rows = await store.get_runs(unit, [order.run_id])
+            return pb.RequestRunResponse(run=run_message(rows[order.run_id]))
+
+        return await self._commit(
+            RUN_REQUESTED, request.idempotency_key, request, make, pb.RequestRunResponse
+        )
+
+    async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
+        """A job by id or name."""
+        return pb.GetJobResponse(job=await self._job(self._db, await self._resolve(request.id)))
+
+    async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
+        """Jobs in order of name."""
+        size = _page_size(request.page_size)
+        after = decode_cursor("jobs", request.page_token, 1)[0] if request.page_token else ""
+        rows = await store.list_jobs(self._db, after, size + 1)
+        page = rows[:size]
+        runs = await store.get_runs(self._db, [row["last_run_id"] for row in page if row["last_run_id"]])
+        more = encode_cursor("jobs", [page[-1]["name"]]) if len(rows) > size else ""
+        jobs = [job_message(row, runs.get(row["last_run_id"])) for row in page]
+        return pb.ListJobsResponse(jobs=jobs, next_page_token=more)
+
+    async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
+        """A run with its objects."""
+        run_id = _uuid(request.id)
+        rows = await store.get_runs(self._db, [run_id]) if run_id else {}
+        if run_id is None or run_id not in rows:
+            raise handlers.unknown_run(request.id)
+        objects = await store.run_objects(self._db, run_id)
+        return pb.GetRunResponse(run=run_message(rows[run_id], objects))
+
+    async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
+        """Runs, newest first, without their objects."""
+        size = _page_size(request.page_size)
+        job_id = await self._resolve(request.job_id) if request.job_id else None
+        kind = f"runs of {job_id or 'all'}"
+        before = _position(decode_cursor(kind, request.page_token, 2)) if request.page_token else None
+        rows = await store.list_runs(self._db, job_id, before, size + 1)
+        page = rows[:size]
+        more = ""
+        if len(rows) > size:
+            more = encode_cursor(kind, [page[-1]["requested_at"].isoformat(), str(page[-1]["run_id"])])
+        return pb.ListRunsResponse(runs=[run_message(row) for row in page], next_page_token=more)
+
+    async def _checked(self, request: pb.CreateJobRequest) -> CreateJob:
+        """The command. What needs no question to a peer is checked first."""
+        now = self._clock.now()
+        name = check_name(request.name)
+        cron, time_zone = request.cron.strip(), request.time_zone or "UTC"
+        check_schedule(cron, time_zone, now)
+        connection_id = await self._peers.connection_id(request.connection_id)
+        objects = choose(request.objects, await self._peers.offered(connection_id))
+        return CreateJob(self._ids.new(), name, connection_id, objects, cron, time_zone, now)
+
+    async def _commit(
+        self,
+        step: DurableStep,
+        key: str,
+        request: Message,
+        make: Callable[[Unit], Awaitable[Answer]],
+        answer: type[Answer],
+    ) -> Answer:
+        """Run `make` in one unit; with a key, a repeat of the request gets the first answer again."""
+
+        async def work(unit: Unit) -> Answer:
+            return await once(unit, key, request, lambda: make(unit), answer)
+
+        return await self._db.run(step, work)
+
+    async def _resolve(self, id_or_name: str) -> UUID:
+        job_id = await store.find_job(self._db, id_or_name)
+        if job_id is None:
+            raise handlers.unknown_job(id_or_name)
+        return job_id
+
+    async def _job(self, reader: store.Reader, job_id: UUID) -> pb.Job:
+        row = await store.get_job(reader, job_id)
+        if row is None:
+            raise handlers.unknown_job(str(job_id))
+        runs = await store.get_runs(reader, [row["last_run_id"]]) if row["last_run_id"] else {}
+        return job_message(row, runs.get(row["last_run_id"]))
+
+    def _meta(self) -> Meta:
+        return Meta(correlation_id=self._ids.new(), causation_id=None, actor="api")
+
+
+def _label(label: str) -> str:
+    if len(label) > handlers.LABEL_MAX_CHARS or not label.isprintable():
+        raise HoldfastError(
+            Kind.INVALID,
+            f"A label has at most {handlers.LABEL_MAX_CHARS} printable characters.",
+            code="bad-label",
+            field="label",
+        )
+    return label
+
+
+def _page_size(asked: int) -> int:
+    if asked < 0 or asked > PAGE_MAX:
+        raise HoldfastError(
+            Kind.INVALID, f"A page has 1 to {PAGE_MAX} entries.", code="bad-page-size", field="page_size"
+        )
+    return asked or PAGE_DEFAULT
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _position(parts: list[str]) -> tuple[datetime, UUID]:
+    try:
+        at, run_id = datetime.fromisoformat(parts[0]), UUID(parts[1])
+    except ValueError as error:
+        raise bad_cursor() from error
+    if at.tzinfo is None:
+        raise bad_cursor()
+    return at, run_id

@@ -1,0 +1,180 @@
+"""One function per use case: load, decide, append, and the read models in the same unit. None commits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from holdfast.common import outbox
+from holdfast.common.contracts import extractor as extraction
+from holdfast.common.errors import HoldfastError, Kind
+from holdfast.common.eventstore import handle
+from holdfast.common.meta import Meta
+from holdfast.common.postgres import Unit
+from holdfast.scheduler import announcements, store
+from holdfast.scheduler.domain.job import (
+    JOB,
+    CreateJob,
+    JobCreated,
+    NumberRun,
+    ReleaseRun,
+    RunNumbered,
+    Trigger,
+    job_stream,
+)
+from holdfast.scheduler.domain.run import (
+    RUN,
+    AcceptPlan,
+    HoldObject,
+    LoseObject,
+    OpenRun,
+    RefuseRun,
+    Report,
+    RunEnded,
+    RunOpened,
+    Totals,
+    run_stream,
+)
+from holdfast.scheduler.domain.slots import next_slot
+
+LABEL_MAX_CHARS = 200
+
+
+@dataclass(frozen=True)
+class RunOrder:
+    """What a new run shall be. `slot` is the due time that caused it; None when a person asked."""
+
+    run_id: UUID
+    trigger: Trigger
+    label: str
+    full: bool
+    slot: datetime | None
+    at: datetime
+
+
+async def create_job(unit: Unit, command: CreateJob, meta: Meta) -> None:
+    """Create the job and tell the others.
+
+    Raises:
+        HoldfastError: INVALID for bad settings; CONFLICT `job-name-taken` naming the job.
+    """
+    handled = await handle(unit, JOB, job_stream(command.job_id), command, meta)
+    for event in handled.events:
+        if not isinstance(event, JobCreated):
+            continue
+        if not await store.insert_job(unit, event, next_slot(event.cron, event.time_zone, command.at)):
+            raise HoldfastError(
+                Kind.CONFLICT,
+                f"There is already a job named {event.name!r}. Choose another name.",
+                code="job-name-taken",
+                field="name",
+            )
+        await outbox.enqueue(unit, announcements.job_created(event), meta)
+
+
+async def open_run(unit: Unit, job_id: UUID, order: RunOrder, meta: Meta) -> bool:
+    """Number a run, open it and ask for it. False when its slot has fired before.
+
+    Raises:
+        HoldfastError: NOT_FOUND for an unknown job; CONFLICT `run-active` naming the active run.
+    """
+    job = await store.lock_job(unit, job_id)
+    if job is None:
+        raise unknown_job(str(job_id))
+    numbered = await handle(unit, JOB, job_stream(job_id), NumberRun(order.run_id, order.slot), meta)
+    event = next((one for one in numbered.events if isinstance(one, RunNumbered)), None)
+    if event is None:
+        return False
+    opened = RunOpened(
+        run_id=order.run_id,
+        job_id=job_id,
+        number=event.number,
+        trigger=order.trigger,
+        label=order.label,
+        full=order.full,
+        requested_at=order.at,
+    )
+    await handle(unit, RUN, run_stream(order.run_id), OpenRun(opened), meta)
+    await store.insert_run(unit, opened, order.slot)
+    await store.occupy_job(unit, job_id, order.run_id)
+    await outbox.enqueue(unit, announcements.run_requested(opened, job), meta)
+    return True
+
+
+async def accept_plan(unit: Unit, event: extraction.ExtractionPlanned, meta: Meta, at: datetime) -> None:
+    """The run's objects are known."""
+    run = await _lock(unit, event.run_id)
+    await store.start_run(unit, run.run_id)
+    await store.plan_objects(unit, run.run_id, event.objects)
+    command = AcceptPlan(objects=tuple(one.object for one in event.objects), at=at)
+    await _report(unit, run, command, meta)
+
+
+async def refuse_run(unit: Unit, event: extraction.ExtractionRefused, meta: Meta, at: datetime) -> None:
+    """The run cannot be planned."""
+    run = await _lock(unit, event.run_id)
+    await _report(unit, run, RefuseRun(reason=event.reason, at=at), meta)
+
+
+async def note_read(unit: Unit, event: extraction.ObjectExtracted) -> None:
+    """An object is read; its outcome is the differ's to tell."""
+    run = await _lock(unit, event.run_id)
+    await store.read_object(unit, run.run_id, event.object, event.mode, event.rows, event.api_calls)
+
+
+async def lose_object(unit: Unit, event: extraction.ObjectFailed, meta: Meta, at: datetime) -> None:
+    """An object could not be read."""
+    run = await _lock(unit, event.run_id)
+    await store.lose_object(unit, run.run_id, event.object, event.reason)
+    await _report(unit, run, LoseObject(object=event.object, reason=event.reason, at=at), meta)
+
+
+async def hold_object(
+    unit: Unit,
+    run_id: UUID,
+    name: str,
+    rows: int,
+    totals: Totals,
+    gaps: Sequence[str],
+    meta: Meta,
+    at: datetime,
+) -> None:
+    """An object is in the vault."""
+    run = await _lock(unit, run_id)
+    await store.hold_object(unit, run.run_id, name, rows, totals, gaps)
+    await _report(unit, run, HoldObject(object=name, totals=totals, gaps=tuple(gaps), at=at), meta)
+
+
+def unknown_job(id_or_name: str) -> HoldfastError:
+    """The error that names a job that does not exist."""
+    return HoldfastError(Kind.NOT_FOUND, f"There is no job {id_or_name!r}.", code="unknown-job")
+
+
+def unknown_run(run_id: str) -> HoldfastError:
+    """The error that names a run that does not exist."""
+    return HoldfastError(Kind.NOT_FOUND, f"There is no run {run_id!r}.", code="unknown-run")
+
+
+async def _lock(unit: Unit, run_id: UUID) -> store.LockedRun:
+    run = await store.lock_run(unit, run_id)
+    if run is None:
+        raise unknown_run(str(run_id))
+    return run
+
+
+async def _report(unit: Unit, run: store.LockedRun, command: Report, meta: Meta) -> None:
+    handled = await handle(unit, RUN, run_stream(run.run_id), command, meta)
+    for event in handled.events:
+        if isinstance(event, RunEnded):
+            await _end(unit, run, event, meta)
+
+
+async def _end(unit: Unit, run: store.LockedRun, ended: RunEnded, meta: Meta) -> None:
+    """Close the run, free its job and tell the others, all or nothing."""
+    await store.end_run(unit, run.run_id, ended)
+    await store.lock_job(unit, run.job_id)
+    await handle(unit, JOB, job_stream(run.job_id), ReleaseRun(run.run_id), meta)
+    await store.release_job(unit, run.job_id, run.run_id)
+    await outbox.enqueue(unit, announcements.run_ended(run, ended), meta)

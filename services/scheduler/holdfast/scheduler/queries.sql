@@ -1,0 +1,133 @@
+-- name: insert_job
+-- Takes the name; returns nothing when another job has it.
+INSERT INTO job (job_id, name, connection_id, objects, cron, time_zone, created_at, next_run_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (name) DO NOTHING
+RETURNING job_id;
+
+-- name: lock_job
+-- Orders everything that changes one job: numbering of runs, slots, releases.
+SELECT job_id, name, connection_id, objects, cron, time_zone, next_run_at
+FROM job
+WHERE job_id = $1
+FOR UPDATE;
+
+-- name: find_job
+-- The id of a job by its id or, failing that, its name.
+SELECT job_id
+FROM job
+WHERE job_id::text = $1 OR name = $1
+ORDER BY (job_id::text = $1) DESC
+LIMIT 1;
+
+-- name: occupy_job
+UPDATE job
+SET active_run_id = $2, last_run_id = $2
+WHERE job_id = $1;
+
+-- name: release_job
+UPDATE job
+SET active_run_id = NULL
+WHERE job_id = $1 AND active_run_id = $2;
+
+-- name: plan_next_slot
+UPDATE job
+SET next_run_at = $2
+WHERE job_id = $1;
+
+-- name: next_due_job
+-- The job that is overdue longest. A job with an active run waits for its end.
+SELECT job_id, next_run_at
+FROM job
+WHERE next_run_at <= $1 AND active_run_id IS NULL
+ORDER BY next_run_at
+LIMIT 1
+FOR UPDATE SKIP LOCKED;
+
+-- name: insert_run
+INSERT INTO run (run_id, job_id, number, state, trigger, label, slot, requested_at)
+VALUES ($1, $2, $3, 'requested', $4, $5, $6, $7);
+
+-- name: lock_run
+-- Orders the reports on one run, whichever topic brings them.
+SELECT run_id, job_id, number
+FROM run
+WHERE run_id = $1
+FOR UPDATE;
+
+-- name: start_run
+UPDATE run
+SET state = 'running'
+WHERE run_id = $1 AND state = 'requested';
+
+-- name: end_run
+UPDATE run
+SET state = $2, completed_at = $3, captured = $4, created = $5, updated = $6, touched = $7, deleted = $8,
+    undeleted = $9, reason = $10, missing = $11::text::jsonb
+WHERE run_id = $1;
+
+-- name: plan_object
+-- An outcome that came before the plan keeps its state.
+INSERT INTO run_object (run_id, object, state, mode, strategy, estimated_rows)
+VALUES ($1, $2, 'planned', $3, $4, $5)
+ON CONFLICT (run_id, object) DO UPDATE
+SET mode = excluded.mode, strategy = excluded.strategy, estimated_rows = excluded.estimated_rows;
+
+-- name: read_object
+-- Read whole; does not take back that it was diffed or failed.
+INSERT INTO run_object (run_id, object, state, mode, rows, api_calls)
+VALUES ($1, $2, 'extracted', $3, $4, $5)
+ON CONFLICT (run_id, object) DO UPDATE
+SET rows = excluded.rows, api_calls = excluded.api_calls,
+    state = CASE WHEN run_object.state = 'planned' THEN 'extracted' ELSE run_object.state END;
+
+-- name: hold_object
+INSERT INTO run_object (run_id, object, state, rows, captured, created, updated, touched, deleted, undeleted, reason)
+VALUES ($1, $2, 'diffed', $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT (run_id, object) DO UPDATE
+SET rows = excluded.rows, captured = excluded.captured, created = excluded.created, updated = excluded.updated,
+    touched = excluded.touched, deleted = excluded.deleted, undeleted = excluded.undeleted,
+    reason = CASE WHEN run_object.state = 'failed' THEN run_object.reason ELSE excluded.reason END,
+    state = CASE WHEN run_object.state = 'failed' THEN 'failed' ELSE 'diffed' END;
+
+-- name: lose_object
+INSERT INTO run_object (run_id, object, state, reason)
+VALUES ($1, $2, 'failed', $3)
+ON CONFLICT (run_id, object) DO UPDATE
+SET state = 'failed', reason = excluded.reason;
+
+-- name: get_job
+SELECT job_id, name, connection_id, objects, cron, time_zone, created_at, next_run_at, last_run_id
+FROM job
+WHERE job_id = $1;
+
+-- name: list_jobs
+-- In order of name, after the name $1.
+SELECT job_id, name, connection_id, objects, cron, time_zone, created_at, next_run_at, last_run_id
+FROM job
+WHERE name > $1
+ORDER BY name
+LIMIT $2;
+
+-- name: get_runs
+SELECT run_id, job_id, number, state, trigger, label, requested_at, completed_at, captured, created, updated,
+    touched, deleted, undeleted, reason, missing::text AS missing
+FROM run
+WHERE run_id = ANY ($1::uuid[]);
+
+-- name: list_runs
+-- Newest first, older than the position ($2, $3); of all jobs when $1 is null.
+SELECT run_id, job_id, number, state, trigger, label, requested_at, completed_at, captured, created, updated,
+    touched, deleted, undeleted, reason, missing::text AS missing
+FROM run
+WHERE ($1::uuid IS NULL OR job_id = $1)
+    AND ($2::timestamptz IS NULL OR (requested_at, run_id) < ($2, $3::uuid))
+ORDER BY requested_at DESC, run_id DESC
+LIMIT $4;
+
+-- name: run_objects
+SELECT object, state, mode, strategy, estimated_rows, rows, api_calls, captured, created, updated, touched, deleted,
+    undeleted, reason
+FROM run_object
+WHERE run_id = $1
+ORDER BY object;
