@@ -1,0 +1,212 @@
+"""Calls in the name of a connection: the token, the one refresh, retries, the budget hook."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import TypeAdapter, ValidationError
+
+from holdfast.common.clock import Clock
+from holdfast.common.errors import HoldfastError, Kind
+from holdfast.common.retry import retrying
+from holdfast.salesforce.errors import Retry, SalesforceError, refusal
+from holdfast.salesforce.hosts import salesforce_origin
+from holdfast.salesforce.models import Access, AccessProvider, Body
+from holdfast.salesforce.transport import Answer, exchange
+from holdfast.salesforce.usage import LIMIT_HEADER, CallObserver, parse_usage
+
+T = TypeVar("T")
+
+# A describe of 900 fields with picklists takes some megabytes, a query page of wide rows some tens.
+MAX_JSON_BYTES = 128 << 20
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How often and how long to try again. The pauses are those the platform's own clients use."""
+
+    attempts: int = 6
+    base: timedelta = timedelta(seconds=1)
+    cap: timedelta = timedelta(seconds=60)
+    hiccups: int = 2  # repeats of an error that may be a defect behind this very request
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, relative to the org.
+
+    Attributes:
+        route: For the budget hook: the path with ids replaced.
+        path: Path and query, from the root of the org.
+        unchanged: Also accept 304.
+    """
+
+    method: str
+    route: str
+    path: str
+    headers: tuple[tuple[str, str], ...] = ()
+    content: bytes | None = None
+    csv: bool = False
+    unchanged: bool = False
+    max_bytes: int = MAX_JSON_BYTES
+
+
+class Calls:
+    """Sends calls. All of them are safe to repeat; a call that is not has no place here."""
+
+    def __init__(
+        self,
+        access: AccessProvider,
+        *,
+        observer: CallObserver,
+        clock: Clock,
+        http: httpx.AsyncClient,
+        concurrency: int,
+        retries: Retries,
+        allow_insecure: bool,
+    ) -> None:
+        self._access = access
+        self._observer = observer
+        self._clock = clock
+        self._http = http
+        self._slots = asyncio.Semaphore(concurrency)
+        self._retries = retries
+        self._allow_insecure = allow_insecure
+
+    async def send(self, call: Call) -> Answer:
+        """The answer to `call`, after as many tries as its errors deserve.
+
+        Raises:
+            SalesforceError: What Salesforce, or the way to it, said last.
+            HoldfastError: What the access provider said.
+        """
+        hiccups = 0
+
+        def worth_it(error: BaseException) -> bool:
+            nonlocal hiccups
+            if not isinstance(error, SalesforceError):
+                return False
+            if error.retry is Retry.TWICE:
+                hiccups += 1
+                return hiccups <= self._retries.hiccups
+            return error.retry is Retry.BACKOFF
+
+        return await retrying(
+            lambda: self._with_access(call),
+            attempts=self._retries.attempts,
+            base=self._retries.base,
+            cap=self._retries.cap,
+            retry_on=worth_it,
+            clock=self._clock,
+        )
+
+    async def json(self, call: Call, model: type[T]) -> T:
+        """The answer to `call`, checked against `model`."""
+        checked: T = read_json((await self.send(call)).body, model)
+        return checked
+
+    async def _with_access(self, call: Call) -> Answer:
+        access = await self._access.access()
+        try:
+            return await self._attempt(call, access)
+        except SalesforceError as error:
+            if error.retry is not Retry.REFRESH:
+                raise
+        access = await self._access.access(refused=access.access_token)
+        return await self._attempt(call, access)
+
+    async def _attempt(self, call: Call, access: Access) -> Answer:
+        origin = salesforce_origin(access.instance_url, allow_insecure=self._allow_insecure)
+        usage = None
+        async with self._slots:
+            try:
+                answer = await exchange(
+                    self._http,
+                    call.method,
+                    origin + call.path,
+                    headers={"Authorization": f"Bearer {access.access_token}", **dict(call.headers)},
+                    content=call.content,
+                    max_bytes=call.max_bytes,
+                )
+                usage = parse_usage(answer.headers.get(LIMIT_HEADER))
+            finally:
+                self._observer.called(call.method, call.route, usage)
+        return accepted(answer, csv=call.csv, unchanged=call.unchanged)
+
+
+def accepted(answer: Answer, *, csv: bool = False, unchanged: bool = False) -> Answer:
+    """`answer`, if it says yes and is of the kind asked for.
+
+    Raises:
+        SalesforceError: Salesforce's refusal; UNAVAILABLE for a page in place of data (a maintenance
+            page comes with status 200) and for a redirect.
+    """
+    if answer.status == 304 and unchanged:
+        return answer
+    if 300 <= answer.status < 400:
+        raise SalesforceError(
+            Kind.UNAVAILABLE,
+            "Salesforce answered with a redirect, which Holdfast does not follow. Check the address.",
+            code="redirect-refused",
+            status=answer.status,
+        )
+    if answer.status >= 400:
+        raise refusal(answer.status, *_complaint(answer))
+    expected = answer.is_csv() if csv else answer.is_json()
+    if not expected and answer.status != 204:
+        raise SalesforceError(
+            Kind.UNAVAILABLE,
+            "Salesforce answered with a page instead of data; it may be under maintenance.",
+            code="answer-not-data",
+            status=answer.status,
+            retry=Retry.BACKOFF,
+            detail=answer.headers.get("content-type", "")[:100],
+        )
+    return answer
+
+
+def _complaint(answer: Answer) -> tuple[str, str]:
+    """Code and words of a refusal; empty where the body is not of Salesforce's shape."""
+    if not answer.is_json():
+        # The identity service answers a bad token with this bare text.
+        text = bytes(answer.body[:40]).decode("ascii", "replace").strip()
+        return ("Bad_OAuth_Token", "") if text == "Bad_OAuth_Token" else ("", "")
+    try:
+        complaint = json.loads(bytes(answer.body))
+    except ValueError:
+        return "", ""
+    if isinstance(complaint, list):
+        complaint = complaint[0] if complaint else {}
+    if not isinstance(complaint, dict):
+        return "", ""
+    code = complaint.get("errorCode") or complaint.get("error") or ""
+    message = complaint.get("message") or complaint.get("error_description") or ""
+    return str(code), str(message)
+
+
+def read_json(body: Body, model: Any) -> Any:
+    """The body as `model`, a pydantic model or any type that pydantic knows.
+
+    Raises:
+        SalesforceError: UNAVAILABLE if the body is of another shape.
+    """
+    try:
+        return TypeAdapter(model).validate_json(bytes(body))
+    except ValidationError as error:
+        places = ", ".join(".".join(map(str, item["loc"])) for item in error.errors()[:3])
+        raise SalesforceError(
+            Kind.UNAVAILABLE,
+            "Salesforce's answer is not of the expected form.",
+            code="answer-unreadable",
+            detail=f"at {places}",
+        ) from None
+
+
+def is_refusal_of(error: HoldfastError, *codes: str) -> bool:
+    """Whether `error` is Salesforce's answer with one of `codes`."""
+    return isinstance(error, SalesforceError) and error.error_code in codes

@@ -1,0 +1,315 @@
+"""The org as the product sees it. Every method is one request unless it says otherwise."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+import httpx
+
+from holdfast.common.clock import Clock
+from holdfast.common.errors import HoldfastError, Kind
+from holdfast.salesforce.calls import Call, Calls, Retries, is_refusal_of, read_json
+from holdfast.salesforce.errors import Retry, SalesforceError
+from holdfast.salesforce.models import (
+    AccessProvider,
+    BulkPage,
+    Deleted,
+    Describe,
+    JobInfo,
+    Limit,
+    NotModified,
+    ObjectSummary,
+    Permissions,
+    RestPage,
+    Updated,
+    UserInfo,
+    Version,
+)
+from holdfast.salesforce.replies import CountReply, DescribeGlobalReply, JobList, RecordCounts
+from holdfast.salesforce.rows import parse_rest
+from holdfast.salesforce.transport import open_http
+from holdfast.salesforce.usage import CallObserver
+
+# The platform answers 414 or 431 somewhere above 16,000 characters; headers count too.
+MAX_QUERY_URL = 15_000
+
+# A page of a Bulk result is as large as the server likes; more than this is an error, not a page.
+MAX_PAGE_BYTES = 1 << 30
+
+DEFAULT_API_VERSION = "62.0"
+
+
+def query_url_length(soql: str) -> int:
+    """Length of the request line of a REST query. Over `MAX_QUERY_URL` the query must go by Bulk."""
+    return len(quote(soql, safe="")) + len("/services/data/v00.0/queryAll/?q=")
+
+
+class SalesforceClient:
+    """Async client of one org.
+
+    Calls that fail in passing are repeated with growing pauses; a refused token is renewed once. All calls
+    here only read, or (`create_query_job`) leave something that costs nothing when repeated.
+    """
+
+    def __init__(
+        self,
+        access: AccessProvider,
+        *,
+        observer: CallObserver,
+        clock: Clock,
+        api_version: str = DEFAULT_API_VERSION,
+        http: httpx.AsyncClient | None = None,
+        concurrency: int = 8,
+        retries: Retries | None = None,
+        allow_insecure: bool = False,
+    ) -> None:
+        """Make a client; nothing is sent yet.
+
+        Args:
+            access: Gives tokens; a refresh is its business.
+            observer: Told of every request that counts against the org's limit.
+            clock: For the pauses between tries.
+            api_version: Such as `62.0`. A Bulk job must be made and read with the same one.
+            http: A shared pool, not closed here; None opens one.
+            concurrency: Requests under way at a time.
+            retries: How patiently to try again.
+            allow_insecure: Let http to this machine pass, for a local org.
+        """
+        self._own_http = http is None
+        self._http = http or open_http(connections=concurrency)
+        self._data = f"/services/data/v{api_version}"
+        self._calls = Calls(
+            access,
+            observer=observer,
+            clock=clock,
+            http=self._http,
+            concurrency=concurrency,
+            retries=retries or Retries(),
+            allow_insecure=allow_insecure,
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections, if they are the client's own."""
+        if self._own_http:
+            await self._http.aclose()
+
+    # The org
+
+    async def versions(self) -> list[Version]:
+        """API versions on offer, oldest first. Salesforce does not charge this call; the hook hears of it."""
+        return await self._calls.json(Call("GET", "versions", "/services/data"), list[Version])
+
+    async def limits(self) -> dict[str, Limit]:
+        """The org's limits by name, such as `DailyApiRequests`."""
+        return await self._calls.json(self._get("limits", "/limits"), dict[str, Limit])
+
+    async def record_counts(self, objects: Sequence[str] | None = None) -> dict[str, int]:
+        """About how many rows each object has: cached, and without objects that have none."""
+        names = "" if objects is None else "?sObjects=" + ",".join(quote(name, safe="") for name in objects)
+        reply = await self._calls.json(
+            self._get("limits/recordCount", f"/limits/recordCount{names}"), RecordCounts
+        )
+        return {item.name: item.count for item in reply.s_objects}
+
+    async def describe_global(self) -> list[ObjectSummary]:
+        """Every object that the user may see."""
+        return (await self._calls.json(self._get("sobjects", "/sobjects"), DescribeGlobalReply)).sobjects
+
+    async def describe(self, object_name: str, etag: str | None = None) -> Describe | NotModified:
+        """An object and the fields that the user may see.
+
+        Args:
+            object_name: API name.
+            etag: Of an earlier describe; then `NotModified` if nothing changed since.
+        """
+        call = self._get("sobjects/{object}/describe", f"/sobjects/{quote(object_name, safe='')}/describe")
+        if etag is not None:
+            call = replace(call, headers=(("If-None-Match", etag),), unchanged=True)
+        answer = await self._calls.send(call)
+        if answer.status == 304 and etag is not None:
+            return NotModified(etag)
+        described: Describe = read_json(answer.body, Describe)
+        return described.model_copy(update={"etag": answer.headers.get("ETag")})
+
+    async def user_info(self) -> UserInfo:
+        """Who the token belongs to, and which org it is for."""
+        return await self._calls.json(Call("GET", "userinfo", "/services/oauth2/userinfo"), UserInfo)
+
+    async def organization_name(self) -> str:
+        """The org's name; empty if the user may not read it."""
+        try:
+            page = await self.query("SELECT Name FROM Organization", all_rows=False, fields=["Name"])
+        except HoldfastError as error:
+            if _not_offered(error):
+                return ""
+            raise
+        return str(page.table["Name"][0].as_py() or "") if page.table.num_rows else ""
+
+    async def permissions(self, user_id: str) -> Permissions:
+        """Whether the user sees everything; None for what the org does not tell."""
+        fields = ["PermissionSet.PermissionsModifyAllData", "PermissionSet.PermissionsQueryAllFiles"]
+        if not user_id.isalnum():
+            raise HoldfastError(Kind.INVALID, "That is not a user id.")
+        soql = f"SELECT {', '.join(fields)} FROM PermissionSetAssignment WHERE AssigneeId = '{user_id}'"  # noqa: S608
+        try:
+            table = (await self.query(soql, all_rows=False, fields=fields)).table
+        except HoldfastError as error:
+            if _not_offered(error):
+                return Permissions(None, None)
+            raise
+        if not table.num_rows:
+            return Permissions(None, None)
+        return Permissions(*("true" in table[field].to_pylist() for field in fields))
+
+    # REST queries
+
+    async def query(
+        self, soql: str, *, all_rows: bool, batch_size: int = 2000, fields: Sequence[str] | None = None
+    ) -> RestPage:
+        """The first page of a query.
+
+        Args:
+            soql: At most `MAX_QUERY_URL` characters when escaped (`query_url_length`).
+            all_rows: Also deleted and archived rows.
+            batch_size: Rows a page, 200 to 2,000; Salesforce sends fewer where rows are wide.
+            fields: Columns of the table, in order; without it those met in the rows.
+
+        Raises:
+            SalesforceError: TOO_LARGE (`query-too-long`) before anything is sent.
+        """
+        if query_url_length(soql) > MAX_QUERY_URL:
+            raise SalesforceError(
+                Kind.TOO_LARGE, "The query is too long for the REST API.", code="query-too-long"
+            )
+        route = "queryAll" if all_rows else "query"
+        call = self._get(route, f"/{route}?q={quote(soql, safe='')}")
+        options = (("Sforce-Query-Options", f"batchSize={batch_size}"),)
+        return parse_rest((await self._calls.send(replace(call, headers=options))).body, fields)
+
+    async def query_more(self, next_url: str, fields: Sequence[str] | None = None) -> RestPage:
+        """The page that `next_url` of the page before names.
+
+        Raises:
+            SalesforceError: NOT_FOUND (`INVALID_QUERY_LOCATOR`) when Salesforce dropped the result.
+        """
+        if not next_url.startswith("/services/data/") or ".." in next_url:
+            raise SalesforceError(
+                Kind.UNAVAILABLE, "Salesforce names a next page outside its API.", code="answer-unreadable"
+            )
+        answer = await self._calls.send(Call("GET", "query/{locator}", next_url))
+        return parse_rest(answer.body, fields)
+
+    async def count(self, soql: str) -> int:
+        """The number of rows of a `SELECT COUNT() FROM …`."""
+        call = self._get("query", f"/query?q={quote(soql, safe='')}")
+        return (await self._calls.json(call, CountReply)).total_size
+
+    async def get_deleted(self, object_name: str, start: datetime, end: datetime) -> Deleted:
+        """Records deleted in a span, at most the last 15 days; seconds are ignored."""
+        return await self._calls.json(self._span("deleted", object_name, start, end), Deleted)
+
+    async def get_updated(self, object_name: str, start: datetime, end: datetime) -> Updated:
+        """Ids of records changed in a span, at most the last 30 days; seconds are ignored."""
+        return await self._calls.json(self._span("updated", object_name, start, end), Updated)
+
+    # Bulk API 2.0 queries
+
+    async def create_query_job(self, soql: str, *, all_rows: bool) -> JobInfo:
+        """Start a query job.
+
+        Not knowing whether a first try reached Salesforce, this tries again: the job that nobody knows of
+        then costs one of 10,000 jobs a day, reads nothing further, and is dropped after seven days.
+        """
+        content = json.dumps({"operation": "queryAll" if all_rows else "query", "query": soql}).encode()
+        headers = (("Content-Type", "application/json"),)
+        call = Call("POST", "jobs/query", f"{self._data}/jobs/query", headers, content)
+        return await self._calls.json(call, JobInfo)
+
+    async def get_query_job(self, job_id: str) -> JobInfo:
+        """How the job is doing."""
+        return await self._calls.json(self._get("jobs/query/{id}", self._job(job_id)), JobInfo)
+
+    async def abort_query_job(self, job_id: str) -> JobInfo:
+        """Stop the job."""
+        headers = (("Content-Type", "application/json"),)
+        path = self._data + self._job(job_id)
+        call = Call("PATCH", "jobs/query/{id}", path, headers, b'{"state":"Aborted"}')
+        return await self._calls.json(call, JobInfo)
+
+    async def delete_query_job(self, job_id: str) -> None:
+        """Drop the job and its results. A job that is gone already is fine."""
+        try:
+            await self._calls.send(Call("DELETE", "jobs/query/{id}", self._data + self._job(job_id)))
+        except SalesforceError as error:
+            if error.kind is not Kind.NOT_FOUND:
+                raise
+
+    async def list_query_jobs(self) -> list[JobInfo]:
+        """Every query job of the org, of both Bulk APIs. One request per thousand jobs."""
+        jobs: list[JobInfo] = []
+        path: str | None = f"{self._data}/jobs/query?jobType=V2Query"
+        while path is not None:
+            page = await self._calls.json(Call("GET", "jobs/query", path), JobList)
+            jobs += page.records
+            path = page.next_records_url
+        return jobs
+
+    async def download_page(
+        self, job_id: str, locator: str | None = None, max_records: int | None = None
+    ) -> BulkPage:
+        """One page of a finished job's result; the same locator always names the same page.
+
+        Args:
+            job_id: A job in state JobComplete.
+            locator: `next_locator` of the page before; None for the first page.
+            max_records: At most so many rows; without it Salesforce chooses.
+
+        Raises:
+            SalesforceError: NOT_FOUND when the result is gone; UNAVAILABLE for an answer that is not a page.
+        """
+        asked = {"locator": locator, "maxRecords": max_records}
+        query = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in asked.items() if value)
+        path = f"{self._job(job_id)}/results" + (f"?{query}" if query else "")
+        call = replace(
+            self._get("jobs/query/{id}/results", path),
+            headers=(("Accept", "text/csv"),),
+            csv=True,
+            max_bytes=MAX_PAGE_BYTES,
+        )
+        answer = await self._calls.send(call)
+        rows, following = (
+            answer.headers.get("Sforce-NumberOfRecords", ""),
+            answer.headers.get("Sforce-Locator"),
+        )
+        if not rows.isdecimal() or not following:
+            raise SalesforceError(
+                Kind.UNAVAILABLE,
+                "Salesforce sent a page without saying what it holds.",
+                code="answer-unreadable",
+                retry=Retry.BACKOFF,
+            )
+        return BulkPage(answer.body, int(rows), None if following == "null" else following)
+
+    def _get(self, route: str, path: str) -> Call:
+        return Call("GET", route, self._data + path)
+
+    def _job(self, job_id: str) -> str:
+        return f"/jobs/query/{quote(job_id, safe='')}"
+
+    def _span(self, what: str, object_name: str, start: datetime, end: datetime) -> Call:
+        first, last = (
+            quote(at.astimezone(UTC).isoformat(timespec="seconds"), safe="") for at in (start, end)
+        )
+        path = f"/sobjects/{quote(object_name, safe='')}/{what}/?start={first}&end={last}"
+        return self._get(f"sobjects/{{object}}/{what}", path)
+
+
+def _not_offered(error: HoldfastError) -> bool:
+    """Whether the org, or the user's rights, leave out what was asked for."""
+    return error.kind is Kind.FORBIDDEN or is_refusal_of(
+        error, "INVALID_TYPE", "INVALID_FIELD", "MALFORMED_QUERY", "NOT_FOUND"
+    )

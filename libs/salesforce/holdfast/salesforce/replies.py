@@ -1,0 +1,39 @@
+"""Envelopes around what the client returns."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from holdfast.salesforce.models import JobInfo, ObjectSummary, Reply
+
+
+class RecordCount(Reply):
+    """About how many rows an object has."""
+
+    name: str
+    count: int
+
+
+class RecordCounts(Reply):
+    """Answer of `limits/recordCount`."""
+
+    s_objects: list[RecordCount] = Field(alias="sObjects")
+
+
+class DescribeGlobalReply(Reply):
+    """Answer of `sobjects`."""
+
+    sobjects: list[ObjectSummary]
+
+
+class CountReply(Reply):
+    """Answer of `query` to `SELECT COUNT()`."""
+
+    total_size: int
+
+
+class JobList(Reply):
+    """Answer of `jobs/query`."""
+
+    records: list[JobInfo]
+    next_records_url: str | None = None
