@@ -1,1 +1,1 @@
-"""A Salesforce org that runs locally."""
+"""A Salesforce org that runs locally and keeps the truth in a ledger."""

@@ -1,0 +1,107 @@
+"""`holdfast org …`: serve a local Salesforce org and talk to a running one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+
+from holdfast.orgsim import loading
+from holdfast.orgsim.org import Org, OrgSettings
+from holdfast.orgsim.serving import serve as serve_org
+
+app = typer.Typer(help="A Salesforce org that runs locally.", no_args_is_help=True)
+Url = Annotated[str, typer.Option("--url", help="Address of a running org.")]
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(help="0 takes a free port.")] = 0,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder for the ledger file.")] = None,
+    load: Annotated[
+        list[Path] | None, typer.Option(help="Folder or .csv (dotgov) to load; repeatable.")
+    ] = None,
+    multiply: Annotated[int, typer.Option(min=1, help="Copies of each loaded folder.")] = 1,
+    ready_file: Annotated[Path | None, typer.Option(help="Written as JSON once the org serves.")] = None,
+    parent_pid: Annotated[int | None, typer.Option(help="Exit when this parent process is gone.")] = None,
+    client_secret: Annotated[
+        str | None, typer.Option(help="Secret of the connected app; random if absent.")
+    ] = None,
+    jwt_public_key: Annotated[
+        Path | None, typer.Option(help="PEM of the connected app's certificate key.")
+    ] = None,
+    api_limit: Annotated[int, typer.Option(help="API requests per 24 hours.")] = 100_000,
+    session_s: Annotated[float, typer.Option(help="Session timeout in seconds.")] = 7200,
+    bulk_page_bytes: Annotated[int, typer.Option(help="Size of a Bulk result page.")] = 10_000_000,
+    gzip: Annotated[bool, typer.Option(help="Compress for clients that ask for it.")] = True,
+) -> None:
+    """Serve an org on 127.0.0.1 until stopped."""
+    settings = OrgSettings(
+        api_limit=api_limit,
+        session_lifetime=timedelta(seconds=session_s),
+        bulk_page_bytes=bulk_page_bytes,
+        public_key_pem=jwt_public_key.read_text() if jwt_public_key else None,
+        ledger_folder=data_dir,
+        compress=gzip,
+    )
+    if client_secret is not None:
+        settings.client_secret = client_secret
+    org = Org(settings)
+    for path in load or []:
+        load_path(org, path, multiply)
+    serve_org(org, port=port, ready_file=ready_file, parent_pid=parent_pid)
+
+
+def load_path(org: Org, path: Path, multiply: int) -> None:
+    """Load a folder of object files, or the .gov register (`initial.csv` or its folder)."""
+    register = path / "initial.csv" if path.is_dir() else path
+    if register.is_file():
+        loading.load_dotgov(org, register)
+    elif path.is_dir():
+        loading.load_folder(org, path, multiply=multiply)
+    else:
+        raise typer.BadParameter(f"{path} is neither a folder nor a file")
+
+
+@app.command()
+def ledger(
+    url: Url, object_name: Annotated[str | None, typer.Option("--object")] = None, since: int = 0
+) -> None:
+    """Print the ledger as JSON lines."""
+    params: dict[str, str | int] = {"since": since} | ({"object": object_name} if object_name else {})
+    _print(httpx.get(f"{url}/_org/ledger", params=params, timeout=60))
+
+
+@app.command()
+def state(url: Url, object_name: Annotated[str, typer.Option("--object")]) -> None:
+    """Print every record of an object as JSON lines."""
+    _print(httpx.get(f"{url}/_org/state", params={"object": object_name}, timeout=60))
+
+
+@app.command()
+def script(url: Url, file: Path) -> None:
+    """Set the faults of a JSON file."""
+    _print(httpx.post(f"{url}/_org/faults", json=json.loads(file.read_text()), timeout=10))
+
+
+@app.command()
+def reset(url: Url) -> None:
+    """Clear faults and call counters."""
+    httpx.delete(f"{url}/_org/calls", timeout=10).raise_for_status()
+    _print(httpx.delete(f"{url}/_org/faults", timeout=10))
+
+
+def _print(response: httpx.Response) -> None:
+    if response.is_error:
+        typer.echo(response.text, err=True)
+        raise typer.Exit(1)
+    sys.stdout.write(response.text)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,228 @@
+"""The org: schema, rows, users, clock, counters and ledger in one place. It knows no protocol."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from holdfast.orgsim import ids
+from holdfast.orgsim.access import ConnectedApp, Sessions, User
+from holdfast.orgsim.accounting import Accounting
+from holdfast.orgsim.bulk2.jobs import BulkJobs
+from holdfast.orgsim.clock import OrgClock, stamp
+from holdfast.orgsim.cursors import Cursors
+from holdfast.orgsim.errors import unsupported_object
+from holdfast.orgsim.fields import make_field
+from holdfast.orgsim.ledger import Ledger
+from holdfast.orgsim.schema import Schema, SObject
+from holdfast.orgsim.store import Row, Table
+
+MASTER_RECORD_TYPE = "012000000000000AAA"
+
+
+@dataclass
+class OrgSettings:
+    """What can be chosen when an org is made."""
+
+    name: str = "Holdfast Test Org"
+    api_limit: int = 100_000
+    session_lifetime: timedelta = timedelta(hours=2)
+    bulk_page_bytes: int = 10_000_000
+    client_id: str = "3MVG9holdfast.orgsim.connected.app"
+    client_secret: str = field(default_factory=lambda: secrets.token_hex(32).upper())
+    username: str = "integration@holdfast.test"
+    public_key_pem: str | None = None
+    ledger_folder: Path | None = None
+    compress: bool = True
+
+
+class Org:
+    """One org. All calls come from one thread."""
+
+    def __init__(self, settings: OrgSettings | None = None) -> None:
+        self.settings = settings or OrgSettings()
+        self.id = ids.to18("00D" + ids.POD + "0000000001")
+        self.clock = OrgClock()
+        self.schema = Schema()
+        self.tables: dict[str, Table] = {}
+        self.ledger = Ledger(self.settings.ledger_folder)
+        self.accounting = Accounting(self.settings.api_limit)
+        self.sessions = Sessions(self.id[:15], self.settings.session_lifetime)
+        self.cursors = Cursors()
+        self.bulk_jobs = BulkJobs()
+        self._describes: dict[str, tuple[str, datetime]] = {}
+        self.users: dict[str, User] = {}
+        self.instance_url = ""
+        self._numbers: dict[str, int] = {}
+        self.auto_numbers: dict[str, int] = {}
+        self.purged: dict[str, list[tuple[str, str]]] = {}
+        self._make_system_rows()
+        self.app = ConnectedApp(
+            self.settings.client_id,
+            self.settings.client_secret,
+            self.admin.username,
+            self.settings.public_key_pem,
+        )
+
+    def table(self, obj: SObject) -> Table:
+        """The rows of `obj`, with a column for each stored field."""
+        table = self.tables.get(obj.name)
+        if table is None:
+            table = self.tables[obj.name] = Table(obj.stored())
+        elif len(table.columns) != len(obj.stored()):
+            table.add_columns(obj.stored())
+        return table
+
+    def readable(self, name: str, user: User) -> SObject:
+        """The object called `name`.
+
+        Raises:
+            ApiError: 400 INVALID_TYPE if it does not exist or `user` may not read it.
+        """
+        obj = self.schema.find(name)
+        if obj is None or not user.reads(obj.name) or not obj.describe["queryable"]:
+            raise unsupported_object(name)
+        return obj
+
+    def new_id(self, obj: SObject) -> str:
+        """The next id of the object."""
+        number = self._numbers.get(obj.name, 0) + 1
+        self._numbers[obj.name] = number
+        return ids.make_id(obj.key_prefix or "000", number)
+
+    def new_ids(self, obj: SObject, count: int) -> list[str]:
+        """The next `count` ids of the object, in order."""
+        first = self._numbers.get(obj.name, 0) + 1
+        self._numbers[obj.name] = first + count - 1
+        prefix = obj.key_prefix or "000"
+        return [ids.make_id(prefix, number) for number in range(first, first + count)]
+
+    def load(self, obj: SObject, rows: pl.DataFrame) -> None:
+        """Take rows with their system fields as they are; the ledger keeps them as one entry."""
+        before = self.table(obj)
+        before.load(rows)
+        self.ledger.record_load(
+            self.clock.now(), obj.name, before.frame().join(rows.select("Id"), on="Id", how="semi")
+        )
+
+    def find(self, record_id: str) -> tuple[SObject, Row] | None:
+        """A record of any object by its 18-character id."""
+        obj = self.schema.by_prefix(record_id[:3])
+        if obj is None or obj.name not in self.tables:
+            return None
+        row = self.table(obj).get(record_id)
+        return None if row is None else (obj, row)
+
+    def describe_changed(self, key: str, etag: str) -> datetime:
+        """When the describe answered under `key` last became what `etag` stands for; whole seconds."""
+        known = self._describes.get(key)
+        if known is None or known[0] != etag:
+            known = self._describes[key] = (etag, self.clock.now().replace(microsecond=0))
+        return known[1]
+
+    def data_version(self) -> int:
+        """Grows with every change of any row."""
+        return sum(table.version for table in self.tables.values())
+
+    def add_user(
+        self,
+        username: str,
+        *,
+        name: str = "Integration User",
+        hidden_objects: Iterable[str] = (),
+        hidden_fields: Iterable[tuple[str, str]] = (),
+    ) -> User:
+        """A new user, or new restrictions for one that exists."""
+        user = self.users.get(username)
+        if user is None:
+            obj = self.schema.define("User")
+            user = User(self.new_id(obj), username, name)
+            self.users[username] = user
+            self._system_row(obj, user.id, {"Username": username, "Name": name, "LastName": name, "Email": username,
+                                            "IsActive": "true", "UserType": "Standard", "Alias": username[:8],
+                                            "ProfileId": self.profile_id})  # fmt: skip
+        user.hidden_objects = frozenset(hidden_objects)
+        user.hidden_fields = frozenset(hidden_fields)
+        return user
+
+    def add_record_type(
+        self, object_name: str, developer_name: str, record_type_id: str | None = None
+    ) -> str:
+        """A record type of an object; its id."""
+        obj = self.schema.define("RecordType")
+        target = self.schema.define(object_name)
+        record_type_id = record_type_id or self.new_id(obj)
+        label = developer_name.replace("_", " ")
+        if self.table(obj).get(record_type_id) is None:
+            values = {
+                "Name": label,
+                "DeveloperName": developer_name,
+                "SobjectType": object_name,
+                "IsActive": "true",
+            }
+            self._system_row(obj, record_type_id, values)
+            target.describe["recordTypeInfos"].insert(
+                0, _record_type_info(record_type_id, developer_name, label)
+            )
+            target.version += 1
+        return record_type_id
+
+    def _make_system_rows(self) -> None:
+        for name, texts, flags in _SYSTEM_OBJECTS:
+            obj = self.schema.define(name)
+            for text in texts:
+                kind = (
+                    "reference" if text.endswith("Id") else "datetime" if text.endswith("Date") else "string"
+                )
+                parents = [text[:-2]] if kind == "reference" else []
+                obj.add(make_field(text, kind, referenceTo=parents))
+            for flag in flags:
+                obj.add(make_field(flag, "boolean"))
+        profile = self.schema.objects["Profile"]
+        self.profile_id = self.new_id(profile)
+        self.admin = self.add_user(self.settings.username)
+        self._system_row(profile, self.profile_id, {"Name": "System Administrator", "UserType": "Standard"})
+        values = {
+            "Name": self.settings.name,
+            "OrganizationType": "Developer Edition",
+            "InstanceName": "LOCAL1",
+        }
+        self._system_row(self.schema.objects["Organization"], self.id, {**values, "IsSandbox": "false"})
+
+    def _system_row(self, obj: SObject, record_id: str, values: Mapping[str, str]) -> None:
+        now = stamp(self.clock.now())
+        who = record_id if obj.name == "User" else getattr(getattr(self, "admin", None), "id", record_id)
+        row: Row = dict.fromkeys(obj.stored())
+        row.update(Id=record_id, IsDeleted="false", CreatedDate=now, LastModifiedDate=now, SystemModstamp=now)
+        row.update(CreatedById=who, LastModifiedById=who, **values)
+        self.table(obj).put(record_id, row)
+        self.ledger.record(
+            self.clock.now(), obj.name, record_id, "insert", before=None, after=row, who=who, api="setup"
+        )
+
+
+_SYSTEM_OBJECTS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
+    ("Profile", ("UserType",), ()),
+    ("User", ("Username", "LastName", "FirstName", "Email", "Alias", "ProfileId", "UserType", "TimeZoneSidKey",
+              "LocaleSidKey", "LanguageLocaleKey"), ("IsActive",)),
+    ("Organization", ("OrganizationType", "InstanceName", "NamespacePrefix", "TrialExpirationDate"), ("IsSandbox",)),
+    ("RecordType", ("DeveloperName", "SobjectType", "NamespacePrefix", "Description"), ("IsActive",)),
+)  # fmt: skip
+
+
+def _record_type_info(record_type_id: str, developer_name: str, label: str) -> dict[str, object]:
+    return {
+        "active": True,
+        "available": True,
+        "defaultRecordTypeMapping": False,
+        "developerName": developer_name,
+        "master": False,
+        "name": label,
+        "recordTypeId": record_type_id,
+        "urls": {"layout": f"/services/data/v67.0/sobjects/describe/layouts/{record_type_id}"},
+    }

@@ -1,0 +1,133 @@
+"""Field values: one canonical text per value (the Bulk CSV form), read from CSV or JSON and written as JSON.
+
+A stored value is text or None; None and the empty string are the same. Numbers keep every digit: they never
+pass through a float. Text is kept byte for byte.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import orjson
+
+from holdfast.orgsim import ids
+from holdfast.orgsim.errors import ApiError
+
+_NUMBER_KINDS = frozenset({"double", "currency", "percent"})
+_WHOLE_KINDS = frozenset({"int", "long"})
+_CANONICAL_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+_OFFSET = re.compile(r"([+-]\d\d):?(\d\d)$")
+
+
+def canonical(field: Mapping[str, Any], value: object) -> str | None:
+    """The stored text of a value given as JSON value or CSV text.
+
+    Raises:
+        ApiError: the value is not one of the field's type (400, the code a row failure carries).
+    """
+    if value is None or value == "":
+        return None
+    kind = field["type"]
+    try:
+        return _BY_KIND.get(kind, _text)(value)
+    except (ValueError, InvalidOperation, TypeError, OverflowError) as error:
+        code = "INVALID_TYPE_ON_FIELD_IN_RECORD" if kind not in ("id", "reference") else "MALFORMED_ID"
+        what = (
+            f"{field['label']}: value not of required type: {value}"
+            if code[0] == "I"
+            else f"id value of incorrect type: {value}"
+        )
+        raise ApiError(400, code, what, [field["name"]]) from error
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else str(value)
+
+
+def _number(value: object) -> str:
+    number = Decimal(str(value).strip())
+    if not number.is_finite():
+        raise ValueError(value)
+    text = format(number.normalize(), "f") if number else "0"
+    return text if "." in text else text + ".0"
+
+
+def _whole(value: object) -> str:
+    number = Decimal(str(value).strip())
+    if number != number.to_integral_value():
+        raise ValueError(value)
+    return str(int(number))
+
+
+def _boolean(value: object) -> str:
+    text = str(value).strip().lower()
+    if text in ("true", "1", "yes"):
+        return "true"
+    if text in ("false", "0", "no"):
+        return "false"
+    raise ValueError(value)
+
+
+def _date(value: object) -> str:
+    text = str(value).strip()[:10]
+    return date.fromisoformat(text).isoformat()
+
+
+def datetime_text(value: object) -> str:
+    """A datetime in any form the APIs take, as canonical text in UTC with milliseconds."""
+    text = str(value).strip()
+    if _CANONICAL_STAMP.fullmatch(text):
+        return text
+    at = datetime.fromisoformat(_OFFSET.sub(r"\1:\2", text))
+    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    return f"{at.year:04d}-{at:%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
+
+
+def _time(value: object) -> str:
+    text = str(value).strip().removesuffix("Z")
+    at = datetime.fromisoformat("2000-01-01T" + text)
+    return f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}Z"
+
+
+def _reference(value: object) -> str:
+    found = ids.normalise(str(value).strip())
+    if found is None:
+        raise ValueError(value)
+    return found
+
+
+_BY_KIND = {
+    "boolean": _boolean,
+    "int": _whole,
+    "long": _whole,
+    "date": _date,
+    "datetime": datetime_text,
+    "time": _time,
+    "id": _reference,
+    "reference": _reference,
+    **dict.fromkeys(_NUMBER_KINDS, _number),
+}
+
+
+def json_value(kind: str, text: str | None) -> object:
+    """A stored value as REST prints it: numbers raw, datetimes with `+0000`, booleans as such."""
+    if text is None:
+        return False if kind == "boolean" else None
+    if kind in _NUMBER_KINDS or kind in _WHOLE_KINDS:
+        return orjson.Fragment(text.encode())
+    if kind == "boolean":
+        return text == "true"
+    if kind == "datetime":
+        return text[:-1] + "+0000"
+    return text
+
+
+def is_plain(kind: str) -> bool:
+    """Whether REST prints values of this type exactly as they are stored."""
+    return kind not in _NUMBER_KINDS and kind not in _WHOLE_KINDS and kind not in ("boolean", "datetime")
