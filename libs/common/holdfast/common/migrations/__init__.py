@@ -1,0 +1,1 @@
+"""Common's own tables; every service's schema gets them."""

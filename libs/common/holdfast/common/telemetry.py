@@ -1,0 +1,93 @@
+"""Logs, metrics and traces, set up once per process."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from prometheus_client import REGISTRY, CollectorRegistry
+from pydantic import SecretBytes, SecretStr
+
+from holdfast.common.settings import Settings
+
+_SECRET_WORDS = ("token", "secret", "password", "authorization", "private_key", "credential")
+_LIBRARY_LOGGERS = ("aiokafka", "faststream", "httpx", "httpcore", "asyncio", "grpc", "uvicorn.access")
+
+
+def configure_logging(settings: Settings, service: str) -> None:
+    """Send structured logs of this process to stderr; a value that may be a secret is never written."""
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        hide_secrets,
+    ]
+    level = getattr(logging, settings.log_level.upper())
+    structlog.configure(
+        processors=[*shared, structlog.processors.format_exc_info, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(process=service)
+    _route_libraries(shared, renderer)
+
+
+def _route_libraries(shared: list[structlog.typing.Processor], renderer: structlog.typing.Processor) -> None:
+    """Libraries log through the standard module: same shape, warnings and above."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                renderer,
+            ],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    for name in _LIBRARY_LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor: mask secret types, and values whose name says that they are secret."""
+    for name, value in event.items():
+        named_secret = isinstance(value, str | bytes) and any(word in name.lower() for word in _SECRET_WORDS)
+        if named_secret or isinstance(value, SecretStr | SecretBytes):
+            event[name] = "********"
+    return event
+
+
+def metrics() -> CollectorRegistry:
+    """The registry that `/metrics` exposes."""
+    return REGISTRY
+
+
+def configure_tracing(settings: Settings, service: str) -> None:
+    """Export spans over OTLP/HTTP when `otlp_endpoint` is set; otherwise tracing costs next to nothing."""
+    if not settings.otlp_endpoint:
+        return
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - slow
+
+    provider = TracerProvider(resource=Resource.create({"service.name": f"holdfast-{service}"}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=settings.otlp_endpoint)))
+    trace.set_tracer_provider(provider)
+
+
+def tracer() -> trace.Tracer:
+    """The tracer of Holdfast's own spans."""
+    return trace.get_tracer("holdfast")
