@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from holdfast.common.contracts import scheduler as public
 from holdfast.scheduler.domain.job import JobCreated
-from holdfast.scheduler.domain.run import RunEnded, RunOpened
+from holdfast.scheduler.domain.run import Missing, RunEnded, RunOpened
 from holdfast.scheduler.store import LockedJob, LockedRun
+
+# An event has at most 262,144 bytes; objects' names and the rest of the event need less than the difference.
+_REASONS_MAX_BYTES = 120_000
 
 
 def job_created(event: JobCreated) -> public.JobCreated:
@@ -61,6 +66,15 @@ def run_ended(run: LockedRun, ended: RunEnded) -> public.RunCompleted | public.R
         run=run.number,
         objects=ended.objects,
         outcome=outcome,
-        missing=[public.ObjectGap(object=gap.object, reason=gap.reason) for gap in ended.missing],
+        missing=_fitting(ended.missing),
         completed_at=ended.completed_at,
     )
+
+
+def _fitting(missing: Sequence[Missing]) -> list[public.ObjectGap]:
+    """All that is missing; with very many objects the reasons are cut so that the event can be sent."""
+    share = _REASONS_MAX_BYTES // max(1, len(missing))
+    return [
+        public.ObjectGap(object=gap.object, reason=gap.reason.encode()[:share].decode(errors="ignore"))
+        for gap in missing
+    ]

@@ -16,7 +16,6 @@ from holdfast.common.meta import Meta
 from holdfast.common.postgres import Unit
 from holdfast.common.wakeup import Signal
 from holdfast.scheduler import handlers
-from holdfast.scheduler.domain.run import Totals
 
 PLAN_FOLDED = durable_step("scheduler.plan_folded")
 REFUSAL_FOLDED = durable_step("scheduler.refusal_folded")
@@ -62,8 +61,5 @@ class Reports:
 
     async def diffed(self, unit: Unit, event: ObjectDiffed, meta: Meta) -> None:
         """An object is in the vault."""
-        totals = Totals(**event.counts.model_dump())
-        await handlers.hold_object(
-            unit, event.run_id, event.object, event.rows_read, totals, event.gaps, meta, self._clock.now()
-        )
+        await handlers.hold_object(unit, event, meta, self._clock.now())
         unit.after_commit(self._slots.set)

@@ -1,3 +1,4 @@
+# ruff: noqa: N802  (gRPC names its methods in capitals)
 """The scheduler's gRPC interface: parse, call a handler, answer from the read models."""
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from holdfast.common.rpc.scheduler.v1 import scheduler_pb2 as pb
 from holdfast.common.rpc.scheduler.v1 import scheduler_pb2_grpc
 from holdfast.scheduler import handlers, store
 from holdfast.scheduler.cursor import bad_cursor, decode_cursor, encode_cursor
-from holdfast.scheduler.domain.job import CreateJob, check_name
+from holdfast.scheduler.domain import job as jobs
 from holdfast.scheduler.domain.selection import choose
 from holdfast.scheduler.domain.slots import check_schedule
 from holdfast.scheduler.messages import job_message, run_message
@@ -53,7 +54,7 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
             await handlers.create_job(unit, command, self._meta())
             return pb.CreateJobResponse(job=await self._job(unit, command.job_id))
 
-        return await self._commit(JOB_CREATED, request.idempotency_key, request, make, pb.CreateJobResponse)
+        return await self._commit(JOB_CREATED, request.idempotency_key, request, make)
 
     async def RequestRun(self, request: pb.RequestRunRequest, context: Context) -> pb.RequestRunResponse:
         """Open a run now."""
@@ -73,9 +74,7 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
             rows = await store.get_runs(unit, [order.run_id])
             return pb.RequestRunResponse(run=run_message(rows[order.run_id]))
 
-        return await self._commit(
-            RUN_REQUESTED, request.idempotency_key, request, make, pb.RequestRunResponse
-        )
+        return await self._commit(RUN_REQUESTED, request.idempotency_key, request, make)
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
         """A job by id or name."""
@@ -114,15 +113,15 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
             more = encode_cursor(kind, [page[-1]["requested_at"].isoformat(), str(page[-1]["run_id"])])
         return pb.ListRunsResponse(runs=[run_message(row) for row in page], next_page_token=more)
 
-    async def _checked(self, request: pb.CreateJobRequest) -> CreateJob:
+    async def _checked(self, request: pb.CreateJobRequest) -> jobs.CreateJob:
         """The command. What needs no question to a peer is checked first."""
         now = self._clock.now()
-        name = check_name(request.name)
+        name = jobs.check_name(request.name)
         cron, time_zone = request.cron.strip(), request.time_zone or "UTC"
         check_schedule(cron, time_zone, now)
         connection_id = await self._peers.connection_id(request.connection_id)
         objects = choose(request.objects, await self._peers.offered(connection_id))
-        return CreateJob(self._ids.new(), name, connection_id, objects, cron, time_zone, now)
+        return jobs.CreateJob(self._ids.new(), name, connection_id, objects, cron, time_zone, now)
 
     async def _commit(
         self,
@@ -130,12 +129,11 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         key: str,
         request: Message,
         make: Callable[[Unit], Awaitable[Answer]],
-        answer: type[Answer],
     ) -> Answer:
         """Run `make` in one unit; with a key, a repeat of the request gets the first answer again."""
 
         async def work(unit: Unit) -> Answer:
-            return await once(unit, key, request, lambda: make(unit), answer)
+            return await once(unit, key, request, lambda: make(unit))
 
         return await self._db.run(step, work)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from holdfast.common import outbox
 from holdfast.common.contracts import extractor as extraction
+from holdfast.common.contracts.differ import ObjectDiffed
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.eventstore import handle
 from holdfast.common.meta import Meta
@@ -120,31 +120,24 @@ async def refuse_run(unit: Unit, event: extraction.ExtractionRefused, meta: Meta
 
 async def note_read(unit: Unit, event: extraction.ObjectExtracted) -> None:
     """An object is read; its outcome is the differ's to tell."""
-    run = await _lock(unit, event.run_id)
-    await store.read_object(unit, run.run_id, event.object, event.mode, event.rows, event.api_calls)
+    await _lock(unit, event.run_id)
+    await store.read_object(unit, event)
 
 
 async def lose_object(unit: Unit, event: extraction.ObjectFailed, meta: Meta, at: datetime) -> None:
     """An object could not be read."""
     run = await _lock(unit, event.run_id)
-    await store.lose_object(unit, run.run_id, event.object, event.reason)
+    await store.lose_object(unit, event)
     await _report(unit, run, LoseObject(object=event.object, reason=event.reason, at=at), meta)
 
 
-async def hold_object(
-    unit: Unit,
-    run_id: UUID,
-    name: str,
-    rows: int,
-    totals: Totals,
-    gaps: Sequence[str],
-    meta: Meta,
-    at: datetime,
-) -> None:
+async def hold_object(unit: Unit, event: ObjectDiffed, meta: Meta, at: datetime) -> None:
     """An object is in the vault."""
-    run = await _lock(unit, run_id)
-    await store.hold_object(unit, run.run_id, name, rows, totals, gaps)
-    await _report(unit, run, HoldObject(object=name, totals=totals, gaps=tuple(gaps), at=at), meta)
+    run = await _lock(unit, event.run_id)
+    totals = Totals(**event.counts.model_dump())
+    await store.hold_object(unit, event, totals)
+    command = HoldObject(object=event.object, totals=totals, gaps=tuple(event.gaps), at=at)
+    await _report(unit, run, command, meta)
 
 
 def unknown_job(id_or_name: str) -> HoldfastError:

@@ -44,10 +44,7 @@ class Peers:
         answer = await call(self._extractor.ListObjects, request, timeout=self._timeout)
         return [
             OfferedObject(
-                name=one.name,
-                recommended=one.recommended,
-                reason=one.reason,
-                readable=one.recommended or one.rows >= 0,
+                name=one.name, recommended=one.recommended, reason=one.reason, readable=not one.unreadable
             )
             for one in answer.objects
         ]

@@ -22,7 +22,7 @@ class SchedulerSettings(Settings):
         default=timedelta(seconds=15),
         ge=timedelta(seconds=3),
         le=timedelta(minutes=5),
-        description="How long a dead scheduler keeps others from firing slots; a live one renews it by itself.",
+        description="How long a dead scheduler keeps others from firing slots; a live one renews it.",
     )
     scheduler_peer_timeout: timedelta = Field(
         default=timedelta(seconds=30),

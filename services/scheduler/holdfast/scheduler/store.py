@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
 from uuid import UUID
 
-from holdfast.common.contracts.extractor import PlannedObject
-from holdfast.common.postgres import Queries, Unit
+from holdfast.common.contracts.differ import ObjectDiffed
+from holdfast.common.contracts.extractor import ObjectExtracted, ObjectFailed, PlannedObject
+from holdfast.common.postgres import Database, Queries, Record, Unit
 from holdfast.scheduler.domain.job import JobCreated, Trigger
 from holdfast.scheduler.domain.run import RunEnded, RunOpened, Totals
 
 SQL = Queries.load("holdfast.scheduler")
 
-Row = Mapping[str, Any]
-
-
-class Reader(Protocol):
-    """What reads: a unit of work, or the database outside of one."""
-
-    async def fetch(self, query: str, *args: Any) -> Sequence[Row]: ...
-
-    async def fetchrow(self, query: str, *args: Any) -> Row | None: ...
-
-    async def fetchval(self, query: str, *args: Any) -> Any: ...
+Row = Record
+Reader = Database | Unit
 
 
 @dataclass(frozen=True)
@@ -136,21 +127,20 @@ async def plan_objects(unit: Unit, run_id: UUID, objects: Sequence[PlannedObject
     )
 
 
-async def read_object(unit: Unit, run_id: UUID, name: str, mode: str, rows: int, api_calls: int) -> None:
+async def read_object(unit: Unit, read: ObjectExtracted) -> None:
     """The object is read."""
-    await unit.execute(SQL.read_object, run_id, name, mode, rows, api_calls)
+    await unit.execute(SQL.read_object, read.run_id, read.object, read.mode, read.rows, read.api_calls)
 
 
-async def hold_object(
-    unit: Unit, run_id: UUID, name: str, rows: int, totals: Totals, gaps: Sequence[str]
-) -> None:
+async def hold_object(unit: Unit, held: ObjectDiffed, totals: Totals) -> None:
     """The object is in the vault."""
-    await unit.execute(SQL.hold_object, run_id, name, rows, *_six(totals), " ".join(gaps))
+    gaps = " ".join(held.gaps)
+    await unit.execute(SQL.hold_object, held.run_id, held.object, held.rows_read, *_six(totals), gaps)
 
 
-async def lose_object(unit: Unit, run_id: UUID, name: str, reason: str) -> None:
+async def lose_object(unit: Unit, lost: ObjectFailed) -> None:
     """The object could not be read."""
-    await unit.execute(SQL.lose_object, run_id, name, reason)
+    await unit.execute(SQL.lose_object, lost.run_id, lost.object, lost.reason)
 
 
 async def get_job(reader: Reader, job_id: UUID) -> Row | None:

@@ -10,7 +10,7 @@ from holdfast.common.errors import HoldfastError, Kind
 
 @dataclass(frozen=True)
 class OfferedObject:
-    """An object of the org. `reason` says why it is not recommended; `readable` whether it can be read at all."""
+    """An object of the org. `reason` says why it is not recommended, or not `readable` at all."""
 
     name: str
     recommended: bool
@@ -64,7 +64,7 @@ def _one(name: str, known: dict[str, OfferedObject], field: str) -> OfferedObjec
 def _refuse_empty(offered: Sequence[OfferedObject]) -> None:
     if not any(offer.recommended and offer.readable for offer in offered):
         raise _invalid(
-            "The selection is empty: the org offers no object that could be backed up to this connection's user.",
+            "The selection is empty: the org offers this connection's user nothing that could be backed up.",
             "empty-selection",
             "objects",
         )

@@ -142,12 +142,15 @@ class OrgObject(_message.Message):
     RECOMMENDED_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     ROWS_FIELD_NUMBER: _builtins.int
+    UNREADABLE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     label: _builtins.str
     recommended: _builtins.bool
     reason: _builtins.str
     """Why it is not recommended, or cannot be backed up; empty for recommended ones."""
     rows: _builtins.int
+    unreadable: _builtins.bool
+    """It cannot be read at all, not even when selected by name; `reason` says why."""
     def __init__(
         self,
         *,
@@ -156,10 +159,11 @@ class OrgObject(_message.Message):
         recommended: _builtins.bool = ...,
         reason: _builtins.str = ...,
         rows: _builtins.int = ...,
+        unreadable: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["label", b"label", "name", b"name", "reason", b"reason", "recommended", b"recommended", "rows", b"rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["label", b"label", "name", b"name", "reason", b"reason", "recommended", b"recommended", "rows", b"rows", "unreadable", b"unreadable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
