@@ -1,0 +1,146 @@
+"""Works on leased rows: claims as many as there are slots, renews their leases, gives them back on stop.
+
+A lease only keeps others away for a while; what makes a late worker harmless is the epoch, which every
+write of its work must compare.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Generic, Protocol, TypeVar
+from uuid import UUID
+
+import structlog
+
+from holdfast.common.clock import Clock
+from holdfast.common.errors import HoldfastError
+from holdfast.common.loops import Loop
+from holdfast.common.wakeup import Signal
+
+log = structlog.get_logger(__name__)
+
+
+class Claim(Protocol):
+    """A leased row: its key, and the epoch that tells this holding of it from any other."""
+
+    @property
+    def key(self) -> UUID: ...
+
+    @property
+    def epoch(self) -> int: ...
+
+
+C = TypeVar("C", bound=Claim)
+
+
+class LeasedRows(Protocol[C]):
+    """The rows of one kind and what can be done with their leases."""
+
+    async def claim(self) -> C | None:
+        """Lease the next row, or None when there is none."""
+
+    async def renew(self, claims: Sequence[C]) -> set[UUID]:
+        """Prolong leases; returns the keys of those that were still held."""
+
+    async def release(self, claims: Sequence[C]) -> None:
+        """Give rows back, so that another may take them at once."""
+
+
+class Dispatcher(Generic[C]):
+    """Runs `work` on up to `slots` leased rows at once.
+
+    `work` must not raise for anything that belongs to its row; what it raises is logged, and the row stays
+    leased until the lease runs out.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        rows: LeasedRows[C],
+        work: Callable[[C], Awaitable[None]],
+        *,
+        slots: int,
+        lease: timedelta,
+        poll: timedelta,
+        clock: Clock,
+    ) -> None:
+        self.signal = Signal()
+        self._name = name
+        self._rows = rows
+        self._work = work
+        self._slots = slots
+        self._lease = lease
+        self._clock = clock
+        self._running: dict[UUID, tuple[C, asyncio.Task[None]]] = {}
+        self._loop = Loop(name, self._fill, self.signal, poll, clock)
+
+    @property
+    def busy(self) -> int:
+        """Rows being worked on."""
+        return len(self._running)
+
+    async def run(self) -> None:
+        """Until cancelled; then ends the work in hand and gives its rows back."""
+        heartbeat = asyncio.create_task(self._heartbeat(), name=f"{self._name}-heartbeat")
+        try:
+            await self._loop.run()
+        finally:
+            heartbeat.cancel()
+            await self._stop()
+
+    async def _fill(self) -> bool:
+        if len(self._running) >= self._slots:
+            return False
+        claim = await self._rows.claim()
+        if claim is None:
+            return False
+        task = asyncio.create_task(self._guarded(claim), name=f"{self._name}-{claim.key}")
+        self._running[claim.key] = (claim, task)
+        task.add_done_callback(lambda done: self._ended(claim.key, done))
+        return True
+
+    async def _guarded(self, claim: C) -> None:
+        try:
+            await self._work(claim)
+        except Exception as error:
+            log.exception("work_failed", loop=self._name, row=str(claim.key), error=str(error))
+
+    def _ended(self, key: UUID, task: asyncio.Task[None]) -> None:
+        if key in self._running and self._running[key][1] is task:
+            del self._running[key]
+        self.signal.set()
+
+    async def _heartbeat(self) -> None:
+        while True:
+            await self._clock.sleep(self._lease / 3)
+            held = [claim for claim, _ in self._running.values()]
+            if not held:
+                continue
+            try:
+                kept = await self._rows.renew(held)
+            except HoldfastError as error:
+                # The database may be back before the lease ends; if not, the epoch stops every write.
+                log.warning("lease_not_renewed", loop=self._name, error=error.message)
+                continue
+            for claim in held:
+                if claim.key not in kept:
+                    self._lost(claim)
+
+    def _lost(self, claim: C) -> None:
+        running = self._running.get(claim.key)
+        if running is not None and running[0] is claim:
+            log.warning("lease_lost", loop=self._name, row=str(claim.key), epoch=claim.epoch)
+            running[1].cancel()
+
+    async def _stop(self) -> None:
+        held = list(self._running.values())
+        for _, task in held:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in held), return_exceptions=True)
+        if held:
+            try:
+                await self._rows.release([claim for claim, _ in held])
+            except HoldfastError as error:
+                log.warning("lease_not_released", loop=self._name, error=error.message)

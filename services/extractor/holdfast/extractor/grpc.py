@@ -1,0 +1,103 @@
+"""The extractor's gRPC face: how far a run is, and what an org offers. Thin; both calls only read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import grpc.aio
+
+from holdfast.common.errors import HoldfastError, Kind
+from holdfast.common.postgres import Database, Record
+from holdfast.common.rpc.extractor.v1 import extractor_pb2 as messages
+from holdfast.common.rpc.extractor.v1.extractor_pb2_grpc import ExtractorServiceServicer
+from holdfast.extractor import store
+from holdfast.extractor.classification import classify
+from holdfast.extractor.org import Orgs
+
+
+class ExtractorService(ExtractorServiceServicer):
+    """Implements `holdfast.extractor.v1.ExtractorService`."""
+
+    def __init__(self, db: Database, orgs: Orgs, live_calls: Callable[[UUID], int]) -> None:
+        """Make the servicer.
+
+        Args:
+            live_calls: Calls of an object being read in this process that the database does not hold yet.
+        """
+        self._db = db
+        self._orgs = orgs
+        self._live_calls = live_calls
+
+    async def GetProgress(  # noqa: N802 - named by the proto
+        self, request: messages.GetProgressRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> messages.GetProgressResponse:
+        """How far a run is."""
+        found = await store.run_progress(self._db, _id(request.run_id, "run_id"))
+        if found is None:
+            raise HoldfastError(Kind.NOT_FOUND, "No extraction of this run is known.", code="unknown-run")
+        run, rows = found
+        objects = [self._object(row) for row in rows]
+        return messages.GetProgressResponse(
+            state=_run_state(run["state"], objects),
+            objects=objects,
+            api_calls=run["plan_calls"] + sum(item.api_calls for item in objects),
+            rows=sum(item.rows for item in objects),
+            estimated_rows=sum(max(item.estimated_rows, item.rows) for item in objects),
+            bytes=sum(item.bytes for item in objects),
+        )
+
+    def _object(self, row: Record) -> messages.ObjectRead:
+        return messages.ObjectRead(
+            object=row["object"],
+            state=_object_state(row["state"], row["holder"]),
+            strategy=row["strategy"],
+            estimated_rows=row["estimated_rows"],
+            rows=row["rows"],
+            bytes=row["bytes"],
+            pages=row["pages"],
+            api_calls=row["api_calls"] + self._live_calls(row["task_id"]),
+        )
+
+    async def ListObjects(  # noqa: N802 - named by the proto
+        self, request: messages.ListObjectsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> messages.ListObjectsResponse:
+        """What an org offers to a backup; costs two API calls."""
+        client = await self._orgs.client(_id(request.connection_id, "connection_id"))
+        offered, counts = await asyncio.gather(client.describe_global(), client.record_counts())
+        listed = []
+        for entry in sorted(offered, key=lambda entry: entry.name):
+            verdict = classify(entry)
+            listed.append(
+                messages.OrgObject(
+                    name=entry.name,
+                    label=entry.label,
+                    recommended=verdict.recommended,
+                    reason=verdict.reason,
+                    rows=counts.get(entry.name, 0),
+                )
+            )
+        return messages.ListObjectsResponse(objects=listed)
+
+
+def _id(text: str, field: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise HoldfastError(Kind.INVALID, f"{field} is not an id.", field=field) from None
+
+
+def _object_state(state: str, holder: str | None) -> str:
+    if state != "waiting":
+        return state
+    return "reading" if holder else "waiting"
+
+
+def _run_state(state: str, objects: list[messages.ObjectRead]) -> str:
+    if state == "waiting":
+        return "planning"
+    if state == "refused":
+        return "refused"
+    return "done" if all(item.state in ("extracted", "failed") for item in objects) else "reading"

@@ -1,0 +1,228 @@
+"""Plans a run: asks the org what it holds, decides how each object is read, and says so.
+
+Ends in one unit: task rows and `ExtractionPlanned` (with an `ObjectFailed` for each object that cannot be
+read), or `ExtractionRefused` with a sentence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import structlog
+
+from holdfast.common.clock import Ids
+from holdfast.common.contracts.extractor import (
+    ExtractionPlanned,
+    ExtractionRefused,
+    ObjectFailed,
+    PlannedObject,
+)
+from holdfast.common.errors import HoldfastError, Kind
+from holdfast.common.outbox import enqueue
+from holdfast.common.postgres import Database, Unit
+from holdfast.common.wakeup import Signal
+from holdfast.extractor import store
+from holdfast.extractor.org import Orgs, count_calls
+from holdfast.extractor.patience import Patience
+from holdfast.extractor.planning import Chosen, Known, ObjectPlan, choose, plan_object
+from holdfast.extractor.settings import ExtractorSettings
+from holdfast.extractor.steps import RUN_PLANNED
+from holdfast.extractor.store import RunClaim, sql
+from holdfast.salesforce.client import SalesforceClient
+from holdfast.salesforce.models import Describe, NotModified
+
+log = structlog.get_logger(__name__)
+
+NOTHING_SELECTED = (
+    "The org has no recommended object with records, so there is nothing to back up. "
+    "Select objects by name, or check what the connected user may see."
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an object will not be read."""
+
+    reason: str
+    code: str
+
+
+@dataclass
+class Plan:
+    """What a run reads, what it cannot read, and describes worth keeping."""
+
+    objects: dict[str, ObjectPlan] = field(default_factory=dict)
+    failed: dict[str, Failure] = field(default_factory=dict)
+    describes: list[tuple[UUID, str, str, str]] = field(default_factory=list)
+
+
+class Planner:
+    """Works on runs that wait for a plan."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        orgs: Orgs,
+        settings: ExtractorSettings,
+        ids: Ids,
+        patience: Patience,
+        wake_workers: Signal,
+    ) -> None:
+        self._db = db
+        self._orgs = orgs
+        self._settings = settings
+        self._ids = ids
+        self._patience = patience
+        self._wake_workers = wake_workers
+
+    async def plan(self, claim: RunClaim) -> None:
+        """Plan one run, or refuse it, or put it off."""
+        counter = count_calls()
+        try:
+            plan = await self._make(claim)
+            if not plan.objects and not plan.failed:
+                await self._refuse(claim, NOTHING_SELECTED, counter.calls)
+            else:
+                await self._db.run(RUN_PLANNED, lambda unit: self._record(unit, claim, plan, counter.calls))
+        except HoldfastError as error:
+            await self._settle(claim, error, counter.calls)
+        await self._orgs.ledger.report()
+
+    async def _settle(self, claim: RunClaim, error: HoldfastError, calls: int) -> None:
+        if error.kind is Kind.FENCED:
+            return
+        pause = self._patience.pause(error, await store.run_failures(self._db, claim))
+        if pause is not None:
+            log.warning("plan_postponed", run_id=str(claim.key), error=error.message, detail=error.detail)
+            await store.postpone(self._db, claim, pause, calls)
+        else:
+            await self._refuse(claim, error.message, calls)
+
+    async def _make(self, claim: RunClaim) -> Plan:
+        client = await self._orgs.client(claim.run.connection_id)
+        offered, counts, known = await asyncio.gather(
+            client.describe_global(),
+            client.record_counts(),
+            store.known_objects(self._db, claim.run.job_id),
+        )
+        chosen = choose(claim.selection, offered, counts, known)
+        plan = Plan(failed={name: Failure(why, "not-readable") for name, why in chosen.failed.items()})
+        described = await self._describe(client, claim.run.connection_id, chosen, plan)
+        for describe in described:
+            self._add(plan, describe, claim.full, known.get(describe.name), counts)
+        return plan
+
+    def _add(
+        self, plan: Plan, describe: Describe, full: bool, known: Known | None, counts: Mapping[str, int]
+    ) -> None:
+        if not any(found.name == "Id" for found in describe.fields):
+            reason = f"{describe.name} has no record ids, so its records cannot be told apart."
+            plan.failed[describe.name] = Failure(reason, "no-record-id")
+            return
+        plan.objects[describe.name] = plan_object(
+            describe,
+            known=known,
+            full=full,
+            estimated_rows=counts.get(describe.name, 0),
+            overlap=self._settings.extractor_overlap,
+            bulk_threshold_rows=self._settings.extractor_bulk_threshold_rows,
+            page_bytes=self._settings.extractor_page_bytes,
+        )
+
+    async def _describe(
+        self, client: SalesforceClient, connection_id: UUID, chosen: Chosen, plan: Plan
+    ) -> Sequence[Describe]:
+        cached = await store.cached_describes(self._db, connection_id, chosen.readable)
+        slots = asyncio.Semaphore(self._settings.extractor_describes)
+
+        async def one(name: str) -> Describe | None:
+            etag, body = cached.get(name, (None, ""))
+            try:
+                async with slots:
+                    answer = await client.describe(name, etag)
+            except HoldfastError as error:
+                if error.kind not in (Kind.NOT_FOUND, Kind.FORBIDDEN):
+                    raise
+                plan.failed[name] = Failure(error.message, error.code)
+                return None
+            if isinstance(answer, NotModified):
+                return Describe.model_validate_json(body)
+            if answer.etag:
+                text = answer.model_dump_json(by_alias=True)
+                plan.describes.append((connection_id, name, answer.etag, text))
+            return answer
+
+        answers = await asyncio.gather(*(one(name) for name in chosen.readable))
+        return [answer for answer in answers if answer is not None]
+
+    async def _record(self, unit: Unit, claim: RunClaim, plan: Plan, calls: int) -> None:
+        if not await store.lock_run(unit, claim):
+            return
+        await unit.execute(sql.end_planning, claim.key, "planned", "", calls)
+        await unit.executemany(sql.keep_describe, plan.describes)
+        await unit.executemany(sql.add_task, self._task_rows(claim, plan))
+        await enqueue(unit, _announcement(claim, plan), claim.run.meta)
+        for name, failure in plan.failed.items():
+            await enqueue(unit, _failed(claim, name, failure), claim.run.meta)
+        unit.after_commit(self._wake_workers.set)
+
+    def _task_rows(self, claim: RunClaim, plan: Plan) -> list[tuple[object, ...]]:
+        rows: list[tuple[object, ...]] = []
+        for name, planned in plan.objects.items():
+            how = (planned.mode, planned.strategy, planned.estimated_rows, planned.estimated_calls)
+            schema = planned.schema.to_json().decode()
+            rows.append((self._ids.new(), claim.key, name, *how, schema, planned.since, "waiting", "", ""))
+        for name, failure in plan.failed.items():
+            how = ("baseline", "rest", 0, 0)
+            rows.append(
+                (self._ids.new(), claim.key, name, *how, "", None, "failed", failure.reason, failure.code)
+            )
+        return rows
+
+    async def _refuse(self, claim: RunClaim, reason: str, calls: int) -> None:
+        event = ExtractionRefused(
+            run_id=claim.run.run_id, job_id=claim.run.job_id, run=claim.run.number, reason=reason
+        )
+
+        async def work(unit: Unit) -> None:
+            if await store.lock_run(unit, claim):
+                await unit.execute(sql.end_planning, claim.key, "refused", reason, calls)
+                await enqueue(unit, event, claim.run.meta)
+
+        log.info("run_refused", run_id=str(claim.key), reason=reason)
+        await self._db.run(RUN_PLANNED, work)
+
+
+def _announcement(claim: RunClaim, plan: Plan) -> ExtractionPlanned:
+    planned = [
+        PlannedObject(
+            object=name,
+            mode=how.mode,
+            strategy=how.strategy,
+            estimated_rows=how.estimated_rows,
+            estimated_calls=how.estimated_calls,
+        )
+        for name, how in plan.objects.items()
+    ]
+    failed = [
+        PlannedObject(object=name, mode="baseline", strategy="rest", estimated_rows=0, estimated_calls=0)
+        for name in plan.failed
+    ]
+    run = claim.run
+    return ExtractionPlanned(run_id=run.run_id, job_id=run.job_id, run=run.number, objects=planned + failed)
+
+
+def _failed(claim: RunClaim, name: str, failure: Failure) -> ObjectFailed:
+    run = claim.run
+    return ObjectFailed(
+        run_id=run.run_id,
+        job_id=run.job_id,
+        run=run.number,
+        object=name,
+        reason=failure.reason,
+        code=failure.code,
+    )

@@ -1,0 +1,175 @@
+"""Which objects a run reads, and how. Pure: facts of the org in, a plan out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import ceil
+from typing import Literal
+
+from holdfast.common.contracts.extractor import Mode
+from holdfast.extractor.classification import classify, in_bulk
+from holdfast.extractor.soql import STAMP, ObjectQuery, url_length
+from holdfast.salesforce.models import Describe, ObjectSummary
+from holdfast.vault.schema import NOT_STORED_TYPES, FieldType, RecordSchema
+
+Strategy = Literal["rest", "bulk2"]
+
+
+REST_PAGE_ROWS = 2000
+# Salesforce cuts URLs and headers off at 16,384 bytes; the rest of the request needs its share.
+LONGEST_QUERY_IN_URL = 14_000
+# Create, a few polls, and one page at least.
+BULK_OVERHEAD_CALLS = 4
+_BYTES_PER_FIELD = 24
+_FEWEST_PAGE_ROWS, _MOST_PAGE_ROWS = 1_000, 50_000
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The objects to describe and read, and those that cannot be."""
+
+    readable: tuple[str, ...]
+    failed: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What earlier runs of the job left behind for an object.
+
+    Attributes:
+        watermark: Newest SystemModstamp read, in Salesforce's time; None if it was read but held nothing
+            to set a mark by.
+    """
+
+    watermark: datetime | None
+
+
+@dataclass(frozen=True)
+class ObjectPlan:
+    """How one object is read."""
+
+    schema: RecordSchema
+    mode: Mode
+    since: datetime | None
+    strategy: Strategy
+    estimated_rows: int
+    estimated_calls: int
+
+
+def choose(
+    selection: Sequence[str],
+    offered: Iterable[ObjectSummary],
+    counts: Mapping[str, int],
+    known: Iterable[str],
+) -> Chosen:
+    """Decide which objects a run takes.
+
+    Args:
+        selection: Names asked for, in any case; empty takes every recommended object that has rows, and
+            those that earlier runs of the job read, since their last record may just have been deleted.
+        offered: The org's describe global.
+        counts: Salesforce's cached counts; it leaves out objects without known rows.
+        known: Objects that earlier runs of the job read.
+    """
+    objects = {entry.name.lower(): entry for entry in offered}
+    if selection:
+        return _by_name(selection, objects)
+    before = set(known)
+    taken = [
+        entry.name
+        for entry in objects.values()
+        if classify(entry).recommended and (counts.get(entry.name, 0) > 0 or entry.name in before)
+    ]
+    return Chosen(tuple(sorted(taken)), {})
+
+
+def _by_name(selection: Sequence[str], objects: Mapping[str, ObjectSummary]) -> Chosen:
+    readable: dict[str, None] = {}
+    failed: dict[str, str] = {}
+    for asked in selection:
+        entry = objects.get(asked.strip().lower())
+        if entry is None:
+            failed[asked] = f"The org has no object {asked}, or the connected user may not see it."
+        elif not (verdict := classify(entry)).readable:
+            failed[entry.name] = verdict.reason
+        else:
+            readable[entry.name] = None
+    return Chosen(tuple(readable), failed)
+
+
+def record_schema(describe: Describe) -> RecordSchema:
+    """The fields that a backup reads: all but compound ones, which repeat their parts, and file bodies."""
+    fields = (FieldType(field.name, field.type) for field in describe.fields)
+    return RecordSchema(describe.name, tuple(field for field in fields if field.type not in NOT_STORED_TYPES))
+
+
+def plan_object(
+    describe: Describe,
+    *,
+    known: Known | None,
+    full: bool,
+    estimated_rows: int,
+    overlap: timedelta,
+    bulk_threshold_rows: int,
+    page_bytes: int,
+) -> ObjectPlan:
+    """Decide mode and strategy of one object.
+
+    Args:
+        known: None if the job never read the object whole.
+        full: Read every record again even if only the changed ones are needed.
+        estimated_rows: Salesforce's cached count.
+    """
+    schema = record_schema(describe)
+    names = tuple(field.name for field in schema.fields)
+    mode = _mode(known, full=full, stamped=STAMP in names)
+    since = known.watermark - overlap if mode == "incremental" and known and known.watermark else None
+    query = ObjectQuery(describe.name, names, since)
+    # How many rows changed is not known before asking; most objects changed little.
+    rows = estimated_rows if mode != "incremental" else 0
+    strategy = _strategy(query, rows, bulk_threshold_rows)
+    return ObjectPlan(
+        schema, mode, since, strategy, rows, estimate_calls(strategy, rows, len(names), page_bytes)
+    )
+
+
+def _mode(known: Known | None, *, full: bool, stamped: bool) -> Mode:
+    if known is None:
+        return "baseline"
+    # Without a stamp, or a mark to start from, only reading everything finds what changed.
+    return "incremental" if stamped and known.watermark is not None and not full else "full"
+
+
+def _strategy(query: ObjectQuery, rows: int, bulk_threshold_rows: int) -> Strategy:
+    if not in_bulk(query.object):
+        return "rest"
+    too_long = url_length(query.ordered()) > LONGEST_QUERY_IN_URL
+    return "bulk2" if rows >= bulk_threshold_rows or too_long else "rest"
+
+
+def estimate_calls(strategy: Strategy, rows: int, fields: int, page_bytes: int) -> int:
+    """API calls that reading so many rows will cost, roughly."""
+    if strategy == "rest":
+        return max(1, ceil(rows / REST_PAGE_ROWS))
+    return BULK_OVERHEAD_CALLS + max(1, ceil(rows / bulk_page_rows(fields, page_bytes)))
+
+
+def bulk_page_rows(fields: int, page_bytes: int) -> int:
+    """Rows to ask for in one Bulk page so that it is about `page_bytes` long."""
+    rows = page_bytes // (_BYTES_PER_FIELD * max(1, fields))
+    return max(_FEWEST_PAGE_ROWS, min(_MOST_PAGE_ROWS, rows))
+
+
+def new_mark(newest_stamp: datetime | None, read_from: datetime | None) -> datetime | None:
+    """The watermark that a complete reading leaves, in Salesforce's time only.
+
+    Args:
+        newest_stamp: Newest SystemModstamp that was read; None leaves the mark where it was.
+        read_from: When the org began to collect the rows. A long Bulk job may return a row stamped later than
+            a change of one it had already collected, so the mark never lies beyond its beginning.
+    """
+    if newest_stamp is None or read_from is None:
+        return newest_stamp
+    return min(newest_stamp, read_from)

@@ -1,0 +1,163 @@
+-- All statements of the extractor, by name. Leases and pauses go by the database's clock.
+
+-- name: receive_run
+-- A repeated announcement of a run changes nothing.
+INSERT INTO extraction (run_id, job_id, run, connection_id, objects, full_scan, correlation_id, causation_id, actor)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (run_id) DO NOTHING;
+
+-- name: claim_extraction
+-- The oldest run that waits for a plan and that nobody holds.
+UPDATE extraction SET holder = $1, epoch = epoch + 1, lease_until = clock_timestamp() + $2
+WHERE run_id = (
+    SELECT run_id FROM extraction
+    WHERE state = 'waiting'
+      AND (lease_until IS NULL OR lease_until < clock_timestamp())
+      AND (not_before IS NULL OR not_before <= clock_timestamp())
+    ORDER BY received_at
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING run_id, job_id, run, connection_id, objects, full_scan, correlation_id, causation_id, actor, epoch;
+
+-- name: claim_task
+-- The largest object that waits and that nobody holds, with what its worker must know of the run.
+WITH claimed AS (
+    UPDATE task SET holder = $1, epoch = epoch + 1, lease_until = clock_timestamp() + $2
+    WHERE task_id = (
+        SELECT task_id FROM task
+        WHERE state = 'waiting'
+          AND (lease_until IS NULL OR lease_until < clock_timestamp())
+          AND (not_before IS NULL OR not_before <= clock_timestamp())
+        ORDER BY estimated_rows DESC, object
+        LIMIT 1
+        FOR UPDATE SKIP LOCKED
+    )
+    RETURNING task_id, run_id, object, mode, strategy, schema, since, bulk_job, bulk_locator, bulk_restarts,
+              read_from, drained, next_seq, max_stamp, last_stamp, last_id, epoch
+)
+SELECT claimed.*, extraction.job_id, extraction.run, extraction.connection_id, extraction.correlation_id,
+       extraction.causation_id, extraction.actor
+FROM claimed JOIN extraction USING (run_id);
+
+-- name: renew_extractions
+-- Those of the named leases that still are the holder's.
+UPDATE extraction SET lease_until = clock_timestamp() + $4
+FROM unnest($2::uuid[], $3::bigint[]) AS held (id, held_epoch)
+WHERE run_id = held.id AND epoch = held.held_epoch AND holder = $1 AND state = 'waiting'
+RETURNING run_id;
+
+-- name: renew_tasks
+-- Those of the named leases that still are the holder's.
+UPDATE task SET lease_until = clock_timestamp() + $4
+FROM unnest($2::uuid[], $3::bigint[]) AS held (id, held_epoch)
+WHERE task_id = held.id AND epoch = held.held_epoch AND holder = $1 AND state = 'waiting'
+RETURNING task_id;
+
+-- name: release_extraction
+UPDATE extraction SET lease_until = NULL, holder = NULL WHERE run_id = $1 AND epoch = $2;
+
+-- name: release_task
+UPDATE task SET lease_until = NULL, holder = NULL WHERE task_id = $1 AND epoch = $2;
+
+-- name: release_own_extractions
+-- A holder that starts again needs not wait for its own leases to run out.
+UPDATE extraction SET lease_until = NULL WHERE holder = $1 AND state = 'waiting';
+
+-- name: release_own_tasks
+-- A holder that starts again needs not wait for its own leases to run out.
+UPDATE task SET lease_until = NULL WHERE holder = $1 AND state = 'waiting';
+
+-- name: postpone_extraction
+UPDATE extraction SET lease_until = NULL, holder = NULL, failures = failures + 1, plan_calls = plan_calls + $4,
+    failing_since = coalesce(failing_since, clock_timestamp()), not_before = clock_timestamp() + $3
+WHERE run_id = $1 AND epoch = $2;
+
+-- name: postpone_task
+UPDATE task SET lease_until = NULL, holder = NULL, failures = failures + 1, api_calls = api_calls + $4,
+    failing_since = coalesce(failing_since, clock_timestamp()), not_before = clock_timestamp() + $3
+WHERE task_id = $1 AND epoch = $2;
+
+-- name: extraction_failures
+-- How often planning failed in a row, and for how long.
+SELECT failures, coalesce(clock_timestamp() - failing_since, interval '0') AS failing_for
+FROM extraction WHERE run_id = $1;
+
+-- name: task_failures
+-- How often reading failed without a page in between, and for how long.
+SELECT failures, coalesce(clock_timestamp() - failing_since, interval '0') AS failing_for
+FROM task WHERE task_id = $1;
+
+-- name: lock_extraction
+SELECT epoch, state FROM extraction WHERE run_id = $1 FOR UPDATE;
+
+-- name: lock_task
+SELECT epoch, state, next_seq FROM task WHERE task_id = $1 FOR UPDATE;
+
+-- name: end_planning
+UPDATE extraction SET state = $2, reason = $3, plan_calls = plan_calls + $4, lease_until = NULL, holder = NULL
+WHERE run_id = $1;
+
+-- name: add_task
+INSERT INTO task (task_id, run_id, object, mode, strategy, estimated_rows, estimated_calls, schema, since,
+                  state, reason, code)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
+
+-- name: job_marks
+-- What earlier runs of the job read.
+SELECT object, mark FROM watermark WHERE job_id = $1;
+
+-- name: describes
+-- Cached describes of a connection.
+SELECT object, etag, body FROM described WHERE connection_id = $1 AND object = ANY ($2::text[]);
+
+-- name: keep_describe
+INSERT INTO described (connection_id, object, etag, body) VALUES ($1, $2, $3, $4)
+ON CONFLICT (connection_id, object) DO UPDATE SET etag = excluded.etag, body = excluded.body;
+
+-- name: move_reading
+-- Reading goes on elsewhere: a Bulk job was created, given up, or REST takes over.
+UPDATE task SET strategy = $2, bulk_job = $3, bulk_locator = NULL, bulk_restarts = $4,
+    read_from = coalesce(read_from, $5), last_stamp = NULL, last_id = NULL
+WHERE task_id = $1;
+
+-- name: rows_of_job
+-- Rows of a Bulk job that are durable.
+SELECT coalesce(sum(rows), 0)::bigint FROM page WHERE task_id = $1 AND bulk_job = $2;
+
+-- name: add_page
+INSERT INTO page (task_id, seq, page_id, bulk_job, bulk_locator, next_locator, rows, bytes, sha256, path)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+
+-- name: advance_task
+-- A page is durable: the next one comes after it, and failures start to count anew.
+UPDATE task SET next_seq = $2 + 1, bulk_locator = $3, drained = $4, rows = rows + $5, bytes = bytes + $6,
+    max_stamp = greatest(max_stamp, $7), last_stamp = $8, last_id = $9,
+    failures = 0, failing_since = NULL
+WHERE task_id = $1;
+
+-- name: manifest
+SELECT page_id, rows, sha256 FROM page WHERE task_id = $1 ORDER BY seq;
+
+-- name: close_task
+UPDATE task SET state = $2, api_calls = api_calls + $3, reason = $4, code = $5, lease_until = NULL, holder = NULL
+WHERE task_id = $1
+RETURNING rows, api_calls, max_stamp, read_from;
+
+-- name: advance_mark
+-- A mark never goes back, and an older run never overwrites a newer one's.
+INSERT INTO watermark (job_id, object, run, mark) VALUES ($1, $2, $3, $4)
+ON CONFLICT (job_id, object) DO UPDATE SET run = excluded.run, mark = greatest(watermark.mark, excluded.mark)
+WHERE watermark.run <= excluded.run
+RETURNING mark;
+
+-- name: mark_of
+SELECT mark FROM watermark WHERE job_id = $1 AND object = $2;
+
+-- name: run_progress
+SELECT state, plan_calls FROM extraction WHERE run_id = $1;
+
+-- name: task_progress
+SELECT task.task_id, task.object, task.state, task.strategy, task.estimated_rows, task.rows, task.bytes,
+       task.next_seq - 1 AS pages, task.api_calls, task.holder
+FROM task WHERE task.run_id = $1 ORDER BY task.object;

@@ -1,0 +1,63 @@
+"""Settings of the extractor. Each has a unit, a range and a reason for its default."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Le
+from pydantic import Field
+
+from holdfast.common.settings import Settings
+
+Span = Annotated[timedelta, Gt(timedelta(0)), Le(timedelta(days=7))]
+
+
+class ExtractorSettings(Settings):
+    """How the extractor reads an org. Environment variables start with `HOLDFAST_EXTRACTOR_`."""
+
+    extractor_fetches: int = Field(default=4, ge=1, le=64)
+    """Objects read at once. Four connections fill two cores; more only add memory."""
+
+    extractor_transforms: int = Field(default=2, ge=1, le=64)
+    """Pages parsed and written at once: one per core; a third one in flight gained nothing when measured."""
+
+    extractor_pages_in_memory: int = Field(default=6, ge=1, le=256)
+    """Pages downloaded and not yet written. Bounds memory: about 30 MB each at 10 MB a page."""
+
+    extractor_plans: int = Field(default=4, ge=1, le=32)
+    """Runs planned at once, so that one org that does not answer holds up nobody else."""
+
+    extractor_describes: int = Field(default=8, ge=1, le=20)
+    """Describe calls of a run at once; an org takes 25 long requests at a time (5 in a developer org)."""
+
+    extractor_bulk_threshold_rows: int = Field(default=2000, ge=1)
+    """From this many rows on an object is read by Bulk 2.0: one REST page holds 2,000."""
+
+    extractor_page_bytes: int = Field(default=10_000_000, ge=100_000, le=200_000_000)
+    """Aimed at size of one Bulk page: 10 MB keep memory flat and still fill the pipe."""
+
+    extractor_overlap: Annotated[timedelta, Ge(timedelta(0)), Le(timedelta(days=7))] = timedelta(seconds=900)
+    """How far an incremental read reaches back before its watermark: a transaction may commit up to ten
+    minutes after the stamp it writes."""
+
+    extractor_lease: Span = timedelta(seconds=15)
+    """How long a dead worker's object stays untouched. A third of it is the heartbeat."""
+
+    extractor_poll: Span = timedelta(seconds=1)
+    """How often loops look for work that nobody woke them for, such as a retry that is due."""
+
+    extractor_job_poll_first: Span = timedelta(milliseconds=50)
+    """First pause before a Bulk job is asked for its state; doubles each time. Every poll is an API call."""
+
+    extractor_job_poll_longest: Span = timedelta(seconds=5)
+    """Longest pause between two polls of a Bulk job."""
+
+    extractor_retry_first: Span = timedelta(seconds=1)
+    """First pause after a passing failure; doubles each time, up to a minute."""
+
+    extractor_patience: Span = timedelta(minutes=10)
+    """How long an object or a plan may fail for passing reasons without any progress."""
+
+    extractor_limit_patience: Span = timedelta(hours=24)
+    """The same while the org's daily API limit is used up: it is a rolling window of 24 hours."""

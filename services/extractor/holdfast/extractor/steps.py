@@ -1,0 +1,15 @@
+"""Every durable step of the extractor, so that each can be killed before and after in a test."""
+
+from __future__ import annotations
+
+from holdfast.common.failpoints import durable_step
+
+RUN_RECEIVED = durable_step("extractor.run_received")
+RUN_PLANNED = durable_step("extractor.run_planned")
+# Claiming, renewing, postponing and giving back a row: nothing but who works on it and when.
+LEASE_WRITTEN = durable_step("extractor.lease_written")
+SCHEMA_STORED = durable_step("extractor.schema_stored")
+READING_MOVED = durable_step("extractor.reading_moved")
+PAGE_STORED = durable_step("extractor.page_stored")
+PAGE_RECORDED = durable_step("extractor.page_recorded")
+OBJECT_CLOSED = durable_step("extractor.object_closed")

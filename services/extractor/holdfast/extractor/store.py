@@ -1,0 +1,295 @@
+"""All SQL of the extractor, behind names. What changes a leased row compares the epoch in the same unit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from holdfast.common.contracts.extractor import Mode
+from holdfast.common.contracts.scheduler import RunRequested
+from holdfast.common.errors import HoldfastError, Kind
+from holdfast.common.meta import Meta
+from holdfast.common.postgres import Database, Queries, Record, Unit
+from holdfast.extractor.manifest import ManifestPage
+from holdfast.extractor.patience import Failures
+from holdfast.extractor.planning import Known, Strategy
+from holdfast.extractor.soql import ObjectQuery, Position
+from holdfast.extractor.steps import LEASE_WRITTEN
+from holdfast.vault.schema import RecordSchema
+
+sql = Queries.load("holdfast.extractor")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a job, as every event of it names it."""
+
+    run_id: UUID
+    job_id: UUID
+    number: int
+    connection_id: UUID
+    meta: Meta
+
+    @classmethod
+    def of(cls, row: Record) -> Run:
+        """The run columns of a claim."""
+        meta = Meta(row["correlation_id"], row["causation_id"], row["actor"])
+        return cls(row["run_id"], row["job_id"], row["run"], row["connection_id"], meta)
+
+
+@dataclass(frozen=True)
+class RunClaim:
+    """A leased run that waits for its plan."""
+
+    run: Run
+    selection: tuple[str, ...]
+    full: bool
+    epoch: int
+
+    @property
+    def key(self) -> UUID:
+        """Key of the leased row."""
+        return self.run.run_id
+
+
+@dataclass(frozen=True)
+class TaskClaim:
+    """A leased object and the durable position of its reading.
+
+    Attributes:
+        bulk_job: Bulk job whose pages are being read, if there is one.
+        bulk_locator: Where its next page is; None at the start.
+        bulk_restarts: Jobs given up so far.
+        drained: Every page is durable; only the closing is left.
+        next_seq: Number of the next page.
+        after: Last durable record of a reading by REST.
+    """
+
+    task_id: UUID
+    run: Run
+    object: str
+    mode: Mode
+    strategy: Strategy
+    schema: RecordSchema
+    since: datetime | None
+    bulk_job: str | None
+    bulk_locator: str | None
+    bulk_restarts: int
+    drained: bool
+    next_seq: int
+    after: Position | None
+    epoch: int
+
+    @property
+    def key(self) -> UUID:
+        """Key of the leased row."""
+        return self.task_id
+
+    @property
+    def query(self) -> ObjectQuery:
+        """What to read."""
+        return ObjectQuery(self.object, tuple(field.name for field in self.schema.fields), self.since)
+
+    @classmethod
+    def of(cls, row: Record) -> TaskClaim:
+        """A row of `claim_task`."""
+        return cls(
+            task_id=row["task_id"],
+            run=Run.of(row),
+            object=row["object"],
+            mode=row["mode"],
+            strategy=row["strategy"],
+            schema=RecordSchema.from_json(row["schema"].encode()),
+            since=row["since"],
+            bulk_job=row["bulk_job"],
+            bulk_locator=row["bulk_locator"],
+            bulk_restarts=row["bulk_restarts"],
+            drained=row["drained"],
+            next_seq=row["next_seq"],
+            after=Position(row["last_id"], row["last_stamp"]) if row["last_id"] else None,
+            epoch=row["epoch"],
+        )
+
+
+class RunRows:
+    """Runs that wait for a plan, as leased rows."""
+
+    def __init__(self, db: Database, holder: str, lease: timedelta) -> None:
+        self._db = db
+        self._holder = holder
+        self._lease = lease
+
+    async def claim(self) -> RunClaim | None:
+        """Lease the oldest run that waits."""
+
+        async def work(unit: Unit) -> Record | None:
+            return await unit.fetchrow(sql.claim_extraction, self._holder, self._lease)
+
+        row = await self._db.run(LEASE_WRITTEN, work)
+        if row is None:
+            return None
+        return RunClaim(Run.of(row), tuple(row["objects"]), row["full_scan"], row["epoch"])
+
+    async def renew(self, claims: Sequence[RunClaim]) -> set[UUID]:
+        """Prolong leases; returns those that were still held."""
+        return await _renew(self._db, sql.renew_extractions, self._holder, claims, self._lease)
+
+    async def release(self, claims: Sequence[RunClaim]) -> None:
+        """Give runs back."""
+        await _release(self._db, sql.release_extraction, claims)
+
+
+class TaskRows:
+    """Objects that wait to be read, as leased rows."""
+
+    def __init__(self, db: Database, holder: str, lease: timedelta) -> None:
+        self._db = db
+        self._holder = holder
+        self._lease = lease
+
+    async def claim(self) -> TaskClaim | None:
+        """Lease the largest object that waits."""
+
+        async def work(unit: Unit) -> Record | None:
+            return await unit.fetchrow(sql.claim_task, self._holder, self._lease)
+
+        row = await self._db.run(LEASE_WRITTEN, work)
+        return None if row is None else TaskClaim.of(row)
+
+    async def renew(self, claims: Sequence[TaskClaim]) -> set[UUID]:
+        """Prolong leases; returns those that were still held."""
+        return await _renew(self._db, sql.renew_tasks, self._holder, claims, self._lease)
+
+    async def release(self, claims: Sequence[TaskClaim]) -> None:
+        """Give objects back."""
+        await _release(self._db, sql.release_task, claims)
+
+
+async def _renew(
+    db: Database, statement: str, holder: str, claims: Sequence[RunClaim | TaskClaim], lease: timedelta
+) -> set[UUID]:
+    keys = [claim.key for claim in claims]
+    epochs = [claim.epoch for claim in claims]
+
+    async def work(unit: Unit) -> set[UUID]:
+        return {row[0] for row in await unit.fetch(statement, holder, keys, epochs, lease)}
+
+    return await db.run(LEASE_WRITTEN, work)
+
+
+async def _release(db: Database, statement: str, claims: Sequence[RunClaim | TaskClaim]) -> None:
+    async def work(unit: Unit) -> None:
+        await unit.executemany(statement, [(claim.key, claim.epoch) for claim in claims])
+
+    await db.run(LEASE_WRITTEN, work)
+
+
+async def release_own(db: Database, holder: str) -> None:
+    """Drop what an earlier life of this holder had leased."""
+
+    async def work(unit: Unit) -> None:
+        await unit.execute(sql.release_own_extractions, holder)
+        await unit.execute(sql.release_own_tasks, holder)
+
+    await db.run(LEASE_WRITTEN, work)
+
+
+async def receive_run(unit: Unit, event: RunRequested, meta: Meta) -> None:
+    """Note a run to plan; a repeat changes nothing."""
+    await unit.execute(
+        sql.receive_run,
+        event.run_id,
+        event.job_id,
+        event.run,
+        event.connection_id,
+        event.objects,
+        event.full,
+        meta.correlation_id,
+        meta.causation_id,
+        meta.actor,
+    )
+
+
+async def lock_run(unit: Unit, claim: RunClaim) -> bool:
+    """Take the run's row for this unit; False if its planning is over.
+
+    Raises:
+        HoldfastError: FENCED if somebody else holds it by now.
+    """
+    row = await unit.fetchrow(sql.lock_extraction, claim.key)
+    if row is None or row["epoch"] != claim.epoch:
+        raise _fenced(claim.key)
+    return bool(row["state"] == "waiting")
+
+
+async def lock_task(unit: Unit, claim: TaskClaim) -> tuple[bool, int]:
+    """Take the object's row for this unit.
+
+    Returns:
+        Whether it is still open, and the number of its next page.
+
+    Raises:
+        HoldfastError: FENCED if somebody else holds it by now.
+    """
+    row = await unit.fetchrow(sql.lock_task, claim.key)
+    if row is None or row["epoch"] != claim.epoch:
+        raise _fenced(claim.key)
+    return row["state"] == "waiting", row["next_seq"]
+
+
+def _fenced(key: UUID) -> HoldfastError:
+    return HoldfastError(Kind.FENCED, "Another worker has taken over.", code="lease-lost", detail=str(key))
+
+
+async def run_failures(db: Database, claim: RunClaim) -> Failures:
+    """How long the run's planning has been failing."""
+    return _failures(await db.fetchrow(sql.extraction_failures, claim.key))
+
+
+async def task_failures(db: Database, claim: TaskClaim) -> Failures:
+    """How long the object's reading has been failing."""
+    return _failures(await db.fetchrow(sql.task_failures, claim.key))
+
+
+def _failures(row: Record | None) -> Failures:
+    return Failures(row["failures"], row["failing_for"]) if row else Failures(0, timedelta(0))
+
+
+async def postpone(db: Database, claim: RunClaim | TaskClaim, pause: timedelta, calls: int) -> None:
+    """Give a row back, to be tried again after `pause`."""
+    statement = sql.postpone_extraction if isinstance(claim, RunClaim) else sql.postpone_task
+
+    async def work(unit: Unit) -> None:
+        await unit.execute(statement, claim.key, claim.epoch, pause, calls)
+
+    await db.run(LEASE_WRITTEN, work)
+
+
+async def known_objects(db: Database, job_id: UUID) -> dict[str, Known]:
+    """What earlier runs of a job read."""
+    rows = await db.fetch(sql.job_marks, job_id)
+    return {row["object"]: Known(row["mark"]) for row in rows}
+
+
+async def cached_describes(
+    db: Database, connection_id: UUID, objects: Sequence[str]
+) -> dict[str, tuple[str, str]]:
+    """ETag and body of describes seen before."""
+    rows = await db.fetch(sql.describes, connection_id, list(objects))
+    return {row["object"]: (row["etag"], row["body"]) for row in rows}
+
+
+async def manifest_pages(unit: Unit, task_id: UUID) -> list[ManifestPage]:
+    """The durable pages of an object, in order."""
+    rows = await unit.fetch(sql.manifest, task_id)
+    return [ManifestPage(row["page_id"], row["rows"], row["sha256"]) for row in rows]
+
+
+async def run_progress(db: Database, run_id: UUID) -> tuple[Record, list[Record]] | None:
+    """The run's row and those of its objects; None for an unknown run."""
+    row = await db.fetchrow(sql.run_progress, run_id)
+    if row is None:
+        return None
+    return row, await db.fetch(sql.task_progress, run_id)

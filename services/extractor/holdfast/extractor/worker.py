@@ -1,0 +1,220 @@
+"""Reads one leased object: picks up its durable position, stages what is left, closes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+
+from holdfast.common.clock import Clock
+from holdfast.common.contracts.extractor import ObjectExtracted, ObjectFailed
+from holdfast.common.errors import HoldfastError, Kind
+from holdfast.common.outbox import enqueue
+from holdfast.common.postgres import Database, Unit
+from holdfast.extractor import store
+from holdfast.extractor.manifest import manifest_of
+from holdfast.extractor.org import CallCounter, Orgs, count_calls
+from holdfast.extractor.patience import Patience
+from holdfast.extractor.planning import Strategy, new_mark
+from holdfast.extractor.reading import (
+    BulkSource,
+    BulkStart,
+    Elsewhere,
+    PageSource,
+    RestSource,
+    hands_over_to_bulk,
+)
+from holdfast.extractor.settings import ExtractorSettings
+from holdfast.extractor.staging import Staging
+from holdfast.extractor.steps import OBJECT_CLOSED, READING_MOVED
+from holdfast.extractor.store import TaskClaim, sql
+from holdfast.salesforce.client import SalesforceClient
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Closing:
+    """What closing an object says of it."""
+
+    state: str
+    calls: int
+    reason: str = ""
+    code: str = ""
+
+
+class Worker:
+    """Works on objects that wait to be read."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        orgs: Orgs,
+        staging: Staging,
+        settings: ExtractorSettings,
+        patience: Patience,
+        clock: Clock,
+    ) -> None:
+        self._db = db
+        self._orgs = orgs
+        self._staging = staging
+        self._settings = settings
+        self._patience = patience
+        self._clock = clock
+        self._live: dict[UUID, CallCounter] = {}
+
+    def live_calls(self, task_id: UUID) -> int:
+        """Calls of an object being read here that are not in the database yet."""
+        counter = self._live.get(task_id)
+        return counter.calls if counter else 0
+
+    async def read(self, claim: TaskClaim) -> None:
+        """Read an object to its end, or put it off, or fail it."""
+        counter = count_calls()
+        self._live[claim.key] = counter
+        try:
+            await self._read(claim)
+            await self._extracted(claim, counter.calls)
+        except HoldfastError as error:
+            await self._settle(claim, error, counter.calls)
+        except Exception as error:
+            log.exception("reading_broke", object=claim.object, run_id=str(claim.run.run_id))
+            broken = HoldfastError(Kind.INTERNAL, f"Reading failed inside Holdfast: {type(error).__name__}.")
+            await self._settle(claim, broken, counter.calls)
+        finally:
+            del self._live[claim.key]
+        await self._orgs.ledger.report()
+
+    async def _read(self, claim: TaskClaim) -> None:
+        client = await self._orgs.client(claim.run.connection_id)
+        while not claim.drained:
+            try:
+                await self._staging.stage_all(claim, await self._source(client, claim))
+                return
+            except Elsewhere as move:
+                log.info("reading_moves", object=claim.object, to=move.strategy, reason=move.reason)
+                claim = await self._move(claim, move.strategy, None, move.bulk_restarts, None)
+
+    async def _source(self, client: SalesforceClient, claim: TaskClaim) -> PageSource:
+        if claim.strategy == "rest":
+            may_move = hands_over_to_bulk(claim.query, claim.bulk_restarts, claim.next_seq - 1)
+            return RestSource(
+                client,
+                claim.query,
+                after=claim.after,
+                bulk_from_rows=self._settings.extractor_bulk_threshold_rows if may_move else None,
+                bulk_restarts=claim.bulk_restarts,
+            )
+        rows_read = 0
+        if claim.bulk_job is not None:
+            rows_read = await self._db.fetchval(sql.rows_of_job, claim.key, claim.bulk_job)
+
+        async def created(job_id: str, created_at: datetime | None) -> None:
+            await self._move(claim, "bulk2", job_id, claim.bulk_restarts, created_at)
+
+        return BulkSource(
+            client,
+            claim.query,
+            BulkStart(claim.bulk_job, claim.bulk_locator, claim.bulk_restarts, rows_read),
+            created=created,
+            clock=self._clock,
+            page_bytes=self._settings.extractor_page_bytes,
+            poll_first=self._settings.extractor_job_poll_first,
+            poll_longest=self._settings.extractor_job_poll_longest,
+        )
+
+    async def _move(
+        self,
+        claim: TaskClaim,
+        strategy: Strategy,
+        bulk_job: str | None,
+        restarts: int,
+        created_at: datetime | None,
+    ) -> TaskClaim:
+        """Make a new way of reading durable; returns the claim as it then is."""
+
+        async def work(unit: Unit) -> int:
+            _, next_seq = await store.lock_task(unit, claim)
+            await unit.execute(sql.move_reading, claim.key, strategy, bulk_job, restarts, created_at)
+            return next_seq
+
+        next_seq = await self._db.run(READING_MOVED, work)
+        return replace(
+            claim,
+            strategy=strategy,
+            bulk_job=bulk_job,
+            bulk_locator=None,
+            bulk_restarts=restarts,
+            after=None,
+            next_seq=next_seq,
+        )
+
+    async def _extracted(self, claim: TaskClaim, calls: int) -> None:
+        async def work(unit: Unit) -> None:
+            if not (await store.lock_task(unit, claim))[0]:
+                return
+            closing = Closing("extracted", calls)
+            await self._close(unit, claim, closing)
+
+        await self._db.run(OBJECT_CLOSED, work)
+        log.info("object_extracted", object=claim.object, run_id=str(claim.run.run_id), calls=calls)
+
+    async def _close(self, unit: Unit, claim: TaskClaim, closing: Closing) -> None:
+        run = claim.run
+        row = await unit.fetchrow(
+            sql.close_task, claim.key, closing.state, closing.calls, closing.reason, closing.code
+        )
+        assert row is not None  # it was locked in this unit
+        if closing.state == "failed":
+            event = ObjectFailed(
+                run_id=run.run_id,
+                job_id=run.job_id,
+                run=run.number,
+                object=claim.object,
+                reason=closing.reason,
+                code=closing.code,
+            )
+            await enqueue(unit, event, run.meta)
+            return
+        mark = new_mark(row["max_stamp"], row["read_from"])
+        await unit.execute(sql.advance_mark, run.job_id, claim.object, run.number, mark)
+        pages = await store.manifest_pages(unit, claim.key)
+        extracted = ObjectExtracted(
+            run_id=run.run_id,
+            job_id=run.job_id,
+            run=run.number,
+            object=claim.object,
+            mode=claim.mode,
+            pages=len(pages),
+            rows=row["rows"],
+            manifest=manifest_of(pages),
+            api_calls=row["api_calls"],
+            watermark=await unit.fetchval(sql.mark_of, run.job_id, claim.object),
+        )
+        await enqueue(unit, extracted, run.meta)
+
+    async def _settle(self, claim: TaskClaim, error: HoldfastError, calls: int) -> None:
+        if error.kind is Kind.FENCED:
+            log.warning("reading_fenced", object=claim.object, run_id=str(claim.run.run_id))
+            return
+        pause = self._patience.pause(error, await store.task_failures(self._db, claim))
+        log.warning(
+            "reading_failed",
+            object=claim.object,
+            run_id=str(claim.run.run_id),
+            error=error.message,
+            detail=error.detail,
+            again_in_s=pause.total_seconds() if pause else None,
+        )
+        if pause is not None:
+            await store.postpone(self._db, claim, pause, calls)
+            return
+
+        async def work(unit: Unit) -> None:
+            if (await store.lock_task(unit, claim))[0]:
+                await self._close(unit, claim, Closing("failed", calls, error.message, error.code))
+
+        await self._db.run(OBJECT_CLOSED, work)
