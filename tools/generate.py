@@ -2,8 +2,8 @@
 
 ``python tools/generate.py`` writes into the tree; ``--check`` writes into a temporary folder,
 compares, and fails with the names of the files that differ. Adding a generator is one line in
-:data:`GENERATORS`: a command that takes the folder to write below as its last argument, and
-the files or folders it owns.
+:data:`GENERATORS`: a command, with ``{out}`` where it wants the folder to write below, and the
+files or folders it owns there.
 """
 
 from __future__ import annotations
@@ -20,17 +20,26 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True, slots=True)
 class Generator:
-    """A command that writes ``owns`` below the folder given as its last argument."""
+    """A command that writes ``owns`` below the folder that stands for ``{out}``."""
 
     command: tuple[str, ...]
     owns: tuple[str, ...]
 
     def run(self, out: Path) -> None:
         """Write below ``out``; its failure ends the program."""
-        subprocess.run([sys.executable, *self.command, str(out)], check=True, cwd=ROOT)
+        for owned in self.owns:
+            (out / owned).parent.mkdir(parents=True, exist_ok=True)
+        command = [argument.format(out=out) for argument in self.command]
+        if subprocess.run([sys.executable, *command], check=False, cwd=ROOT).returncode != 0:
+            sys.exit(f"generator failed: {' '.join(command)}")
 
 
-GENERATORS = (Generator(("tools/protos.py",), owns=("libs/common/holdfast/common/rpc",)),)
+OPENAPI = "docs/reference/openapi.json"
+
+GENERATORS = (
+    Generator(("tools/protos.py", "{out}"), owns=("libs/common/holdfast/common/rpc",)),
+    Generator(("-m", "holdfast.gateway.openapi", "--out", f"{{out}}/{OPENAPI}"), owns=(OPENAPI,)),
+)
 
 
 def stale_files(generator: Generator, fresh: Path) -> list[str]:

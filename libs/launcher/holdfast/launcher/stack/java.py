@@ -53,7 +53,7 @@ def probe(program: Path) -> Java | None:
     """Ask a ``java`` for its version; ``None`` if it does not run."""
     try:
         done = subprocess.run(
-            [program, "-XshowSettings:properties", "-version"],
+            [program, "-XX:-UsePerfData", "-XshowSettings:properties", "-version"],
             capture_output=True,
             text=True,
             check=True,

@@ -135,7 +135,7 @@ class Spawner:
             child.kill()
             code = -signal.SIGKILL
         if code != 0:
-            raise StackError(f"{child.name} failed (exit code {code}):\n{log_tail(command.log)}")
+            raise _failure(child, f"failed with exit code {code}")
 
     def close(self) -> None:
         """End the thread; on Linux any child still running is killed with it."""
@@ -174,15 +174,16 @@ def wait_until(child: Child, ready: ReadyProbe, timeout: timedelta) -> None:
     while not ready():
         dead = child.dead()
         if dead is not None:
-            raise StackError(
-                f"{child.name} ended while starting (exit code {dead.exit_code}):\n{dead.log_tail}"
-            )
+            raise _failure(child, f"ended while starting, with exit code {dead.exit_code}")
         if time.monotonic() > deadline:
-            raise StackError(
-                f"{child.name} did not get ready within {timeout.total_seconds():.0f} s; "
-                f"the end of {child.command.log}:\n{log_tail(child.command.log)}"
-            )
+            raise _failure(child, f"did not get ready within {timeout.total_seconds():.0f} s")
         time.sleep(POLL.total_seconds())
+
+
+def _failure(child: Child, what: str) -> StackError:
+    tail = log_tail(child.command.log)
+    last = tail.splitlines()[-1] if tail else "it printed nothing"
+    return StackError(f"{child.name} {what} ({last}). Its log is {child.command.log}.", detail=tail)
 
 
 class ReadyProbe(Protocol):

@@ -104,6 +104,11 @@ class SeaweedFS:
             raise StackError(f"The S3 server {program} is missing; run `make setup`.")
         flags = [f"-{flag}={port}" for flag, port in zip(PORT_FLAGS, self._ports, strict=True)]
         flags += [f"-dir={self.folder / 'data'}", f"-s3.config={self._identity}"]
+        # Its socket files, which it never removes, would otherwise pile up in /tmp.
+        flags += [
+            "-s3.localSocket=s3.sock",
+            "-filer.localSocket=filer.sock",
+        ]  # relative: such paths are short
         flags += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-webdav=false", "-admin.ui=false"]
         flags += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"]
         return [str(program), "mini", *flags]
