@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import filecmp
 import os
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
 from holdfast.common.durable import link_new, make_folders, sync_file, sync_folder, write_file
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.failpoints import DurableStep
-from holdfast.common.objectstore import Entry, conflict, missing
+from holdfast.common.objectstore import Entry, Listing, conflict, missing
 
 _SCRATCH = ".scratch"
 
@@ -58,10 +59,10 @@ class FolderStore:
     async def exists(self, key: str) -> bool:
         return self._path(key).is_file()
 
-    async def list(self, prefix: str) -> list[Entry]:
+    async def list(self, prefix: str) -> Listing:
         return await asyncio.to_thread(self._list, prefix)
 
-    async def delete(self, keys: list[str], step: DurableStep) -> None:
+    async def delete(self, keys: Sequence[str], step: DurableStep) -> None:
         await asyncio.to_thread(self._delete, keys, step)
 
     def _path(self, key: str) -> Path:
@@ -114,7 +115,7 @@ class FolderStore:
         except (FileNotFoundError, IsADirectoryError):
             raise missing(key) from None
 
-    def _list(self, prefix: str) -> list[Entry]:
+    def _list(self, prefix: str) -> Listing:
         entries = []
         for folder, _, names in os.walk(self._path(prefix)):
             for name in names:
@@ -124,7 +125,7 @@ class FolderStore:
                     entries.append(Entry(key, path.stat().st_size))
         return sorted(entries)
 
-    def _delete(self, keys: list[str], step: DurableStep) -> None:
+    def _delete(self, keys: Sequence[str], step: DurableStep) -> None:
         step.before()
         for key in keys:
             path = self._path(key)

@@ -14,6 +14,15 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code  # typ
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.settings import Settings
 
+__all__ = [
+    "AIOKafkaProducer",
+    "KafkaError",
+    "close_producer",
+    "ensure_topics",
+    "open_producer",
+    "unreachable",
+]
+
 log = structlog.get_logger(__name__)
 REQUEST_TIMEOUT_MS = 20_000
 START_TIMEOUT_S = 30.0

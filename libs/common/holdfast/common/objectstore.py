@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 from urllib.parse import urlparse
@@ -16,6 +17,9 @@ class Entry(NamedTuple):
 
     key: str
     size: int
+
+
+Listing = list[Entry]
 
 
 class ObjectStore(Protocol):
@@ -60,10 +64,10 @@ class ObjectStore(Protocol):
     async def exists(self, key: str) -> bool:
         """Whether the object is there."""
 
-    async def list(self, prefix: str) -> list[Entry]:
+    async def list(self, prefix: str) -> Listing:
         """Objects below a folder, sorted by key."""
 
-    async def delete(self, keys: list[str], step: DurableStep) -> None:
+    async def delete(self, keys: Sequence[str], step: DurableStep) -> None:
         """Remove objects; a missing one is fine."""
 
 

@@ -99,7 +99,7 @@ WHERE id = $1 AND state = ANY($3::text[]) RETURNING id;
 UPDATE parked SET state = 'parked', reason = $2 WHERE id = $1 AND state = 'replaying';
 
 -- name: parked_to_replay
-SELECT id FROM parked WHERE state = 'replaying' AND consumer = $1 ORDER BY id LIMIT 1;
+SELECT id, topic FROM parked WHERE state = 'replaying' AND consumer = $1 ORDER BY id LIMIT 1;
 
 -- name: lease_acquire
 -- A free, expired or never-seen lease goes to the caller with the next epoch.

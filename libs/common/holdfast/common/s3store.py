@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -21,7 +21,7 @@ from obstore.store import S3Store as Client
 
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.failpoints import DurableStep
-from holdfast.common.objectstore import Entry, conflict, missing
+from holdfast.common.objectstore import Entry, Listing, conflict, missing
 from holdfast.common.settings import Settings
 
 T = TypeVar("T")
@@ -119,7 +119,7 @@ class S3Store:
             raise
         return True
 
-    async def list(self, prefix: str) -> list[Entry]:
+    async def list(self, prefix: str) -> Listing:
         folder = prefix.rstrip("/")
         try:
             found = await obstore.list(self._client, prefix=folder or None).collect_async()
@@ -127,10 +127,10 @@ class S3Store:
             raise _translate(error, prefix) from error
         return sorted(Entry(meta["path"], meta["size"]) for meta in found)
 
-    async def delete(self, keys: list[str], step: DurableStep) -> None:
+    async def delete(self, keys: Sequence[str], step: DurableStep) -> None:
         step.before()
         if keys:
-            await _mapped(obstore.delete_async(self._client, keys), keys[0])
+            await _mapped(obstore.delete_async(self._client, [*keys]), keys[0])
         step.after()
 
     async def _holds(self, key: str, data: bytes | Path) -> bool:
