@@ -1,0 +1,66 @@
+"""Backup jobs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from holdfast.common.rpc.scheduler.v1 import scheduler_pb2
+from holdfast.gateway.inputs import Line, Name, ObjectName
+from holdfast.gateway.models.base import Command, Resource, moment
+from holdfast.gateway.models.runs import Run
+
+
+class CreateJob(Command):
+    """A backup of an org, on a schedule or on request."""
+
+    name: Name = Field(examples=["Nightly"])
+    connection: Name = Field(description="Id or name of the connection.", examples=["Production"])
+    objects: Annotated[list[ObjectName] | None, Field(max_length=2000)] = Field(
+        default=None,
+        description="API names to back up; absent: every recommended object, also those added later.",
+        examples=[["Account", "Contact"]],
+    )
+    cron: Annotated[Line, Field(max_length=100)] = Field(
+        default="",
+        description="Five-field cron expression; absent: only when asked for.",
+        examples=["0 2 * * *"],
+    )
+    time_zone: Annotated[Line, Field(min_length=1, max_length=64)] = Field(
+        default="UTC", description="IANA time zone of `cron`.", examples=["Europe/Berlin"]
+    )
+
+
+class Job(Resource):
+    """A backup job and how it is doing."""
+
+    id: str
+    name: str = Field(examples=["Nightly"])
+    connection_id: str
+    objects: list[str] = Field(description="Empty: every recommended object of the org.")
+    cron: str
+    time_zone: str
+    created_at: datetime | None
+    next_run_at: datetime | None
+    status: str = Field(
+        description="`pending first run`, `running`, `completed`, `partial` or `failed`.",
+        examples=["completed"],
+    )
+    last_run: Run | None
+
+    @classmethod
+    def of(cls, job: scheduler_pb2.Job) -> Job:
+        return cls(
+            id=job.id,
+            name=job.name,
+            connection_id=job.connection_id,
+            objects=list(job.objects),
+            cron=job.cron,
+            time_zone=job.time_zone,
+            created_at=moment(job.created_at),
+            next_run_at=moment(job.next_run_at),
+            status=job.status,
+            last_run=Run.of(job.last_run) if job.HasField("last_run") else None,
+        )

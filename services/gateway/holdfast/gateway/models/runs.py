@@ -1,0 +1,197 @@
+"""Runs of a job, and how far a run is."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from holdfast.common.rpc.extractor.v1 import extractor_pb2
+from holdfast.common.rpc.scheduler.v1 import scheduler_pb2
+from holdfast.gateway.inputs import Line
+from holdfast.gateway.models.base import Command, Resource, moment
+
+ENDED = frozenset({"completed", "partial", "failed"})
+
+
+class RequestRun(Command):
+    """A run now."""
+
+    label: Annotated[Line, Field(max_length=200)] = Field(
+        default="", description="Why, for people who read the list of runs.", examples=["before the release"]
+    )
+    full: bool = Field(default=False, description="Read every record again instead of only what changed.")
+
+
+class Counts(Resource):
+    """Records by what happened to them."""
+
+    captured: int = Field(default=0, description="First seen by the baseline.")
+    created: int = 0
+    updated: int = 0
+    touched: int = Field(default=0, description="Stamped anew by Salesforce without any value changing.")
+    deleted: int = 0
+    undeleted: int = 0
+
+    @classmethod
+    def of(cls, counts: scheduler_pb2.Counts) -> Counts:
+        return cls(
+            captured=counts.captured,
+            created=counts.created,
+            updated=counts.updated,
+            touched=counts.touched,
+            deleted=counts.deleted,
+            undeleted=counts.undeleted,
+        )
+
+
+class Gap(Resource):
+    """An object, or a part of it, that a run does not hold."""
+
+    object: str
+    reason: str
+
+
+class RunObject(Resource):
+    """One object of a run."""
+
+    object: str = Field(examples=["Account"])
+    state: str = Field(
+        description="`waiting`, `reading`, `extracted`, `done` or `failed`.", examples=["reading"]
+    )
+    mode: str = Field(description="`baseline`, `incremental` or `full`.")
+    strategy: str = Field(description="`rest` or `bulk2`.")
+    rows: int = Field(description="Rows durable so far.")
+    estimated_rows: int
+    bytes: int
+    api_calls: int
+    counts: Counts
+    reason: str = Field(description="Why it failed.")
+
+
+class Run(Resource):
+    """A run of a job."""
+
+    id: str
+    job_id: str
+    number: int = Field(description="Counts the runs of the job from 1.", examples=[3])
+    state: str = Field(description="`requested`, `running`, `completed`, `partial` or `failed`.")
+    trigger: str
+    label: str
+    requested_at: datetime | None
+    completed_at: datetime | None
+    counts: Counts
+    missing: list[Gap]
+    reason: str = Field(description="Why the run failed.")
+
+    @classmethod
+    def of(cls, run: scheduler_pb2.Run) -> Run:
+        return cls(**_head(run))
+
+
+class Progress(Resource):
+    """How far a run is. `seconds_left` extrapolates the pace so far; null while nothing can be said."""
+
+    state: str = Field(description="`planning`, `reading`, `done` or `refused`.")
+    rows: int
+    estimated_rows: int
+    bytes: int
+    api_calls: int
+    objects: int
+    objects_done: int
+    seconds_elapsed: float
+    rows_per_second: float
+    seconds_left: float | None
+
+
+class RunDetail(Run):
+    """A run with its objects and its progress. `progress` is null while the extractor cannot be asked."""
+
+    objects: list[RunObject]
+    progress: Progress | None
+
+    @classmethod
+    def at(
+        cls, run: scheduler_pb2.Run, read: extractor_pb2.GetProgressResponse | None, now: datetime
+    ) -> RunDetail:
+        """Merge what the scheduler and the extractor know of a run."""
+        objects = _objects(run, read)
+        progress = _progress(run, read, objects, now) if read is not None else None
+        return cls(**_head(run), objects=objects, progress=progress)
+
+
+def _head(run: scheduler_pb2.Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "job_id": run.job_id,
+        "number": run.number,
+        "state": run.state,
+        "trigger": run.trigger,
+        "label": run.label,
+        "requested_at": moment(run.requested_at),
+        "completed_at": moment(run.completed_at),
+        "counts": Counts.of(run.counts),
+        "missing": [Gap(object=gap.object, reason=gap.reason) for gap in run.missing],
+        "reason": run.reason,
+    }
+
+
+_STATE_OF_PLAN = {"planned": "waiting", "diffed": "done"}
+
+
+def _objects(run: scheduler_pb2.Run, read: extractor_pb2.GetProgressResponse | None) -> list[RunObject]:
+    planned = {each.object: each for each in run.objects}
+    reads = {each.object: each for each in read.objects} if read is not None else {}
+    names = list(dict.fromkeys([*planned, *reads]))
+    return [
+        _object(
+            name,
+            planned.get(name, scheduler_pb2.ObjectProgress()),
+            reads.get(name, extractor_pb2.ObjectRead()),
+        )
+        for name in names
+    ]
+
+
+def _object(name: str, plan: scheduler_pb2.ObjectProgress, read: extractor_pb2.ObjectRead) -> RunObject:
+    state = plan.state if plan.state in ("diffed", "failed") else read.state or plan.state
+    return RunObject(
+        object=name,
+        state=_STATE_OF_PLAN.get(state, state) or "waiting",
+        mode=plan.mode,
+        strategy=plan.strategy or read.strategy,
+        rows=max(plan.rows, read.rows),
+        estimated_rows=max(plan.estimated_rows, read.estimated_rows),
+        bytes=read.bytes,
+        api_calls=max(plan.api_calls, read.api_calls),
+        counts=Counts.of(plan.counts),
+        reason=plan.reason,
+    )
+
+
+def _progress(
+    run: scheduler_pb2.Run,
+    read: extractor_pb2.GetProgressResponse,
+    objects: list[RunObject],
+    now: datetime,
+) -> Progress:
+    began = moment(run.requested_at) or now
+    elapsed = max(0.0, ((moment(run.completed_at) or now) - began).total_seconds())
+    rows = max(read.rows, sum(each.rows for each in objects))
+    estimated = max(read.estimated_rows, sum(max(each.estimated_rows, each.rows) for each in objects))
+    pace = rows / elapsed if elapsed > 0 else 0.0
+    ended = run.state in ENDED
+    left = (estimated - rows) / pace if pace > 0 and not ended else None
+    return Progress(
+        state=read.state,
+        rows=rows,
+        estimated_rows=estimated,
+        bytes=read.bytes,
+        api_calls=read.api_calls,
+        objects=len(objects),
+        objects_done=sum(1 for each in objects if each.state in ("done", "failed")),
+        seconds_elapsed=round(elapsed, 3),
+        rows_per_second=round(pace, 1),
+        seconds_left=0.0 if ended else (round(left, 1) if left is not None else None),
+    )

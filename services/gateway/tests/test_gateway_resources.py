@@ -1,0 +1,172 @@
+"""Every resource of the API, over services that answer from memory."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from holdfast.common.errors import HoldfastError, Kind
+from holdfast.common.rpc.extractor.v1 import extractor_pb2
+from holdfast.common.rpc.history.v1 import history_pb2
+
+CONNECTION = {
+    "name": "Production",
+    "login_url": "https://acme.my.salesforce.com",
+    "client_id": "3MVG9",
+    "secret": "s3cr3t-value",
+}
+
+
+async def test_connection_is_added_and_its_secret_never_returned(world, api):
+    answer = await api.post("/v1/connections", json=CONNECTION)
+    assert answer.status_code == 201
+    made = answer.json()
+    assert answer.headers["location"] == f"/v1/connections/{made['id']}"
+    assert made["flow"] == "client-credentials"
+    assert world.connections.secrets == ["s3cr3t-value"]
+    everything = [await api.get("/v1/connections"), await api.get("/v1/connections/Production"), answer]
+    assert all("s3cr3t-value" not in each.text for each in everything)
+    tested = await api.post("/v1/connections/Production/tests")
+    assert tested.status_code == 200 and tested.json()["status"] == "ok"
+    objects = (await api.get(f"/v1/connections/{made['id']}/objects")).json()
+    assert [each["name"] for each in objects["items"]] == ["Account", "Contact"]
+
+
+async def test_job_is_created_by_connection_name_and_found_by_both(api):
+    await api.post("/v1/connections", json=CONNECTION)
+    body = {"name": "Nightly", "connection": "Production", "objects": ["Account"]}
+    answer = await api.post("/v1/jobs", json=body)
+    assert answer.status_code == 201, answer.text
+    job = answer.json()
+    assert job["objects"] == ["Account"]
+    assert (
+        (await api.get("/v1/jobs/Nightly")).json() == (await api.get(f"/v1/jobs/{job['id']}")).json() == job
+    )
+    assert (await api.get("/v1/jobs")).json() == {"items": [job], "next_cursor": None}
+
+
+async def test_run_is_accepted_and_followed_to_its_end(world, api):
+    job = await world.job()
+    answer = await api.post("/v1/jobs/Nightly/runs", json={"label": "first"})
+    assert answer.status_code == 202
+    location = answer.headers["location"]
+    waiting = (await api.get(location)).json()
+    assert waiting["state"] == "requested" and waiting["progress"] is None
+
+    run = world.scheduler.runs[answer.json()["id"]]
+    run.state = "running"
+    run.objects.add(object="Account", state="planned", mode="baseline", estimated_rows=400)
+    run.objects.add(object="Contact", state="diffed", mode="baseline", estimated_rows=100, rows=100)
+    world.extractor.progress[run.id] = extractor_pb2.GetProgressResponse(
+        state="reading",
+        api_calls=9,
+        rows=300,
+        estimated_rows=500,
+        bytes=1234,
+        objects=[extractor_pb2.ObjectRead(object="Account", state="reading", rows=200, estimated_rows=400)],
+    )
+    world.clock.advance(timedelta(seconds=10))
+    reading = (await api.get(location)).json()
+    assert {each["object"]: each["state"] for each in reading["objects"]} == {
+        "Account": "reading",
+        "Contact": "done",
+    }
+    progress = reading["progress"]
+    assert (progress["rows"], progress["estimated_rows"], progress["api_calls"]) == (300, 500, 9)
+    assert progress["rows_per_second"] == 30.0
+    assert progress["seconds_left"] == 6.7
+    assert (progress["objects"], progress["objects_done"]) == (2, 1)
+
+    run.state = "completed"
+    run.completed_at.FromDatetime(world.clock.now())
+    ended = (await api.get(location)).json()
+    assert ended["progress"]["seconds_left"] == 0.0
+    assert ended["job_id"] == job.id
+
+
+async def test_run_can_be_looked_at_while_the_extractor_is_down(world, api):
+    run = await world.run(await world.job())
+    world.extractor.error = HoldfastError(Kind.UNAVAILABLE, "The extractor cannot be reached.")
+    answer = await api.get(f"/v1/runs/{run.id}")
+    assert answer.status_code == 200 and answer.json()["progress"] is None
+
+
+async def test_runs_are_paged_newest_first_without_loss(world, api):
+    job = await world.job()
+    for _ in range(5):
+        await world.run(job)
+    seen, cursor = [], None
+    for _ in range(10):
+        page = (
+            await api.get(
+                "/v1/jobs/Nightly/runs", params={"page_size": 2} | ({"cursor": cursor} if cursor else {})
+            )
+        ).json()
+        seen += [each["number"] for each in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert seen == [5, 4, 3, 2, 1]
+    assert len((await api.get("/v1/runs")).json()["items"]) == 5
+
+
+async def test_changes_carry_before_and_after_and_null_for_empty(world, api):
+    run = await world.run(await world.job())
+    summary = (await api.get(f"/v1/runs/{run.id}/changes")).json()
+    assert summary["objects"][0]["object"] == "Contact" and summary["objects"][0]["updated"] == 2
+    params = {"operation": ["updated", "deleted"]}
+    page = (await api.get(f"/v1/runs/{run.id}/changes/Contact", params=params)).json()
+    assert page["items"][0]["fields"] == [
+        {"field": "LastName", "before": "Old", "after": "New"},
+        {"field": "Phone", "before": "1", "after": None},
+    ]
+    assert list(world.history.asked[0].operations) == ["updated", "deleted"]
+    again = {"cursor": page["next_cursor"], **params}
+    await api.get(f"/v1/runs/{run.id}/changes/Contact", params=again)
+    assert world.history.asked[1].page_token == "3"
+
+
+async def test_history_of_a_record(world, api):
+    job = await world.job()
+    answer = await api.get("/v1/jobs/Nightly/records/Contact/0035g00000XyZaBAAV")
+    assert answer.json()["job_id"] == job.id
+    assert [each["operation"] for each in answer.json()["versions"]] == ["captured"]
+
+
+async def _verify(world, api) -> dict:
+    await world.job()
+    answer = await api.post("/v1/jobs/Nightly/verifications")
+    assert answer.status_code == 202
+    for task in list(world.verifications._tasks):
+        await task
+    return (await api.get(answer.headers["location"])).json()
+
+
+async def test_verification_that_finds_nothing(world, api):
+    world.history.steps = [
+        history_pb2.VerifyJobResponse(object="Account", files_done=1, files_total=2, bytes_done=10),
+        history_pb2.VerifyJobResponse(object="Account", files_done=2, files_total=2, bytes_done=30),
+        history_pb2.VerifyJobResponse(object="Contact", files_done=1, files_total=1, bytes_done=5, done=True),
+    ]
+    found = await _verify(world, api)
+    assert (found["state"], found["objects"]) == ("intact", 2)
+    assert (found["files_done"], found["files_total"], found["bytes_done"]) == (3, 3, 35)
+
+
+async def test_verification_names_the_damage(world, api):
+    damage = [history_pb2.Damage(path="a.parquet", reason="checksum differs")]
+    world.history.steps = [history_pb2.VerifyJobResponse(object="Account", done=True, damage=damage)]
+    found = await _verify(world, api)
+    assert found["state"] == "damaged"
+    assert found["damage"] == [{"path": "a.parquet", "reason": "checksum differs"}]
+
+
+async def test_verification_cut_short_is_never_a_clean_bill(world, api):
+    world.history.steps = [history_pb2.VerifyJobResponse(object="Account", files_done=1, files_total=2)]
+    found = await _verify(world, api)
+    assert found["state"] == "failed" and found["reason"]
+
+
+async def test_health_needs_no_token(world):
+    async with world.client("hf_wrong") as stranger:
+        assert (await stranger.get("/v1/health")).json() == {"status": "ok"}
+        assert (await stranger.get("/v1/openapi.json")).status_code == 200
