@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,13 +14,13 @@ from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.fields import make_field
 from holdfast.orgsim.ledger import Loaded
 from holdfast.orgsim.schema import SObject, custom_lookup
-from holdfast.orgsim.web import Call, Reply, Router, json_reply
+from holdfast.orgsim.web import Call, Handler, Reply, Router, json_reply
 
 router = Router("/_org")
 LINES = "application/x-ndjson"
 
 
-def _open(method: str, template: str) -> Any:
+def _open(method: str, template: str) -> Callable[[Handler], Handler]:
     return router.add(method, template, authenticated=False, counted=False)
 
 

@@ -7,12 +7,13 @@ import re
 from typing import Any
 from urllib.parse import unquote
 
-from holdfast.orgsim import admin, oauth
-from holdfast.orgsim.bulk2 import query_jobs
+from holdfast.orgsim import admin, oauth, soap
+from holdfast.orgsim.bulk2 import ingest, query_jobs
+from holdfast.orgsim.deleting import purge_expired
 from holdfast.orgsim.errors import ApiError, not_found, session_invalid
 from holdfast.orgsim.faults import Faults
 from holdfast.orgsim.org import Org
-from holdfast.orgsim.rest import describe, query
+from holdfast.orgsim.rest import collections, composite, describe, query, replication, rows
 from holdfast.orgsim.web import Call, Reply, Route, Router, json_reply
 
 OLDEST, NEWEST = 31, 68
@@ -22,7 +23,19 @@ COMPRESS_FROM_BYTES = 10_000
 def make_router() -> Router:
     """Every route of the org."""
     router = Router()
-    for module in (oauth, describe, query, query_jobs, admin):
+    for module in (
+        oauth,
+        describe,
+        query,
+        query_jobs,
+        ingest,
+        replication,
+        collections,
+        composite,
+        rows,
+        soap,
+        admin,
+    ):
         router.include(module.router)
     return router
 
@@ -74,8 +87,11 @@ class OrgApp:
             _check_version(call)
             if route.authenticated:
                 call.session = self.org.sessions.use(_token(call), self.org.clock.now())
-            self.org.accounting.by_route[(method, route.template)] += 1
-            if route.counted:
+            call.dispatch = self.dispatch
+            purge_expired(self.org)
+            if call.path.startswith("/services"):
+                self.org.accounting.by_route[(method, route.template)] += 1
+            if route.counted and not call.part:
                 self.org.accounting.charge(self.org.clock.now())
             reply = await route.handler(call)
         except ApiError as error:

@@ -79,6 +79,7 @@ class Ledger:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._entries: list[Entry | Loaded] = []
+        self._held: list[Entry] | None = None
         self._file: IO[bytes] | None = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -103,8 +104,28 @@ class Ledger:
         note: str | None = None,
     ) -> None:
         """Append one change."""
-        entry = Entry(self.sequence + 1, at, object_name, record_id, operation, before, after, who, api, note)
-        self._append(entry)
+        number = self.sequence + 1 + len(self._held or ())
+        entry = Entry(number, at, object_name, record_id, operation, before, after, who, api, note)
+        if self._held is None:
+            self._append(entry)
+        else:
+            self._held.append(entry)
+
+    def hold(self) -> None:
+        """Keep coming entries aside until they are released or dropped."""
+        assert self._held is None, "all-or-none saves do not nest"
+        self._held = []
+
+    def release_held(self) -> None:
+        """Append what was held."""
+        held, self._held = self._held or [], None
+        for entry in held:
+            self._append(entry)
+
+    def drop_held(self) -> list[Entry]:
+        """Forget what was held; the entries, oldest first."""
+        held, self._held = self._held or [], None
+        return held
 
     def record_load(self, at: datetime, object_name: str, rows: pl.DataFrame) -> None:
         """Append a mass load."""

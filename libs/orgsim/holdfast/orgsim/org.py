@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -21,6 +22,9 @@ from holdfast.orgsim.fields import make_field
 from holdfast.orgsim.ledger import Ledger
 from holdfast.orgsim.schema import Schema, SObject
 from holdfast.orgsim.store import Row, Table
+
+if TYPE_CHECKING:
+    from holdfast.orgsim.deleting import BinEntry
 
 MASTER_RECORD_TYPE = "012000000000000AAA"
 
@@ -60,7 +64,10 @@ class Org:
         self.instance_url = ""
         self._numbers: dict[str, int] = {}
         self.auto_numbers: dict[str, int] = {}
-        self.purged: dict[str, list[tuple[str, str]]] = {}
+        self.recycle_bin: dict[str, BinEntry] = {}
+        self.purged: dict[
+            str, list[tuple[str, str]]
+        ] = {}  # (id, deletion stamp) of rows gone for good, by object
         self._make_system_rows()
         self.app = ConnectedApp(
             self.settings.client_id,

@@ -51,9 +51,10 @@ def writeable(change: Change) -> None:
 
 def required(change: Change) -> None:
     """Fields that cannot be empty and have no default."""
+    names = change.obj.fields if change.before is None else change.given
     missing = [
         name
-        for name, f in change.obj.fields.items()
+        for name, f in ((n, change.obj.fields[n]) for n in names)
         if not f["nillable"]
         and (f["createable"] or name in change.given)
         and not f["defaultedOnCreate"]

@@ -45,6 +45,8 @@ class Call:
     body: bytes
     params: dict[str, str] = field(default_factory=dict)
     session: Session | None = None
+    part: bool = False  # of a composite request, which costs one API request in all
+    dispatch: Callable[[Call], Awaitable[Reply]] | None = None
 
     @cached_property
     def query(self) -> dict[str, str]:

@@ -153,7 +153,7 @@ def _cached(call: Call, value: object) -> Reply:
     body = orjson.dumps(value)
     etag = hashlib.md5(body, usedforsecurity=False).hexdigest()[:8]
     modified = call.org.describe_changed(call.path + "|" + call.user.username, etag)
-    headers = {"ETag": f'"{etag}--gzip"', "Last-Modified": format_datetime(modified, usegmt=True)}
+    headers = {"ETag": f'"{etag}"', "Last-Modified": format_datetime(modified, usegmt=True)}
     if etag in call.headers.get("if-none-match", "") or _not_modified_since(call, modified):
         return Reply(304, b"", None, headers)
     return Reply(200, body, JSON_TYPE, headers)

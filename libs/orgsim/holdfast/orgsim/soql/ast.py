@@ -9,7 +9,7 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Literal:
-    """A value in a condition. `kind`: string, datetime, date, number, boolean, null or word (a date literal)."""
+    """A value in a condition; `kind`: string, datetime, date, number, boolean, null, word (a date literal)."""
 
     kind: str
     text: str

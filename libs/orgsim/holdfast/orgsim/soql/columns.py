@@ -1,4 +1,4 @@
-"""Columns of a query: finds fields by path, checks what the user may read, joins parents as they are named."""
+"""Columns of a query: finds fields by path, checks what the user may read, joins parents when named."""
 
 from __future__ import annotations
 
@@ -90,8 +90,8 @@ class Columns:
             400,
             "INVALID_FIELD",
             f"Didn't understand relationship '{step}' in field path. If you are attempting to use a custom "
-            "relationship, be sure to append the '__r' after the custom relationship name. Please reference your "
-            "WSDL or the describe call for the appropriate names.",
+            "relationship, be sure to append the '__r' after the custom relationship name. Please reference "
+            "your WSDL or the describe call for the appropriate names.",
         )
 
     def key_of(self, prefix: str) -> str:

@@ -1,4 +1,4 @@
-"""WHERE as a column expression. Every leaf is true or false, never null, so that NOT inverts it as SOQL does."""
+"""WHERE as a column expression. Every leaf is true or false, never null, so that NOT inverts it."""
 
 from __future__ import annotations
 
@@ -139,22 +139,37 @@ def _includes(column: Column, condition: ast.Membership) -> pl.Expr:
 
 
 def _value(column: Column, literal: ast.Literal) -> str | float:
-    kind, text = column.kind, literal.text
-    if kind in NUMBERS and literal.kind == "number":
-        return float(text)
-    if kind in ("id", "reference") and literal.kind == "string":
-        return ids.normalise(text) or text
-    if kind == "boolean" and literal.kind == "boolean":
-        return text.lower()
-    if kind == "datetime" and literal.kind == "datetime":
-        return datetime_text(text)
-    if kind == "date" and literal.kind == "date":
-        return text
-    if kind == "time" and literal.kind in ("string", "datetime"):
-        return text
-    if kind not in EXACT | NUMBERS and literal.kind == "string":
-        return text.replace("\\_", "_").replace("\\%", "%").lower()
-    raise _bad_value(column, literal)
+    """A literal in the form of `comparable`.
+
+    Raises:
+        ApiError: 400 INVALID_FIELD if it is no value of the column's type.
+    """
+    kind = column.kind
+    family = "number" if kind in NUMBERS else kind if kind in EXACT else "text"
+    read = _READERS.get((family, literal.kind))
+    if read is None:
+        raise _bad_value(column, literal)
+    return read(literal.text)
+
+
+def _id(text: str) -> str:
+    return ids.normalise(text) or text
+
+
+def _folded(text: str) -> str:
+    return text.replace("\\_", "_").replace("\\%", "%").lower()
+
+
+_READERS: dict[tuple[str, str], Callable[[str], str | float]] = {
+    ("number", "number"): float,
+    ("id", "string"): _id,
+    ("reference", "string"): _id,
+    ("boolean", "boolean"): str.lower,
+    ("datetime", "datetime"): datetime_text,
+    ("date", "date"): str,
+    ("time", "string"): str,
+    ("text", "string"): _folded,
+}
 
 
 def _bad_operator(column: Column) -> ApiError:
