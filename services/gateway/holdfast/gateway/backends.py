@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 
@@ -15,13 +15,6 @@ from holdfast.common.rpc.extractor.v1 import extractor_pb2_grpc
 from holdfast.common.rpc.history.v1 import history_pb2, history_pb2_grpc
 from holdfast.common.rpc.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
 from holdfast.gateway.settings import GatewaySettings
-
-
-class Closable(Protocol):
-    """Something with a connection to give back."""
-
-    async def close(self) -> None:
-        """Give it back."""
 
 
 @dataclass
@@ -34,7 +27,7 @@ class Backends:
     history: Any
     timeout: timedelta
     verify_timeout: timedelta
-    channels: Sequence[Closable] = field(default=())
+    channels: Sequence[grpc.aio.Channel] = field(default=())
 
     async def ask(self, method: Any, request: Any) -> Any:
         """Call a stub's method.

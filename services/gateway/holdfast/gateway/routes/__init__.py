@@ -1,1 +1,1 @@
-"""The HTTP API, one module per resource. A route parses, asks a service and translates; it decides nothing."""
+"""The HTTP API, one module per resource. A route parses, asks a service, translates; it decides nothing."""

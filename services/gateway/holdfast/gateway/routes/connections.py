@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/connections", tags=["connections"])
 async def add_connection(
     command: AddConnection, context: Ctx, key: CommandKey, response: Response
 ) -> Connection:
-    """Sign in to an org with an app's credentials and keep the connection; nothing is kept when that fails."""
+    """Sign in to an org with an app's credentials and keep the connection. Nothing is kept if that fails."""
     request = connections_pb2.AddConnectionRequest(
         name=command.name,
         login_url=command.login_url,
