@@ -10,18 +10,12 @@ from holdfast.common.contracts.extractor import (
     ObjectExtracted,
     ObjectFailed,
 )
-from holdfast.common.failpoints import durable_step
 from holdfast.common.messaging import Bus
 from holdfast.common.meta import Meta
 from holdfast.common.postgres import Unit
 from holdfast.common.wakeup import Signal
 from holdfast.scheduler import handlers
-
-PLAN_FOLDED = durable_step("scheduler.plan_folded")
-REFUSAL_FOLDED = durable_step("scheduler.refusal_folded")
-READ_NOTED = durable_step("scheduler.read_noted")
-LOSS_FOLDED = durable_step("scheduler.loss_folded")
-DIFF_FOLDED = durable_step("scheduler.diff_folded")
+from holdfast.scheduler.steps import DIFF_FOLDED, LOSS_FOLDED, PLAN_FOLDED, READ_NOTED, REFUSAL_FOLDED
 
 
 class Reports:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 from holdfast.common.clock import Clock, Ids
-from holdfast.common.failpoints import durable_step
 from holdfast.common.leases import Lease, Leases
 from holdfast.common.meta import Meta
 from holdfast.common.postgres import Database, Unit
 from holdfast.scheduler import handlers, store
 from holdfast.scheduler.domain.slots import next_slot
+from holdfast.scheduler.steps import SLOT_FIRED
 
-SLOT_FIRED = durable_step("scheduler.slot_fired")
 LEASE_NAME = "scheduler.slots"
 
 

@@ -13,7 +13,7 @@ from grpc.aio import ServicerContext
 
 from holdfast.common.clock import Clock, Ids
 from holdfast.common.errors import HoldfastError, Kind
-from holdfast.common.failpoints import DurableStep, durable_step
+from holdfast.common.failpoints import DurableStep
 from holdfast.common.idempotency import once
 from holdfast.common.meta import Meta
 from holdfast.common.postgres import Database, Unit
@@ -26,12 +26,10 @@ from holdfast.scheduler.domain.selection import choose
 from holdfast.scheduler.domain.slots import check_schedule
 from holdfast.scheduler.messages import job_message, run_message
 from holdfast.scheduler.peers import Peers
-
-JOB_CREATED = durable_step("scheduler.job_created")
-RUN_REQUESTED = durable_step("scheduler.run_requested")
+from holdfast.scheduler.steps import JOB_CREATED, RUN_REQUESTED
 
 PAGE_DEFAULT = 50
-PAGE_MAX = 500
+PAGE_MAX = 1000
 
 Answer = TypeVar("Answer", bound=Message)
 Context = ServicerContext[Any, Any]

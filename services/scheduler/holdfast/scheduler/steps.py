@@ -1,0 +1,14 @@
+"""The scheduler's durable steps: each of its commits, by name."""
+
+from __future__ import annotations
+
+from holdfast.common.failpoints import durable_step
+
+JOB_CREATED = durable_step("scheduler.job_created")
+RUN_REQUESTED = durable_step("scheduler.run_requested")
+SLOT_FIRED = durable_step("scheduler.slot_fired")
+PLAN_FOLDED = durable_step("scheduler.plan_folded")
+REFUSAL_FOLDED = durable_step("scheduler.refusal_folded")
+READ_NOTED = durable_step("scheduler.read_noted")
+LOSS_FOLDED = durable_step("scheduler.loss_folded")
+DIFF_FOLDED = durable_step("scheduler.diff_folded")

@@ -1,0 +1,169 @@
+"""Slots and run numbers on a real Postgres: the locks and unique keys that the rules rest on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from holdfast.common.clock import ManualClock, SystemClock, TimeOrderedIds
+from holdfast.common.contracts.extractor import (
+    ExtractionPlanned,
+    ExtractionRefused,
+    ObjectFailed,
+    PlannedObject,
+)
+from holdfast.common.errors import HoldfastError, Kind
+from holdfast.common.leases import Leases
+from holdfast.common.meta import Meta
+from holdfast.common.postgres import Database, Unit
+from holdfast.scheduler import handlers, store
+from holdfast.scheduler.domain.job import CreateJob
+from holdfast.scheduler.due_slots import DueSlots
+from holdfast.scheduler.steps import JOB_CREATED, LOSS_FOLDED, PLAN_FOLDED, REFUSAL_FOLDED, RUN_REQUESTED
+
+pytestmark = pytest.mark.integration
+
+START = datetime(2026, 3, 1, 1, 30, tzinfo=UTC)
+IDS = TimeOrderedIds()
+LEASE = timedelta(seconds=3)
+
+
+def meta() -> Meta:
+    return Meta(correlation_id=IDS.new(), causation_id=None, actor="test")
+
+
+@pytest.fixture
+async def db(postgres_dsn: str) -> AsyncIterator[Database]:
+    opened = await Database.open(postgres_dsn, "scheduler")
+    await opened.migrate("holdfast.scheduler")
+    yield opened
+    await opened.close()
+
+
+async def new_job(db: Database, cron: str = "", name: str = "Nightly") -> UUID:
+    command = CreateJob(IDS.new(), name, IDS.new(), (), cron, "UTC", START)
+    await db.run(JOB_CREATED, lambda unit: handlers.create_job(unit, command, meta()))
+    return command.job_id
+
+
+async def open_run(db: Database, job_id: UUID, slot: datetime | None = None) -> UUID:
+    order = handlers.RunOrder(IDS.new(), "manual", "", False, slot, START)
+
+    async def work(unit: Unit) -> bool:
+        return await handlers.open_run(unit, job_id, order, meta())
+
+    assert await db.run(RUN_REQUESTED, work)
+    return order.run_id
+
+
+async def refuse(db: Database, run_id: UUID, job_id: UUID) -> None:
+    event = ExtractionRefused(run_id=run_id, job_id=job_id, run=1, reason="No.")
+    await db.run(REFUSAL_FOLDED, lambda unit: handlers.refuse_run(unit, event, meta(), START))
+
+
+async def runs_of(db: Database, job_id: UUID) -> list[tuple[int, str, str]]:
+    rows = await store.list_runs(db, job_id, None, 100)
+    return [(row["number"], row["trigger"], row["state"]) for row in rows]
+
+
+async def test_of_many_requests_at_once_one_wins_and_no_number_is_lost(db: Database) -> None:
+    job_id = await new_job(db)
+    for _ in range(3):
+        asked = await asyncio.gather(*(open_run(db, job_id) for _ in range(4)), return_exceptions=True)
+        opened = [one for one in asked if isinstance(one, UUID)]
+        refused = [one for one in asked if isinstance(one, HoldfastError)]
+        assert len(opened) == 1
+        assert {one.code for one in refused} == {"run-active"}
+        await refuse(db, opened[0], job_id)
+    assert [number for number, _, _ in await runs_of(db, job_id)] == [3, 2, 1]
+
+
+async def test_name_is_given_once(db: Database) -> None:
+    await new_job(db)
+    with pytest.raises(HoldfastError) as refused:
+        await new_job(db)
+    assert (refused.value.kind, refused.value.field) == (Kind.CONFLICT, "name")
+    assert refused.value.message == "There is already a job named 'Nightly'. Choose another name."
+    assert await db.fetchval("SELECT count(*) FROM outbox") == 1
+    assert await db.fetchval("SELECT count(*) FROM events") == 1
+
+
+async def test_missed_slots_are_caught_up_once(db: Database) -> None:
+    job_id = await new_job(db, cron="0 * * * *")
+    clock = ManualClock(START)
+    due = DueSlots(db, Leases(db, SystemClock(), "one"), clock, IDS, LEASE)
+    assert not await due.fire_one()
+    clock.advance(timedelta(hours=5))  # 06:30; 02:00 to 06:00 were missed
+    assert await due.fire_one()
+    assert not await due.fire_one()
+    assert await runs_of(db, job_id) == [(1, "slot", "requested")]
+    job = await store.get_job(db, job_id)
+    assert job is not None
+    assert job["next_run_at"] == datetime(2026, 3, 1, 7, 0, tzinfo=UTC)
+    await due.release()
+
+
+async def test_slot_waits_for_the_end_of_the_active_run(db: Database) -> None:
+    job_id = await new_job(db, cron="0 * * * *")
+    first = await open_run(db, job_id)
+    clock = ManualClock(START + timedelta(hours=1))
+    due = DueSlots(db, Leases(db, SystemClock(), "one"), clock, IDS, LEASE)
+    assert not await due.fire_one()
+    await refuse(db, first, job_id)
+    assert await due.fire_one()
+    assert await runs_of(db, job_id) == [(2, "slot", "requested"), (1, "manual", "failed")]
+    await due.release()
+
+
+async def test_only_the_holder_of_the_lease_fires(db: Database) -> None:
+    await new_job(db, cron="0 * * * *")
+    clock = ManualClock(START + timedelta(hours=1))
+    one = DueSlots(db, Leases(db, SystemClock(), "one"), clock, IDS, LEASE)
+    other = DueSlots(db, Leases(db, SystemClock(), "other"), clock, IDS, LEASE)
+    assert await one.fire_one()
+    clock.advance(timedelta(hours=1))
+    assert not await other.fire_one()
+    await one.release()
+    assert not await other.fire_one()  # it has the lease now, but the run is still active
+    await other.release()
+
+
+async def test_reports_in_parallel_end_the_run_once(db: Database) -> None:
+    job_id = await new_job(db)
+    run_id = await open_run(db, job_id)
+    names = [f"Object{number}__c" for number in range(6)]
+    planned = ExtractionPlanned(
+        run_id=run_id,
+        job_id=job_id,
+        run=1,
+        objects=[
+            PlannedObject(object=name, mode="baseline", strategy="rest", estimated_rows=1, estimated_calls=1)
+            for name in names
+        ],
+    )
+
+    async def plan(unit: Unit) -> None:
+        await handlers.accept_plan(unit, planned, meta(), START)
+
+    async def lose(name: str) -> None:
+        event = ObjectFailed(run_id=run_id, job_id=job_id, run=1, object=name, reason="Locked.", code="x")
+        await db.run(LOSS_FOLDED, lambda unit: handlers.lose_object(unit, event, meta(), START))
+
+    await asyncio.gather(*(lose(name) for name in names), db.run(PLAN_FOLDED, plan))
+    assert await runs_of(db, job_id) == [(1, "manual", "failed")]
+    assert await db.fetchval("SELECT count(*) FROM outbox WHERE topic = 'holdfast.scheduler.run'") == 2
+    objects = await store.run_objects(db, run_id)
+    assert [(row["state"], row["mode"], row["reason"]) for row in objects] == [
+        ("failed", "baseline", "Locked.")
+    ] * 6
+
+
+async def test_report_on_an_unknown_run_is_refused(db: Database) -> None:
+    run_id = IDS.new()
+    with pytest.raises(HoldfastError) as refused:
+        await refuse(db, run_id, IDS.new())
+    assert refused.value.message == f"There is no run '{run_id}'."
