@@ -38,7 +38,7 @@ class FeedProducer:
             step.before()
             try:
                 async with asyncio.timeout(SEND_TIMEOUT_S):
-                    await _send(self._producer, topic, messages)
+                    await _send(self._producer, self._settings.on_kafka(topic), messages)
             except (KafkaError, OSError, TimeoutError) as error:
                 await self.close()
                 raise unreachable(error) from error

@@ -61,7 +61,7 @@ async def close_producer(producer: AIOKafkaProducer) -> None:
 
 async def ensure_topics(settings: Settings, topics: Iterable[str]) -> None:
     """Create the topics that are missing; whoever comes first wins, the others agree."""
-    wanted = sorted(set(topics))
+    wanted = sorted({settings.on_kafka(topic) for topic in topics})
     if not wanted:
         return
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka, request_timeout_ms=REQUEST_TIMEOUT_MS)

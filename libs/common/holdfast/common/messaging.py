@@ -191,10 +191,14 @@ class Bus:
 
         async def on_message(message: KafkaMessage) -> None:
             async with drain.lock:
-                await consumer.on_message(_incoming(message))
+                await consumer.on_message(_incoming(consumer.topic, message))
 
         subscriber = self.broker.subscriber(
-            consumer.topic, group_id=self.service, listener=drain, decoder=_undecoded, **POLICY
+            self._settings.on_kafka(consumer.topic),
+            group_id=self._settings.on_kafka(self.service),
+            listener=drain,
+            decoder=_undecoded,
+            **POLICY,
         )
         subscriber(on_message)
 
@@ -227,8 +231,6 @@ async def _undecoded(message: KafkaMessage) -> KafkaMessage:
     return message
 
 
-def _incoming(message: KafkaMessage) -> Incoming:
+def _incoming(topic: str, message: KafkaMessage) -> Incoming:
     record: Any = message.raw_message
-    return Incoming(
-        record.topic, record.partition, record.offset, record.key, record.value, tuple(record.headers)
-    )
+    return Incoming(topic, record.partition, record.offset, record.key, record.value, tuple(record.headers))

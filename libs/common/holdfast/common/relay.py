@@ -142,7 +142,10 @@ class Relay:
         headers: dict[str, str] = orjson.loads(row["headers"])
         headers |= {"ce_id": str(identity), "ce_sequence": str(row["number"])}
         future: asyncio.Future[object] = await producer.send(
-            row["topic"], value=row["payload"], key=row["key"].encode(), headers=to_kafka(headers)
+            self._settings.on_kafka(row["topic"]),
+            value=row["payload"],
+            key=row["key"].encode(),
+            headers=to_kafka(headers),
         )
         return future
 

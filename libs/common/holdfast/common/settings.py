@@ -20,6 +20,7 @@ class Settings(BaseSettings):
         data: Folder for what a process keeps on local disk (scratch pages, caches).
         kafka: Bootstrap servers, `host:port[,host:port]`.
         kafka_partitions: Partitions of a topic that is created; 6 lets six replicas share the work.
+        kafka_prefix: Put before every topic and group name, for installations that share a Kafka cluster.
         kafka_replication: Replicas of a topic that is created; 1 fits the embedded broker.
         postgres: DSN of the database; each service has its own schema in it.
         object_store: `file:///folder` or `s3://bucket/prefix`.
@@ -33,6 +34,7 @@ class Settings(BaseSettings):
     data: Path = Path("holdfast-data")
     kafka: str = "127.0.0.1:9092"
     kafka_partitions: int = Field(default=6, ge=1, le=1000)
+    kafka_prefix: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,60}$")
     kafka_replication: int = Field(default=1, ge=1, le=7)
     postgres: str = "postgresql://127.0.0.1:5432/holdfast"
     object_store: str = "file:///var/lib/holdfast/vault"
@@ -70,6 +72,10 @@ class Settings(BaseSettings):
         if len(raw) != KEY_BYTES:
             raise ValueError(f"HOLDFAST_SECRET_KEY must be {KEY_BYTES} bytes in base64")
         return value
+
+    def on_kafka(self, name: str) -> str:
+        """A topic's or group's name as this installation's Kafka knows it."""
+        return self.kafka_prefix + name
 
     def envelope_key(self) -> bytes:
         """The bytes of `secret_key`."""
