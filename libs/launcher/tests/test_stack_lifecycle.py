@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -156,6 +157,27 @@ def test_a_second_stack_on_the_same_folder_is_refused(folder: Path) -> None:
             EmbeddedStack(folder, kafka=False).start()
         assert first.dead() == []
         assert first.postgres_dsn("still_up")
+
+
+def test_a_stop_during_the_start_leaves_nothing(folder: Path, kafka_servers: str) -> None:
+    stack = EmbeddedStack(folder, durable=False)
+    outcome: list[str] = []
+
+    def start() -> None:
+        try:
+            stack.start()
+        except StackError as error:
+            outcome.append(str(error))
+
+    starting = threading.Thread(target=start)
+    starting.start()
+    assert eventually((folder / "stack.lock").exists)
+    stack.stop()
+    starting.join(20)
+    assert outcome == ["The start was given up because a stop was asked for."] or not outcome
+    assert stack.children == {}
+    with EmbeddedStack(folder, kafka=False, durable=False) as again:
+        assert again.dead() == []
 
 
 @pytest.mark.parametrize("name", ["postgres", "kafka"])

@@ -56,6 +56,8 @@ class EmbeddedStack:
         self._parts: dict[str, Part] = {}
         self._children: dict[str, Child] = {}
         self._saving = threading.Lock()
+        self._running = threading.RLock()
+        self._giving_up = threading.Event()
 
     def start(self) -> None:
         """Start all parts side by side; returns when each answers.
@@ -64,6 +66,10 @@ class EmbeddedStack:
             StackError: The folder is in use, a download was refused or altered, or a server
                 did not start. Whatever had started is stopped again.
         """
+        with self._running:
+            self._start()
+
+    def _start(self) -> None:
         self._home.acquire()
         self._spawner = Spawner()
         try:
@@ -82,9 +88,19 @@ class EmbeddedStack:
     def stop(self) -> None:
         """Stop every child cleanly (killing what takes over 8 s) and release the folder.
 
-        May be called twice, and after a failed start.
+        May be called twice, after a failed start, and from another thread while ``start`` works:
+        that then gives up before its next step.
         """
+        self._giving_up.set()
+        with self._running:
+            self._stop()
+            self._giving_up.clear()
+
+    def _stop(self) -> None:
         self._each(list(self._children), lambda name: self._children[name].stop(STOP_PATIENCE))
+        for part in self._parts.values():
+            if isinstance(part, SeaweedFS):
+                part.remove_sockets()
         self._children.clear()
         if self._spawner is not None:
             self._home.save(self._ports, [])
@@ -172,6 +188,8 @@ class EmbeddedStack:
             raise StackError("The stack is not running.")
         part = self._parts[name]
         part.prepare()
+        if self._giving_up.is_set():
+            raise StackError("The start was given up because a stop was asked for.")
         child = part.launch(self._spawner)
         self._children[name] = child
         with self._saving:

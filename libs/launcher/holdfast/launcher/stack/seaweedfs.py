@@ -98,6 +98,13 @@ class SeaweedFS:
         """Wait until the S3 endpoint and the storage behind it answer."""
         wait_until(child, self._answers, START_TIMEOUT)
 
+    def remove_sockets(self) -> None:
+        """Remove the socket files that ``weed`` makes in ``/tmp`` and leaves there."""
+        for flag, port in zip(PORT_FLAGS, self._ports, strict=True):
+            if flag.endswith(".grpc"):
+                name = flag.removesuffix(".port.grpc")
+                Path(f"/tmp/seaweedfs-{name}-grpc-{port}.sock").unlink(missing_ok=True)  # noqa: S108
+
     def _arguments(self) -> list[str]:
         program = Path(sys.executable).with_name("weed")
         if not program.exists():
