@@ -68,9 +68,7 @@ class EventTypes:
             ) from error
 
 
-async def append(
-    unit: Unit, stream: str, expected_version: int, events: Sequence[DomainEvent], meta: Meta
-) -> int:
+async def append(unit: Unit, stream: str, expected_version: int, events: Sequence[DomainEvent], meta: Meta) -> int:
     """Add facts behind `expected_version` (0 for a new stream).
 
     Returns:

@@ -91,9 +91,7 @@ def _check(response: object) -> None:
         topic, code = entry[0], entry[1]
         error = for_code(code)
         if code and error is not TopicAlreadyExistsError:
-            raise HoldfastError(
-                Kind.UNAVAILABLE, f"Kafka did not create the topic {topic}.", detail=str(error)
-            )
+            raise HoldfastError(Kind.UNAVAILABLE, f"Kafka did not create the topic {topic}.", detail=str(error))
         if not code:
             log.info("topic_created", topic=topic)
 

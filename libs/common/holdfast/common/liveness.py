@@ -60,9 +60,7 @@ class Liveness:
     ) -> dict[str, object]:
         """`alive`, and the reasons against it."""
         now = time.monotonic()
-        reasons = [
-            f"{topic}: Kafka errors in a row" for topic, n in self._errors.items() if n >= MAX_ERRORS_IN_A_ROW
-        ]
+        reasons = [f"{topic}: Kafka errors in a row" for topic, n in self._errors.items() if n >= MAX_ERRORS_IN_A_ROW]
         for consumer in consumers:
             progress = consumer.progress
             if progress.halted is not None:

@@ -55,7 +55,7 @@ POLICY: dict[str, Any] = {
 
 
 class _Drain(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Lets the message in hand end before its partition moves on; it saves repeats, the inbox absorbs them."""
+    """Lets the message in hand end before its partition moves on; saves repeats, no more."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
@@ -71,9 +71,7 @@ class _Drain(ConsumerRebalanceListener):  # type: ignore[misc]
 class Bus:
     """Everything of Kafka that one service needs. Declare with `consume`, then `start`."""
 
-    def __init__(
-        self, settings: Settings, service: str, db: Database, clock: Clock, *, holder: str = ""
-    ) -> None:
+    def __init__(self, settings: Settings, service: str, db: Database, clock: Clock, *, holder: str = "") -> None:
         self.service = service
         self._settings = settings
         self._db = db
@@ -152,7 +150,7 @@ class Bus:
         await self._feed.send(topic, messages, step)
 
     def liveness(self) -> dict[str, object]:
-        """`{"alive": bool, …}` with what fails; judged by progress, since a ping answers from a dead client."""
+        """`{"alive": bool, …}` and why; by progress, since a ping answers from a dead client."""
         return self._liveness.report(list(self._consumers.values()), self._tasks, self._relay)
 
     async def watch(self) -> None:

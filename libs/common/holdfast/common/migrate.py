@@ -51,7 +51,7 @@ def migrations_of(package: str) -> list[Migration]:
 
 
 async def migrate(connection: Connection, schema: str, packages: tuple[str, ...]) -> list[str]:
-    """Run what is missing of common's and the packages' migrations, in one transaction, one process at a time.
+    """Run what is missing of common's and the packages' migrations, one process at a time.
 
     Returns:
         Names of the migrations that ran now.
@@ -85,7 +85,7 @@ async def _apply(
     if known is not None:
         raise HoldfastError(
             Kind.INVALID,
-            f"The migration {migration.package}/{migration.name} was altered after it ran; add a new one instead.",
+            f"The migration {migration.package}/{migration.name} was altered after it ran; add a new one.",
             code="migration-altered",
         )
     await connection.execute(migration.text)

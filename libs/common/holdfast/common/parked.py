@@ -112,9 +112,7 @@ async def load_parked(unit: Unit, parked_id: int) -> Incoming | None:
 
 async def _settle(unit: Unit, parked_id: int, state: str) -> None:
     if await unit.fetchval(_queries.parked_settle, parked_id, state, ["parked"]) is None:
-        raise HoldfastError(
-            Kind.NOT_FOUND, f"No parked message {parked_id} waits here.", code="parked-missing"
-        )
+        raise HoldfastError(Kind.NOT_FOUND, f"No message {parked_id} is parked here.", code="parked-missing")
 
 
 def _headers_to_json(headers: Iterable[tuple[str, bytes]]) -> str:

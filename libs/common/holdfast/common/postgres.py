@@ -85,9 +85,7 @@ class Unit:
         self, table: str, *, records: Iterable[Sequence[object]], columns: Sequence[str]
     ) -> None:
         """Insert many rows by COPY."""
-        await translated(
-            self._connection.copy_records_to_table(table, records=records, columns=list(columns))
-        )
+        await translated(self._connection.copy_records_to_table(table, records=records, columns=list(columns)))
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Have `callback` called once the transaction is durable; never when it rolls back."""
@@ -133,7 +131,7 @@ class Database:
         return cls(pool, dsn, schema, clock or SystemClock())
 
     async def migrate(self, *packages: str) -> None:
-        """Create the schema, common's tables and those of `packages`; safe to call in many processes at once."""
+        """Create the schema, common's tables and those of `packages`; safe in many processes at once."""
         async with self.acquire() as connection:
             for name in await translated(migration.migrate(connection, self.schema, packages)):
                 log.info("migrated", schema=self.schema, migration=name)
@@ -164,7 +162,7 @@ class Database:
     async def unit(self, step: DurableStep) -> AsyncIterator[Unit]:
         """BEGIN … COMMIT. An exception rolls back; `after_commit` callbacks run after the commit.
 
-        An error out of the COMMIT itself may mean that it was stored: what a unit does must carry its own key.
+        An error out of the COMMIT itself may mean that it was stored: a unit must carry its own key.
         """
         async with self.acquire() as connection:
             transaction = connection.transaction()
@@ -225,9 +223,7 @@ class Database:
 
 
 def _unit_may_repeat(error: BaseException) -> bool:
-    return isinstance(error, RetryUnitError) or (
-        isinstance(error, HoldfastError) and error.code == "stream-moved"
-    )
+    return isinstance(error, RetryUnitError) or (isinstance(error, HoldfastError) and error.code == "stream-moved")
 
 
 async def translated(call: Awaitable[T]) -> T:

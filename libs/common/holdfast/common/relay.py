@@ -1,8 +1,8 @@
 """From the outbox to Kafka: in order, at least once, by one relay at a time.
 
 Rows are marked, never skipped by a cursor. The relay holds a session lock on a connection of its own; the
-marking also checks an epoch, so that a relay that lost its lock without noticing marks nothing. Any send error
-drops the producer: after an expired batch an idempotent producer stays out of sequence until it is rebuilt.
+marking also checks an epoch, so that a relay that lost its lock without noticing marks nothing. Any send
+error drops the producer: after an expired batch an idempotent producer stays out of sequence until it is rebuilt.
 Repeats are expected; the inbox absorbs them.
 """
 
@@ -62,9 +62,7 @@ class Relay:
                     await self._stand_or_lead()
                 except HoldfastError as error:
                     self.failures += 1
-                    log.warning(
-                        "relay_failed", service=self._service, error=error.message, detail=error.detail
-                    )
+                    log.warning("relay_failed", service=self._service, error=error.message, detail=error.detail)
                     await self._clock.sleep(pause_before(self.failures + 1, RETRY_BASE, RETRY_CAP))
         finally:
             await self._drop_producer()
@@ -94,10 +92,8 @@ class Relay:
                 poll = BUSY_POLL
                 continue
             await self._forget(connection)
-            if await self._db.outbox_signal.wait(poll):
-                poll = BUSY_POLL
-            else:
-                poll = min(poll * 2, IDLE_POLL)
+            woken = await self._db.outbox_signal.wait(poll)
+            poll = BUSY_POLL if woken else min(poll * 2, IDLE_POLL)
 
     async def pass_once(self, connection: Connection, epoch: int) -> int:
         """Send and mark one batch.

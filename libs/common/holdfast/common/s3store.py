@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Sequence
 from datetime import timedelta
@@ -89,7 +90,7 @@ class S3Store:
 
     async def move_new(self, local_file: Path, key: str, step: DurableStep) -> None:
         await self.put_new(key, local_file, step)
-        local_file.unlink()
+        await asyncio.to_thread(local_file.unlink)
 
     async def put(self, key: str, data: bytes, step: DurableStep) -> None:
         step.before()
@@ -103,9 +104,7 @@ class S3Store:
     async def get_range(self, key: str, start: int, length: int) -> bytes:
         if length == 0:
             return b""
-        return bytes(
-            await _mapped(obstore.get_range_async(self._client, key, start=start, length=length), key)
-        )
+        return bytes(await _mapped(obstore.get_range_async(self._client, key, start=start, length=length), key))
 
     async def size(self, key: str) -> int:
         return (await _mapped(obstore.head_async(self._client, key), key))["size"]
@@ -134,20 +133,21 @@ class S3Store:
         step.after()
 
     async def _holds(self, key: str, data: bytes | Path) -> bool:
-        size = data.stat().st_size if isinstance(data, Path) else len(data)
+        size, digest = await asyncio.to_thread(_measure, data)
         if await self.size(key) != size:
             return False
         stored = hashlib.sha256()
         for start in range(0, size, _COMPARE_CHUNK_BYTES):
             stored.update(await self.get_range(key, start, min(_COMPARE_CHUNK_BYTES, size - start)))
-        return stored.digest() == _digest(data)
+        return stored.digest() == digest
 
 
-def _digest(data: bytes | Path) -> bytes:
+def _measure(data: bytes | Path) -> tuple[int, bytes]:
+    """Size and SHA-256."""
     if isinstance(data, bytes):
-        return hashlib.sha256(data).digest()
+        return len(data), hashlib.sha256(data).digest()
     with data.open("rb") as source:
-        return hashlib.file_digest(source, "sha256").digest()
+        return data.stat().st_size, hashlib.file_digest(source, "sha256").digest()
 
 
 async def _mapped(call: Awaitable[T], key: str) -> T:
@@ -163,9 +163,5 @@ def _translate(error: BaseError, key: str) -> HoldfastError:
     if isinstance(error, AlreadyExistsError | PreconditionError):
         return conflict(key)
     if isinstance(error, PermissionDeniedError | UnauthenticatedError):
-        return HoldfastError(
-            Kind.FORBIDDEN, "The object store refuses our credentials.", detail=str(error)[:2000]
-        )
-    return HoldfastError(
-        Kind.UNAVAILABLE, "The object store is not reachable right now.", detail=str(error)[:2000]
-    )
+        return HoldfastError(Kind.FORBIDDEN, "The object store refuses our credentials.", detail=str(error)[:2000])
+    return HoldfastError(Kind.UNAVAILABLE, "The object store is not reachable right now.", detail=str(error)[:2000])

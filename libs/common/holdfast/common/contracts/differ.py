@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import ClassVar, Literal
 from uuid import UUID
 
+from pydantic import Field
+
 from holdfast.common.contracts.base import PublicEvent, Value
 
 Operation = Literal["captured", "created", "updated", "touched", "deleted", "undeleted"]
@@ -59,7 +61,7 @@ class ObjectDiffed(PublicEvent):
     rows_read: int
     bytes_written: int
     counts: ChangeCounts
-    gaps: list[str] = []
+    gaps: list[str] = Field(default_factory=list)
 
     def key(self) -> str:
         return f"{self.job_id}/{self.object}"
