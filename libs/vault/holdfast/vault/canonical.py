@@ -124,9 +124,7 @@ def _datetime_text(value: pl.Expr) -> pl.Expr:
 
 
 def _time_text(value: pl.Expr) -> pl.Expr:
-    return _with_milliseconds(
-        value.str.replace(r"^(\d\d:\d\d:\d\d(?:\.\d+)?)$", "${1}Z"), r"^(\d\d:\d\d:\d\d)"
-    )
+    return _with_milliseconds(value.str.replace(r"^(\d\d:\d\d:\d\d(?:\.\d+)?)$", "${1}Z"), r"^(\d\d:\d\d:\d\d)")
 
 
 def _with_milliseconds(value: pl.Expr, head: str) -> pl.Expr:

@@ -35,6 +35,7 @@ def fingerprints(table: pa.Table, names: Iterable[str]) -> pl.Series:
 
 def event_ids(
     table_name: str,
+    *,
     record_ids: pl.Series,
     run: int,
     ops: pl.Series,
@@ -54,10 +55,7 @@ def event_ids(
         pl.col("print").cast(pl.String),
     )
     hashed = frame.select(text.alias("text")).select(
-        plh.col("text")
-        .nchash.xxh3_128(seed=0, return_binary=True, byte_order="big")
-        .bin.encode("hex")
-        .alias("id")
+        plh.col("text").nchash.xxh3_128(seed=0, return_binary=True, byte_order="big").bin.encode("hex").alias("id")
     )
     return as_string(hashed.to_series())
 

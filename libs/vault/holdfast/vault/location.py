@@ -136,9 +136,7 @@ class VaultRoot:
         except (FileExistsError, AlreadyExistsError) as error:
             held = data.read_bytes() if isinstance(data, Path) else data
             if self.read(key) != held:
-                raise HoldfastError(
-                    Kind.CONFLICT, f"The vault's file {key} exists with other bytes."
-                ) from error
+                raise HoldfastError(Kind.CONFLICT, f"The vault's file {key} exists with other bytes.") from error
         step.after()
 
     def delete(self, key: str) -> None:

@@ -105,9 +105,13 @@ def observed_events(table: pa.Table, meta: PageMeta) -> pa.Table:
     ops = pc.if_else(deleted, DELETED, CAPTURED)
     stamps = record_stamps(table)
     prints = fingerprints(table, meta.schema.compared)
-    ids_column = pl.Series(pl.from_arrow(ids))
     event_id = event_ids(
-        meta.table_name, ids_column, meta.run, pl.Series(pl.from_arrow(ops)), stamp_ms(stamps), prints
+        meta.table_name,
+        record_ids=pl.Series(pl.from_arrow(ids)),
+        run=meta.run,
+        ops=pl.Series(pl.from_arrow(ops)),
+        stamps_ms=stamp_ms(stamps),
+        prints=prints,
     )
     rows = table.num_rows
     merged: pa.Array = pa.nulls(rows, pa.string())
@@ -189,9 +193,7 @@ def constant(value: int, rows: int) -> pa.Array:
 def _require_ids(ids: pa.ChunkedArray, meta: PageMeta) -> None:
     wrong = pc.sum(pc.fill_null(pc.not_equal(pc.binary_length(ids), 18), True)).as_py()
     if wrong:
-        raise HoldfastError(
-            Kind.INVALID, f"{wrong} rows of {meta.object} have no record id.", code="record-without-id"
-        )
+        raise HoldfastError(Kind.INVALID, f"{wrong} rows of {meta.object} have no record id.", code="record-without-id")
 
 
 @lru_cache(maxsize=1)
@@ -201,7 +203,7 @@ def _trim() -> ctypes._NamedFuncPointer | None:
 
 
 def release_memory() -> None:
-    """Give a page's memory back to the system: pools keep it otherwise (390 instead of 740 MB at four pages)."""
+    """Give a page's memory back to the system; pools keep it otherwise (740 instead of 390 MB at 4 pages)."""
     pa.default_memory_pool().release_unused()
     trim = _trim()
     if trim is not None:

@@ -44,9 +44,7 @@ def long_id(record_id: str) -> str:
         raise HoldfastError(Kind.INVALID, f"{record_id!r} is not a record id.", field="record_id")
     short = record_id[:15]
     groups = (short[start : start + 5] for start in (0, 5, 10))
-    return short + "".join(
-        _CHECK[sum(1 << i for i, c in enumerate(group) if c.isupper())] for group in groups
-    )
+    return short + "".join(_CHECK[sum(1 << i for i, c in enumerate(group) if c.isupper())] for group in groups)
 
 
 def pack(ids: pl.Series, prefixes: list[int]) -> pl.Series:
@@ -100,8 +98,7 @@ def unpack(keys: pl.Series, prefixes: Sequence[int]) -> list[str]:
     """The 18-character ids of keys; for reports, one Python object per id."""
     mask = (1 << 48) - 1
     return [
-        long_id(_text(prefixes[key >> 48], _PREFIX_CHARS) + _text(key & mask, _TAIL_CHARS))
-        for key in keys.to_list()
+        long_id(_text(prefixes[key >> 48], _PREFIX_CHARS) + _text(key & mask, _TAIL_CHARS)) for key in keys.to_list()
     ]
 
 

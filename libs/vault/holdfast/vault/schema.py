@@ -72,9 +72,7 @@ class RecordSchema:
             fields = tuple(FieldType(f["name"], f["type"]) for f in body["fields"])
             return cls(body["object"], fields)
         except (ValueError, KeyError, TypeError) as error:
-            raise HoldfastError(
-                Kind.DAMAGED, "A schema file of the vault is damaged.", detail=str(error)
-            ) from error
+            raise HoldfastError(Kind.DAMAGED, "A schema file of the vault is damaged.", detail=str(error)) from error
 
 
 def schema_key(job_id: str, schema_id: str) -> str:

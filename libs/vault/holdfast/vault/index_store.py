@@ -1,0 +1,135 @@
+"""The state index as a file beside its table, and how it is brought up to date or made anew."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from holdfast.common.errors import HoldfastError, Kind
+from holdfast.common.failpoints import durable_step
+from holdfast.vault.chain import GENESIS
+from holdfast.vault.files import index_rows
+from holdfast.vault.index import ENTRY_SCHEMA, NO_STAMP, StateIndex
+from holdfast.vault.location import table_key
+from holdfast.vault.log import TableLog
+from holdfast.vault.refs import EventFile
+
+INDEX_PUT = durable_step("vault.index_put")
+_META = b"holdfast.index"
+_KEPT = 2
+_NAME = re.compile(r"/(\d{10})-(\d{10})\.parquet$")
+
+NOTHING = StateIndex(0, -1, GENESIS)
+
+
+def index_folder(log: TableLog) -> str:
+    """Key of the folder with a table's index files."""
+    return f"{log.job_id}/index/{log.object}"
+
+
+def save_index(log: TableLog, index: StateIndex) -> str:
+    """Store the index under the commit that it covers, and drop all but the newest files.
+
+    Returns:
+        Its key.
+    """
+    meta = {
+        "commit_seq": index.commit_seq,
+        "version": index.version,
+        "head": index.head,
+        "alive": index.alive,
+        "prefixes": list(index.prefixes),
+        "files": [file.to_json() for file in index.files],
+    }
+    table = index.entries().to_arrow().replace_schema_metadata({_META: json.dumps(meta).encode()})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", compression_level=1, write_page_checksum=True, use_dictionary=False)
+    key = f"{index_folder(log)}/{index.commit_seq:010d}-{index.version:010d}.parquet"
+    if log.root.size(key) is None:
+        log.root.put_new(key, sink.getvalue().to_pybytes(), INDEX_PUT)
+    for old in _stored(log)[:-_KEPT]:
+        log.root.delete(old)
+    return key
+
+
+def _stored(log: TableLog) -> list[str]:
+    keys = [entry.key for entry in log.root.list(index_folder(log)) if _NAME.search(entry.key)]
+    return sorted(keys, key=lambda key: int(_NAME.search(key).group(2)))  # type: ignore[union-attr]
+
+
+def read_index(log: TableLog, key: str) -> StateIndex:
+    """An index file.
+
+    Raises:
+        HoldfastError: DAMAGED if it is not what `save_index` wrote.
+    """
+    try:
+        source = pa.BufferReader(log.root.read(key))
+        table = pq.read_table(source, page_checksum_verification=True)
+        meta = json.loads(table.schema.metadata[_META])
+        entries = pl.DataFrame(pl.from_arrow(table)).cast(ENTRY_SCHEMA)  # type: ignore[arg-type]
+        files = tuple(EventFile.from_json(body) for body in meta["files"])
+        return StateIndex(
+            meta["commit_seq"],
+            meta["version"],
+            meta["head"],
+            files,
+            tuple(meta["prefixes"]),
+            entries,
+            alive=meta["alive"],
+        )
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
+        raise HoldfastError(Kind.DAMAGED, f"The state index {key} is damaged.", detail=str(error)) from error
+
+
+def load_index(log: TableLog, version: int) -> StateIndex:
+    """The newest stored index that belongs to the log up to a version; the empty one if there is none."""
+    for key in reversed(_stored(log)):
+        try:
+            index = read_index(log, key)
+            if index.version <= version and log.read(index.version).chain_head().head == index.head:
+                return index
+        except HoldfastError as error:
+            if error.kind not in (Kind.DAMAGED, Kind.NOT_FOUND):
+                raise
+    return NOTHING
+
+
+def replayed(log: TableLog, index: StateIndex, version: int) -> StateIndex:
+    """The index after the commits up to a version."""
+    for number in range(index.version + 1, version + 1):
+        commit = log.read(number)
+        for file in commit.files:
+            rows = index_rows(log.root, f"{table_key(log.job_id, log.object)}/{file.path}")
+            keys, index = index.keys_of(rows["id"])
+            changes = rows.with_columns(keys, pl.col("stamp").fill_null(NO_STAMP))
+            index = index.with_file(file, changes)
+        head = commit.chain_head()
+        index = index.covering(head.commit_seq, number, head.head)
+    return index
+
+
+def rebuilt(log: TableLog, version: int) -> StateIndex:
+    """The index made from the table alone."""
+    return replayed(log, NOTHING, version)
+
+
+def same_entries(one: StateIndex, other: StateIndex) -> bool:
+    """Whether two indexes say the same of every record, however their prefixes and files are numbered."""
+    return one.alive == other.alive and _comparable(one).equals(_comparable(other))
+
+
+def _comparable(index: StateIndex) -> pl.DataFrame:
+    paths = pl.Series([file.path for file in index.files], dtype=pl.String)
+    prefixes = pl.Series(list(index.prefixes), dtype=pl.UInt64)
+    entries = replace(index).entries()
+    head = prefixes.gather(entries["key"] // (1 << 48)) if len(entries) else entries["key"]
+    tail = entries["key"] % (1 << 48)
+    path = paths.gather(entries["file"]) if len(entries) else pl.Series([], dtype=pl.String)
+    frame = entries.drop("key", "file").with_columns(head.alias("head"), tail.alias("tail"), path.alias("path"))
+    return frame.sort("head", "tail")

@@ -1,0 +1,213 @@
+"""A staged page, turned into the file that will be added to the table."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+
+from holdfast.common.errors import HoldfastError, Kind
+from holdfast.common.failpoints import durable_step
+from holdfast.vault.columns import table_schema
+from holdfast.vault.diff import Decided, changed_fields, count, decide, one_per_record, settle
+from holdfast.vault.files import damaged, event_rows, open_events, read_events, sha256_of
+from holdfast.vault.fingerprint import as_string, event_ids
+from holdfast.vault.index import NO_STAMP, StateIndex
+from holdfast.vault.location import VaultRoot, table_key
+from holdfast.vault.page import release_memory, write_events
+from holdfast.vault.refs import Counts, EventFile, PageCounts, StagedRef
+from holdfast.vault.schema import RecordSchema
+from holdfast.vault.values import Past
+
+FILE_PUT = durable_step("vault.event_file_put")
+_INDEX_COLUMNS = ["_record_id", "_fingerprint", "_modified_at", "_op"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Pages compared with the state, their event files durable, nothing committed.
+
+    Attributes:
+        files: Files to add; none if the pages said nothing new.
+        index: The state after them.
+        schemas: Every schema that the table will name.
+        base_version: Delta version that the pages were compared with.
+    """
+
+    pages: tuple[PageCounts, ...]
+    files: tuple[EventFile, ...]
+    index: StateIndex
+    schemas: Mapping[str, RecordSchema]
+    base_version: int
+
+    @property
+    def counts(self) -> Counts:
+        """Counts of all pages together."""
+        return sum((page.counts for page in self.pages), Counts())
+
+    @property
+    def page_ids(self) -> tuple[str, ...]:
+        """The pages, in order."""
+        return tuple(page.page_id for page in self.pages)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to commit."""
+        return not self.files
+
+    @property
+    def bytes(self) -> int:
+        """Size of the files to add."""
+        return sum(file.bytes for file in self.files)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What turning one page into events needs to know of its table."""
+
+    root: VaultRoot
+    job_id: str
+    object: str
+    schemas: Mapping[str, RecordSchema]
+
+    @property
+    def table(self) -> str:
+        """Key of the table's folder."""
+        return table_key(self.job_id, self.object)
+
+    def prepare(self, ref: StagedRef, index: StateIndex) -> tuple[Counts, EventFile | None, StateIndex]:
+        """Compare a page with the state and write its events.
+
+        Raises:
+            HoldfastError: DAMAGED if the staged file is not what was announced; NOT_FOUND.
+        """
+        self._require_as_announced(ref)
+        events = pl.DataFrame(pl.from_arrow(read_events(self.root, ref.path, _INDEX_COLUMNS)))
+        keys, index = index.keys_of(events["_record_id"])
+        rows = event_rows(events).with_columns(keys)
+        observed = one_per_record(rows.drop("id"))
+        state = index.lookup(observed.rows["key"])
+        in_place = ref.path.startswith(self.table + "/") and ref.mode == "baseline"
+        if in_place and not observed.stale and state["key"].null_count() == len(state):
+            return self._as_it_is(ref, observed.rows, index)
+        comparable = self._comparable(ref.schema, index.files)
+        decided = decide(
+            observed.rows,
+            state,
+            orders=index.orders(),
+            comparable=comparable,
+            run=ref.run,
+            seq=ref.seq,
+            mode=ref.mode,
+        )
+        return self._written(ref, events["_record_id"], decided, observed.stale, index)
+
+    def _require_as_announced(self, ref: StagedRef) -> None:
+        if sha256_of(self.root, ref.path) != ref.sha256:
+            raise damaged(ref.path, ValueError("the bytes are not those that were announced"))
+        with open_events(self.root, ref.path) as file:
+            if file.metadata.num_rows != ref.rows:
+                raise damaged(ref.path, ValueError("the rows are not those that were announced"))
+
+    def _as_it_is(
+        self, ref: StagedRef, observed: pl.DataFrame, index: StateIndex
+    ) -> tuple[Counts, EventFile | None, StateIndex]:
+        """A baseline of new records only: the staged file is the table's file, nothing is written again."""
+        if not len(observed):
+            return Counts(), None, index
+        deleted = int(observed["deleted"].sum())
+        counts = Counts(captured=len(observed) - deleted, deleted=deleted)
+        size = self.root.size(ref.path) or 0
+        path = ref.path.removeprefix(self.table + "/")
+        file = event_file(ref, path, ref.sha256, ref.rows, size)
+        return counts, file, index.with_file(file, observed)
+
+    def _comparable(self, schema: RecordSchema, files: Sequence[EventFile]) -> list[bool]:
+        """Whether each file's fingerprints cover every field of the page that some file has ever had."""
+        by_id = {file.schema: self.schemas[file.schema] for file in files}
+        ever = frozenset[str]().union(*(known.names for known in by_id.values()))
+        covers = {schema_id: schema.names & ever <= known.names for schema_id, known in by_id.items()}
+        return [covers[file.schema] for file in files]
+
+    def _written(
+        self, ref: StagedRef, ids: pl.Series, decided: Decided, stale: int, index: StateIndex
+    ) -> tuple[Counts, EventFile | None, StateIndex]:
+        rows = decided.rows.with_columns(ids.gather(decided.rows["row"]).alias("id"))
+        page = read_events(self.root, ref.path) if len(rows) else None
+        events = self._with_changes(ref, rows, page, index).sort("row")
+        dropped = len(rows) - len(events)
+        counts = count(events, decided.repeated + dropped, decided.stale + stale)
+        if page is None or not len(events):
+            return counts, None, index
+        table = event_table(page, events, f"{self.job_id}/{self.object}", ref.run)
+        file = self._put(ref, table)
+        changes = events.with_columns(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"))
+        release_memory()
+        return counts, file, index.with_file(file, changes)
+
+    def _with_changes(
+        self, ref: StagedRef, rows: pl.DataFrame, page: pa.Table | None, index: StateIndex
+    ) -> pl.DataFrame:
+        names = ref.schema.compared
+        looked = rows.filter("look")
+        changed = pl.Series("changed", [], dtype=pl.List(pl.String))
+        if page is not None and len(looked):
+            wanted = looked.select("id", "s_file", "s_row")
+            before = Past(self.root, self.table, index.files, self.schemas).last_values(wanted, names)
+            now = page.select(list(names)).take(pa.array(looked["row"].to_list()))
+            changed = changed_fields(before, pl.DataFrame(pl.from_arrow(now)), names)
+        none = pl.repeat(None, len(rows) - len(looked), dtype=pl.List(pl.String), eager=True)
+        whole = pl.concat([looked, rows.filter(~pl.col("look"))])
+        return settle(whole.with_columns(pl.concat([changed, none]).alias("changed")))
+
+    def _put(self, ref: StagedRef, table: pa.Table) -> EventFile:
+        with tempfile.TemporaryDirectory(prefix="holdfast-") as folder:
+            out = Path(folder) / "events.parquet"
+            written = write_events(table, out)
+            path = f"{ref.run}/{ref.page_id}-{written.sha256}.parquet"
+            self.root.put_new(f"{self.table}/{path}", out, FILE_PUT)
+        return event_file(ref, path, written.sha256, table.num_rows, written.bytes)
+
+
+def event_file(ref: StagedRef, path: str, sha256: str, rows: int, size: int) -> EventFile:
+    """The file of a page."""
+    return EventFile(path, sha256, rows, size, ref.page_id, ref.run, ref.seq, ref.schema.schema_id, ref.mode)
+
+
+def event_table(page: pa.Table, events: pl.DataFrame, table_name: str, run: int) -> pa.Table:
+    """The page's rows that are events, with their operation, changed fields and id."""
+    stamps = events.select(pl.col("stamp").replace(NO_STAMP, None))["stamp"]
+    ids = event_ids(
+        table_name,
+        record_ids=events["id"],
+        run=run,
+        ops=events["op"],
+        stamps_ms=stamps,
+        prints=events["print"],
+    )
+    taken = page.take(pa.array(events["row"].to_list()))
+    fields = [name for name in taken.column_names if not name.startswith("_")]
+    changed = events["changed"].to_arrow().cast(pa.list_(pa.string()))
+    replaced = {"_event_id": ids, "_op": as_string(events["op"]), "_changed": changed}
+    schema = table_schema(fields)
+    return pa.table([replaced.get(name, taken.column(name)) for name in schema.names], schema=schema)
+
+
+def prepare_all(workshop: Workshop, staged: Sequence[StagedRef], index: StateIndex) -> Prepared:
+    """Compare pages with the state one after the other, each with the state after those before it."""
+    pages, files = [], []
+    base_version = index.version
+    schemas = dict(workshop.schemas)
+    for ref in staged:
+        schemas[ref.schema.schema_id] = ref.schema
+        counts, file, index = replace(workshop, schemas=schemas).prepare(ref, index)
+        pages.append(PageCounts(ref.page_id, counts))
+        if file is not None:
+            files.append(file)
+    if len({page.page_id for page in pages}) != len(pages):
+        raise HoldfastError(Kind.INVALID, "A page was given twice in one commit.", code="page-given-twice")
+    return Prepared(tuple(pages), tuple(files), index, schemas, base_version)

@@ -1,0 +1,82 @@
+"""Values as they were: the last observed value of fields of some records, for the comparison of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from holdfast.vault.files import read_events, read_rows
+from holdfast.vault.location import VaultRoot
+from holdfast.vault.refs import EventFile
+from holdfast.vault.schema import RecordSchema
+
+
+@dataclass(frozen=True)
+class Past:
+    """The files of a table, to be asked for values.
+
+    Attributes:
+        table: Key of the table's folder.
+        files: The table's files in order of commits.
+        schemas: Every schema that the files name.
+    """
+
+    root: VaultRoot
+    table: str
+    files: Sequence[EventFile]
+    schemas: Mapping[str, RecordSchema]
+
+    def last_values(self, wanted: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+        """Last observed values of records.
+
+        A field that a record's newest event did not observe is looked for in the events before it: slow, and
+        only needed after a field was hidden from one run and seen by a later one.
+
+        Args:
+            wanted: `id`, `s_file`, `s_row`: the records and the places of their newest events.
+            names: Fields to read.
+
+        Returns:
+            One row per record in the order of `wanted`, one column per name.
+        """
+        parts = []
+        for (number,), group in wanted.with_row_index("at").group_by("s_file"):
+            file = self.files[int(number)]
+            rows = read_rows(self.root, f"{self.table}/{file.path}", group["s_row"].to_list(), names)
+            hidden = self._hidden(file, names)
+            if hidden:
+                rows = rows.with_columns(self._older(int(number), group["id"], hidden).get_columns())
+            parts.append(rows.with_columns(group["at"]))
+        if not parts:
+            return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
+        return pl.concat([part.select("at", *names) for part in parts]).sort("at").drop("at")
+
+    def _hidden(self, file: EventFile, names: Sequence[str]) -> list[str]:
+        """Fields that the file did not observe although another file did."""
+        absent = set(names) - self.schemas[file.schema].names
+        if not absent:
+            return []
+        seen = frozenset[str]().union(*(self.schemas[schema].names for schema in {f.schema for f in self.files}))
+        return sorted(absent & seen)
+
+    def _older(self, before: int, ids: pl.Series, names: Sequence[str]) -> pl.DataFrame:
+        """The newest observation of each field in the files before one, newest file first."""
+        unknown = pl.repeat(True, len(ids), dtype=pl.Boolean, eager=True)
+        found = {name: pl.repeat(None, len(ids), dtype=pl.String, eager=True).alias(name) for name in names}
+        open_for = dict.fromkeys(names, unknown)
+        for file in reversed(self.files[:before]):
+            here = [name for name in names if name in self.schemas[file.schema].names and open_for[name].any()]
+            if not here:
+                continue
+            rows = ids.to_frame("id").join(self._events(file, here), on="id", how="left", maintain_order="left")
+            known = rows["known"].fill_null(False)
+            for name in here:
+                found[name] = rows[name].zip_with(open_for[name] & known, found[name]).alias(name)
+                open_for[name] = open_for[name] & ~known
+        return pl.DataFrame(list(found.values()))
+
+    def _events(self, file: EventFile, names: Sequence[str]) -> pl.DataFrame:
+        table = read_events(self.root, f"{self.table}/{file.path}", ["_record_id", *names])
+        return pl.DataFrame(pl.from_arrow(table)).rename({"_record_id": "id"}).with_columns(known=True)
