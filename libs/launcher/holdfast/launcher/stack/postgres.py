@@ -119,9 +119,7 @@ class Postgres:
         try:
             return self._password_file.read_text()
         except OSError as error:
-            raise StackError(
-                f"The Postgres password file {self._password_file} cannot be read: {error}"
-            ) from error
+            raise StackError(f"The Postgres password file {self._password_file} cannot be read: {error}") from error
 
     def _settings(self) -> list[str]:
         settings = {
@@ -178,9 +176,7 @@ class Postgres:
         arguments = [str(self._binaries / "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement]
         arguments += ["-h", "127.0.0.1", "-p", str(self.port), "-U", USER, "-d", "postgres"]
         environment = {**os.environ, "PGPASSWORD": self._password()}
-        done = subprocess.run(
-            arguments, capture_output=True, text=True, check=False, env=environment, timeout=60
-        )
+        done = subprocess.run(arguments, capture_output=True, text=True, check=False, env=environment, timeout=60)
         if done.returncode != 0:
             raise StackError(f"Postgres refused “{statement}”: {done.stderr.strip()}")
         return done.stdout.strip()
