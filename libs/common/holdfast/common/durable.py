@@ -60,7 +60,7 @@ def link_new(source: Path, target: Path, step: DurableStep) -> bool:
     """
     step.before()
     try:
-        os.link(source, target)  # noqa: PTH - link refuses an existing name, rename would replace it
+        os.link(source, target)  # link refuses an existing name, rename would replace it
     except FileExistsError:
         return False
     sync_folder(target.parent)

@@ -6,7 +6,7 @@ import asyncio
 import hmac
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 import grpc
@@ -58,7 +58,7 @@ class _Credentials(grpc.aio.UnaryUnaryClientInterceptor[Any, Any], grpc.aio.Unar
 def channel(settings: Settings, target: str) -> grpc.aio.Channel:
     """A channel to another service; it connects by itself, again and again. Close it at the end."""
     return grpc.aio.insecure_channel(
-        target, options=_OPTIONS, interceptors=[_Credentials(settings.internal_token.get_secret_value())]
+        target, options=_OPTIONS, interceptors=[cast("Any", _Credentials(settings.internal_token.get_secret_value()))]
     )
 
 
