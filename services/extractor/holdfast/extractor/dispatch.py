@@ -48,7 +48,7 @@ class LeasedRows(Protocol[C]):
         """Give rows back, so that another may take them at once."""
 
 
-class Dispatcher(Generic[C]):
+class Dispatcher(Loop, Generic[C]):
     """Runs `work` on up to `slots` leased rows at once.
 
     `work` must not raise for anything that belongs to its row; what it raises is logged, and the row stays
@@ -67,25 +67,18 @@ class Dispatcher(Generic[C]):
         clock: Clock,
     ) -> None:
         self.signal = Signal()
-        self._name = name
+        super().__init__(name, self._fill, self.signal, poll, clock)
         self._rows = rows
-        self._work = work
+        self._handle = work
         self._slots = slots
         self._lease = lease
-        self._clock = clock
         self._running: dict[UUID, tuple[C, asyncio.Task[None]]] = {}
-        self._loop = Loop(name, self._fill, self.signal, poll, clock)
-
-    @property
-    def busy(self) -> int:
-        """Rows being worked on."""
-        return len(self._running)
 
     async def run(self) -> None:
         """Until cancelled; then ends the work in hand and gives its rows back."""
-        heartbeat = asyncio.create_task(self._heartbeat(), name=f"{self._name}-heartbeat")
+        heartbeat = asyncio.create_task(self._heartbeat(), name=f"{self.name}-heartbeat")
         try:
-            await self._loop.run()
+            await super().run()
         finally:
             heartbeat.cancel()
             await self._stop()
@@ -96,16 +89,16 @@ class Dispatcher(Generic[C]):
         claim = await self._rows.claim()
         if claim is None:
             return False
-        task = asyncio.create_task(self._guarded(claim), name=f"{self._name}-{claim.key}")
+        task = asyncio.create_task(self._guarded(claim), name=f"{self.name}-{claim.key}")
         self._running[claim.key] = (claim, task)
         task.add_done_callback(lambda done: self._ended(claim.key, done))
         return True
 
     async def _guarded(self, claim: C) -> None:
         try:
-            await self._work(claim)
+            await self._handle(claim)
         except Exception as error:
-            log.exception("work_failed", loop=self._name, row=str(claim.key), error=str(error))
+            log.exception("work_failed", loop=self.name, row=str(claim.key), error=str(error))
 
     def _ended(self, key: UUID, task: asyncio.Task[None]) -> None:
         if key in self._running and self._running[key][1] is task:
@@ -122,7 +115,7 @@ class Dispatcher(Generic[C]):
                 kept = await self._rows.renew(held)
             except HoldfastError as error:
                 # The database may be back before the lease ends; if not, the epoch stops every write.
-                log.warning("lease_not_renewed", loop=self._name, error=error.message)
+                log.warning("lease_not_renewed", loop=self.name, error=error.message)
                 continue
             for claim in held:
                 if claim.key not in kept:
@@ -131,7 +124,7 @@ class Dispatcher(Generic[C]):
     def _lost(self, claim: C) -> None:
         running = self._running.get(claim.key)
         if running is not None and running[0] is claim:
-            log.warning("lease_lost", loop=self._name, row=str(claim.key), epoch=claim.epoch)
+            log.warning("lease_lost", loop=self.name, row=str(claim.key), epoch=claim.epoch)
             running[1].cancel()
 
     async def _stop(self) -> None:
@@ -143,4 +136,4 @@ class Dispatcher(Generic[C]):
             try:
                 await self._rows.release([claim for claim, _ in held])
             except HoldfastError as error:
-                log.warning("lease_not_released", loop=self._name, error=error.message)
+                log.warning("lease_not_released", loop=self.name, error=error.message)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -74,8 +73,12 @@ class UsageLedger:
         waiting.calls += 1
         waiting.usage = usage or waiting.usage
 
-    async def report(self) -> None:
-        """Hand on what has come together. What cannot be handed on waits for the next time."""
+    async def report(self) -> bool:
+        """Hand on what has come together. What cannot be handed on waits for the next time.
+
+        Returns:
+            False: there is nothing more to do until the next time.
+        """
         async with self._sending:
             batch, self._waiting = self._waiting, {}
             for connection_id, waiting in batch.items():
@@ -86,13 +89,7 @@ class UsageLedger:
                     again = self._waiting.setdefault(connection_id, _Unreported())
                     again.calls += waiting.calls
                     again.usage = again.usage or waiting.usage
-
-    async def report_every(self, pause: timedelta, clock: Clock) -> None:
-        """Report until cancelled."""
-        while True:
-            await clock.sleep(pause)
-            if self._waiting:
-                await self.report()
+        return False
 
 
 @dataclass(frozen=True)
@@ -127,9 +124,7 @@ class _Token(AccessProvider):
 class Orgs:
     """One client per connection, made at its first use."""
 
-    def __init__(
-        self, connections: Connections, clock: Clock, *, concurrency: int, allow_insecure: bool
-    ) -> None:
+    def __init__(self, connections: Connections, clock: Clock, *, concurrency: int, allow_insecure: bool) -> None:
         self.ledger = UsageLedger(connections)
         self._connections = connections
         self._clock = clock

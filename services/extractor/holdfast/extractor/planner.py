@@ -116,9 +116,7 @@ class Planner:
             self._add(plan, describe, claim.full, known.get(describe.name), counts)
         return plan
 
-    def _add(
-        self, plan: Plan, describe: Describe, full: bool, known: Known | None, counts: Mapping[str, int]
-    ) -> None:
+    def _add(self, plan: Plan, describe: Describe, full: bool, known: Known | None, counts: Mapping[str, int]) -> None:
         if not any(found.name == "Id" for found in describe.fields):
             reason = f"{describe.name} has no record ids, so its records cannot be told apart."
             plan.failed[describe.name] = Failure(reason, "no-record-id")
@@ -178,15 +176,11 @@ class Planner:
             rows.append((self._ids.new(), claim.key, name, *how, schema, planned.since, "waiting", "", ""))
         for name, failure in plan.failed.items():
             how = ("baseline", "rest", 0, 0)
-            rows.append(
-                (self._ids.new(), claim.key, name, *how, "", None, "failed", failure.reason, failure.code)
-            )
+            rows.append((self._ids.new(), claim.key, name, *how, "", None, "failed", failure.reason, failure.code))
         return rows
 
     async def _refuse(self, claim: RunClaim, reason: str, calls: int) -> None:
-        event = ExtractionRefused(
-            run_id=claim.run.run_id, job_id=claim.run.job_id, run=claim.run.number, reason=reason
-        )
+        event = ExtractionRefused(run_id=claim.run.run_id, job_id=claim.run.job_id, run=claim.run.number, reason=reason)
 
         async def work(unit: Unit) -> None:
             if await store.lock_run(unit, claim):

@@ -130,9 +130,7 @@ def plan_object(
     # How many rows changed is not known before asking; most objects changed little.
     rows = estimated_rows if mode != "incremental" else 0
     strategy = _strategy(query, rows, bulk_threshold_rows)
-    return ObjectPlan(
-        schema, mode, since, strategy, rows, estimate_calls(strategy, rows, len(names), page_bytes)
-    )
+    return ObjectPlan(schema, mode, since, strategy, rows, estimate_calls(strategy, rows, len(names), page_bytes))
 
 
 def _mode(known: Known | None, *, full: bool, stamped: bool) -> Mode:

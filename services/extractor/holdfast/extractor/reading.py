@@ -122,11 +122,7 @@ class RestSource:
     async def _open(self) -> RestPage:
         soql = self._query.ordered(self._after)
         page = await self._client.query(soql, all_rows=True, fields=self._query.fields)
-        if (
-            self._bulk_from_rows is not None
-            and self._after is None
-            and page.total_size >= self._bulk_from_rows
-        ):
+        if self._bulk_from_rows is not None and self._after is None and page.total_size >= self._bulk_from_rows:
             raise Elsewhere("bulk2", self._bulk_restarts, f"{page.total_size} rows")
         return page
 

@@ -168,9 +168,7 @@ class Staging:
             await self._objects.put_new(key, claim.schema.to_json(), SCHEMA_STORED)
             self._schemas.add(key)
 
-    async def _record_in_order(
-        self, claim: TaskClaim, pages: asyncio.Queue[asyncio.Task[Staged] | None]
-    ) -> None:
+    async def _record_in_order(self, claim: TaskClaim, pages: asyncio.Queue[asyncio.Task[Staged] | None]) -> None:
         while (task := await pages.get()) is not None:
             staged = await task
             if staged.page is not None:

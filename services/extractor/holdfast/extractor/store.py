@@ -273,9 +273,7 @@ async def known_objects(db: Database, job_id: UUID) -> dict[str, Known]:
     return {row["object"]: Known(row["mark"]) for row in rows}
 
 
-async def cached_describes(
-    db: Database, connection_id: UUID, objects: Sequence[str]
-) -> dict[str, tuple[str, str]]:
+async def cached_describes(db: Database, connection_id: UUID, objects: Sequence[str]) -> dict[str, tuple[str, str]]:
     """ETag and body of describes seen before."""
     rows = await db.fetch(sql.describes, connection_id, list(objects))
     return {row["object"]: (row["etag"], row["body"]) for row in rows}

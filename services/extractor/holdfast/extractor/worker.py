@@ -164,9 +164,7 @@ class Worker:
 
     async def _close(self, unit: Unit, claim: TaskClaim, closing: Closing) -> None:
         run = claim.run
-        row = await unit.fetchrow(
-            sql.close_task, claim.key, closing.state, closing.calls, closing.reason, closing.code
-        )
+        row = await unit.fetchrow(sql.close_task, claim.key, closing.state, closing.calls, closing.reason, closing.code)
         assert row is not None  # it was locked in this unit
         if closing.state == "failed":
             event = ObjectFailed(

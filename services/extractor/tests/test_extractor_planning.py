@@ -1,0 +1,185 @@
+"""Which objects a run takes and how it reads them: facts in, plan out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from holdfast.extractor.classification import classify, in_bulk
+from holdfast.extractor.planning import (
+    Known,
+    ObjectPlan,
+    bulk_page_rows,
+    choose,
+    estimate_calls,
+    new_mark,
+    plan_object,
+    record_schema,
+)
+from holdfast.salesforce.models import Describe, FieldDescribe, ObjectSummary
+
+MARK = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def entry(name: str, **flags: object) -> ObjectSummary:
+    return ObjectSummary.model_validate({"name": name, "queryable": True, "retrieveable": True, **flags})
+
+
+def describe(name: str = "Account", *extra: str, stamped: bool = True) -> Describe:
+    types = {"Id": "id", "Name": "string", "BillingAddress": "address", "Body": "base64", "Where__c": "location"}
+    if stamped:
+        types["SystemModstamp"] = "datetime"
+    types |= dict.fromkeys(extra, "string")
+    return Describe(name=name, fields=tuple(FieldDescribe(name=n, type=t) for n, t in types.items()))
+
+
+def plan(described: Describe, known: Known | None = None, *, full: bool = False, rows: int = 10) -> ObjectPlan:
+    return plan_object(
+        described,
+        known=known,
+        full=full,
+        estimated_rows=rows,
+        overlap=timedelta(minutes=15),
+        bulk_threshold_rows=2000,
+        page_bytes=10_000_000,
+    )
+
+
+@pytest.mark.parametrize("name", ["Account", "Invoice__c", "Change_Log__c", "npe01__OppPayment__c", "Log__c"])
+def test_business_objects_are_recommended(name: str) -> None:
+    assert classify(entry(name)).recommended
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "word"),
+    [
+        ("AccountHistory", {"associateEntityType": "History"}, "history"),
+        ("Invoice__History", {}, "history"),
+        ("AccountShare", {"associateEntityType": "Share"}, "Sharing"),
+        ("Invoice__Share", {}, "Sharing"),
+        ("AccountFeed", {"associateEntityType": "Feed"}, "FeedItem"),
+        ("Setting__mdt", {}, "metadata"),
+        ("Archive__b", {}, "index"),
+        ("Order__x", {}, "another system"),
+        ("UserProvisioningLog", {}, "Logs"),
+        ("SetupAuditTrail", {}, "Logs"),
+        ("WorkOrderStatus", {}, "set-up list"),
+        ("UserAppMenuItem", {"retrieveable": False}, "view"),
+        ("Old__c", {"deprecatedAndHidden": True}, "retired"),
+        ("Sellable", {"isInterface": True}, "interface"),
+    ],
+)
+def test_what_is_not_recommended_can_be_selected_and_says_why(name: str, flags: dict[str, object], word: str) -> None:
+    verdict = classify(entry(name, **flags))
+    assert verdict.readable and not verdict.recommended
+    assert word in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        ("AccountChangeEvent", {"associateEntityType": "ChangeEvent"}),
+        ("Invoice__ChangeEvent", {}),
+        ("Shipped__e", {}),
+        ("LoginEventStream", {}),
+        ("ContentDocumentLink", {}),
+        ("ActivityHistory", {}),
+        ("Secret__c", {"queryable": False}),
+    ],
+)
+def test_what_cannot_be_queried_is_unreadable(name: str, flags: dict[str, object]) -> None:
+    verdict = classify(entry(name, **flags))
+    assert not verdict.readable and not verdict.recommended and verdict.reason
+
+
+def test_custom_status_objects_may_go_by_bulk() -> None:
+    assert not in_bulk("CaseStatus")
+    assert in_bulk("Delivery_Status__c")
+    assert in_bulk("DeliveryStatus__c")
+
+
+def test_an_empty_selection_takes_recommended_objects_with_rows() -> None:
+    offered = [entry("Account"), entry("Lead"), entry("AccountShare", associateEntityType="Share")]
+    chosen = choose([], offered, {"Account": 3, "AccountShare": 9}, [])
+    assert chosen.readable == ("Account",)
+    assert chosen.failed == {}
+
+
+def test_an_object_read_before_is_read_again_though_its_rows_are_gone() -> None:
+    chosen = choose([], [entry("Account"), entry("Lead")], {"Account": 3}, ["Lead", "Vanished__c"])
+    assert chosen.readable == ("Account", "Lead")
+
+
+def test_selected_names_are_found_in_any_case_and_once() -> None:
+    chosen = choose(["account", "ACCOUNT", " Lead "], [entry("Account"), entry("Lead")], {}, [])
+    assert chosen.readable == ("Account", "Lead")
+
+
+def test_a_selected_object_that_is_unknown_or_unreadable_fails_with_its_reason() -> None:
+    chosen = choose(["Nope__c", "Shipped__e", "Account"], [entry("Account"), entry("Shipped__e")], {}, [])
+    assert chosen.readable == ("Account",)
+    assert "no object Nope__c" in chosen.failed["Nope__c"]
+    assert "stream" in chosen.failed["Shipped__e"]
+
+
+def test_compound_fields_and_bodies_are_not_read() -> None:
+    names = [field.name for field in record_schema(describe()).fields]
+    assert names == ["Id", "Name", "SystemModstamp"]
+
+
+def test_the_first_reading_is_a_baseline() -> None:
+    planned = plan(describe())
+    assert (planned.mode, planned.since, planned.strategy) == ("baseline", None, "rest")
+
+
+def test_later_readings_reach_back_before_the_mark() -> None:
+    planned = plan(describe(), Known(MARK), rows=1_000_000)
+    assert planned.mode == "incremental"
+    assert planned.since == MARK - timedelta(minutes=15)
+    assert planned.strategy == "rest", "how many changed is not known before asking"
+    assert planned.estimated_calls == 1
+
+
+@pytest.mark.parametrize(
+    ("known", "full", "stamped"), [(Known(MARK), True, True), (Known(None), False, True), (Known(None), False, False)]
+)
+def test_everything_is_read_when_asked_for_or_without_a_mark(known: Known, full: bool, stamped: bool) -> None:
+    planned = plan(describe(stamped=stamped), known, full=full)
+    assert (planned.mode, planned.since) == ("full", None)
+
+
+def test_an_unstamped_object_never_becomes_incremental() -> None:
+    assert plan(describe(stamped=False), Known(MARK)).mode == "full"
+
+
+def test_large_objects_go_by_bulk_from_the_threshold_on() -> None:
+    assert plan(describe(), rows=1999).strategy == "rest"
+    assert plan(describe(), rows=2000).strategy == "bulk2"
+    assert plan(describe("Attachment"), rows=5000).strategy == "rest"
+
+
+def test_a_query_too_long_for_a_url_goes_by_bulk() -> None:
+    wide = describe("Account", *(f"A_rather_long_field_name_{n:03}__c" for n in range(600)))
+    assert plan(wide, rows=1).strategy == "bulk2"
+    assert plan(wide, Known(MARK)).strategy == "bulk2"
+
+
+def test_pages_hold_fewer_rows_the_wider_they_are() -> None:
+    assert bulk_page_rows(5, 10_000_000) == 50_000
+    assert bulk_page_rows(40, 10_000_000) == 10_416
+    assert bulk_page_rows(900, 10_000_000) == 1_000
+
+
+def test_estimated_calls() -> None:
+    assert estimate_calls("rest", 0, 10, 10_000_000) == 1
+    assert estimate_calls("rest", 4001, 10, 10_000_000) == 3
+    assert estimate_calls("bulk2", 100_000, 10, 10_000_000) == 4 + 3
+
+
+def test_the_mark_never_passes_the_beginning_of_the_reading() -> None:
+    later = MARK + timedelta(hours=1)
+    assert new_mark(MARK, None) == MARK
+    assert new_mark(MARK, later) == MARK
+    assert new_mark(later, MARK) == MARK
+    assert new_mark(None, MARK) is None
