@@ -136,9 +136,7 @@ async def test_redirect_is_not_followed() -> None:
 
 def caused(cause: Exception) -> httpx.ConnectError:
     error = httpx.ConnectError("All connection attempts failed")
-    error.__cause__ = (
-        ExceptionGroup("several", [cause]) if isinstance(cause, ConnectionRefusedError) else cause
-    )
+    error.__cause__ = ExceptionGroup("several", [cause]) if isinstance(cause, ConnectionRefusedError) else cause
     return error
 
 

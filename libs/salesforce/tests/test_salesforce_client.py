@@ -81,9 +81,7 @@ async def failing(world: World) -> SalesforceError:
 
 async def test_query_is_sent_as_asked_and_counted() -> None:
     world = World(rows())
-    page = await world.client.query(
-        "SELECT Id FROM Account WHERE Name = 'a&b'", all_rows=True, batch_size=500
-    )
+    page = await world.client.query("SELECT Id FROM Account WHERE Name = 'a&b'", all_rows=True, batch_size=500)
     (request,) = world.sent
     assert page.table["Id"].to_pylist() == ["001"]
     assert request.url.path == "/services/data/v62.0/queryAll"
@@ -155,9 +153,7 @@ async def test_unknown_error_500_is_tried_twice_more_only() -> None:
     ],
     ids=repr,
 )
-async def test_lasting_refusals_are_not_repeated(
-    answer: httpx.Response, kind: Kind, code: str | None
-) -> None:
+async def test_lasting_refusals_are_not_repeated(answer: httpx.Response, kind: Kind, code: str | None) -> None:
     world = World(answer)
     error = await failing(world)
     assert error.kind is kind
@@ -198,9 +194,7 @@ async def test_app_without_rest_access_is_not_signed_in_anew() -> None:
     assert world.provider.refreshes == 0
 
 
-@pytest.mark.parametrize(
-    "url", ["https://evil.test", "http://example.my.salesforce.com", "http://127.0.0.1:1"]
-)
+@pytest.mark.parametrize("url", ["https://evil.test", "http://example.my.salesforce.com", "http://127.0.0.1:1"])
 async def test_token_goes_to_salesforce_only(url: str) -> None:
     world = World(rows())
     world.provider.instance_url = url
@@ -278,9 +272,7 @@ async def test_bulk_pages_follow_their_locator() -> None:
 
 @pytest.mark.parametrize("headers", [{}, {"Sforce-NumberOfRecords": "1"}, {"Sforce-Locator": "null"}])
 async def test_bulk_page_that_does_not_say_what_it_holds(headers: dict[str, str]) -> None:
-    world = World(
-        httpx.Response(200, headers={"content-type": "text/csv", **headers}, content=b'"Id"\n"1"\n')
-    )
+    world = World(httpx.Response(200, headers={"content-type": "text/csv", **headers}, content=b'"Id"\n"1"\n'))
     with pytest.raises(SalesforceError) as caught:
         await world.client.download_page("750")
     assert caught.value.code == "answer-unreadable"

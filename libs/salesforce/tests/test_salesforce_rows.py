@@ -134,11 +134,7 @@ def test_rest_booleans_nulls_and_empty_texts() -> None:
 
 def test_rest_parents_become_paths_and_compounds_and_children_go() -> None:
     owner = '{"attributes":{"type":"User"},"Name":"Ann","Profile":{"attributes":{},"Name":"Admin"}}'
-    first = (
-        '{"attributes":{},"Id":"1","Owner":'
-        + owner
-        + ',"BillingAddress":{"city":"x"},"Contacts":{"records":[]}}'
-    )
+    first = '{"attributes":{},"Id":"1","Owner":' + owner + ',"BillingAddress":{"city":"x"},"Contacts":{"records":[]}}'
     second = '{"attributes":{},"Id":"2","Owner":null,"BillingAddress":{"city":"y"},"Contacts":{"records":[]}}'
     table = parse_rest(page(first, second)).table
     assert table.to_pydict() == {
@@ -168,9 +164,7 @@ def test_rest_next_page() -> None:
     assert parse_rest(page()).next_url is None
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b'{"records":[]}', b'{"totalSize":1,"records":[NaN]}', b"1"]
-)
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"records":[]}', b'{"totalSize":1,"records":[NaN]}', b"1"])
 def test_rest_body_that_is_no_query_answer(body: bytes) -> None:
     with pytest.raises(SalesforceError) as caught:
         parse_rest(body)

@@ -108,9 +108,7 @@ class _TokenReply(BaseModel):
     issued_at: str | None = None
 
 
-async def sign_in(
-    http: httpx.AsyncClient, grant: Grant, *, now: datetime, allow_insecure: bool = False
-) -> Token:
+async def sign_in(http: httpx.AsyncClient, grant: Grant, *, now: datetime, allow_insecure: bool = False) -> Token:
     """Ask for a token, once: wrong sign-ins lock a user out, so trying again is the caller's decision.
 
     Args:

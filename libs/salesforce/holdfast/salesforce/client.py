@@ -110,9 +110,7 @@ class SalesforceClient:
     async def record_counts(self, objects: Sequence[str] | None = None) -> dict[str, int]:
         """About how many rows each object has: cached, and without objects that have none."""
         names = "" if objects is None else "?sObjects=" + ",".join(quote(name, safe="") for name in objects)
-        reply = await self._calls.json(
-            self._get("limits/recordCount", f"/limits/recordCount{names}"), RecordCounts
-        )
+        reply = await self._calls.json(self._get("limits/recordCount", f"/limits/recordCount{names}"), RecordCounts)
         return {item.name: item.count for item in reply.s_objects}
 
     async def describe_global(self) -> list[ObjectSummary]:
@@ -182,9 +180,7 @@ class SalesforceClient:
             SalesforceError: TOO_LARGE (`query-too-long`) before anything is sent.
         """
         if query_url_length(soql) > MAX_QUERY_URL:
-            raise SalesforceError(
-                Kind.TOO_LARGE, "The query is too long for the REST API.", code="query-too-long"
-            )
+            raise SalesforceError(Kind.TOO_LARGE, "The query is too long for the REST API.", code="query-too-long")
         route = "queryAll" if all_rows else "query"
         call = self._get(route, f"/{route}?q={quote(soql, safe='')}")
         options = (("Sforce-Query-Options", f"batchSize={batch_size}"),)
@@ -258,9 +254,7 @@ class SalesforceClient:
             path = page.next_records_url
         return jobs
 
-    async def download_page(
-        self, job_id: str, locator: str | None = None, max_records: int | None = None
-    ) -> BulkPage:
+    async def download_page(self, job_id: str, locator: str | None = None, max_records: int | None = None) -> BulkPage:
         """One page of a finished job's result; the same locator always names the same page.
 
         Args:
@@ -301,9 +295,7 @@ class SalesforceClient:
         return f"/jobs/query/{quote(job_id, safe='')}"
 
     def _span(self, what: str, object_name: str, start: datetime, end: datetime) -> Call:
-        first, last = (
-            quote(at.astimezone(UTC).isoformat(timespec="seconds"), safe="") for at in (start, end)
-        )
+        first, last = (quote(at.astimezone(UTC).isoformat(timespec="seconds"), safe="") for at in (start, end))
         path = f"/sobjects/{quote(object_name, safe='')}/{what}/?start={first}&end={last}"
         return self._get(f"sobjects/{{object}}/{what}", path)
 

@@ -49,15 +49,11 @@ RULES: dict[str, Rule] = {
     "INVALID_SESSION_ID": Rule(
         Kind.UNAUTHENTICATED, Retry.REFRESH, "Salesforce no longer accepts the session.", "rest"
     ),
-    "Bad_OAuth_Token": Rule(
-        Kind.UNAUTHENTICATED, Retry.REFRESH, "Salesforce no longer accepts the session.", "oauth"
-    ),
+    "Bad_OAuth_Token": Rule(Kind.UNAUTHENTICATED, Retry.REFRESH, "Salesforce no longer accepts the session.", "oauth"),
     "INVALID_AUTH_HEADER": Rule(Kind.INTERNAL, Retry.NEVER, "Salesforce could not read the token.", "rest"),
     # availability
     "SERVER_UNAVAILABLE": Rule(Kind.UNAVAILABLE, Retry.BACKOFF, "Salesforce is briefly unavailable.", "rest"),
-    "SERVICE_UNAVAILABLE": Rule(
-        Kind.UNAVAILABLE, Retry.BACKOFF, "Salesforce is briefly unavailable.", "soap"
-    ),
+    "SERVICE_UNAVAILABLE": Rule(Kind.UNAVAILABLE, Retry.BACKOFF, "Salesforce is briefly unavailable.", "soap"),
     "REQUEST_RUNNING_TOO_LONG": Rule(
         Kind.TIMEOUT, Retry.BACKOFF, "Salesforce stopped a request that ran too long.", "soap"
     ),
@@ -71,9 +67,7 @@ RULES: dict[str, Rule] = {
     ),
     "ExceededQuota": Rule(Kind.LIMIT, Retry.LATER, "The org has used up a Bulk API quota: {message}", "bulk"),
     # query
-    "QUERY_TIMEOUT": Rule(
-        Kind.TIMEOUT, Retry.NEVER, "Salesforce stopped the query after its time limit.", "rest"
-    ),
+    "QUERY_TIMEOUT": Rule(Kind.TIMEOUT, Retry.NEVER, "Salesforce stopped the query after its time limit.", "rest"),
     "OPERATION_TOO_LARGE": Rule(
         Kind.TOO_LARGE, Retry.NEVER, "The query touches too many records; grant View All Data.", "rest"
     ),
@@ -91,40 +85,28 @@ RULES: dict[str, Rule] = {
     "INVALID_REPLICATION_DATE": Rule(
         Kind.INVALID, Retry.NEVER, "Salesforce's delete log does not reach back that far.", "rest"
     ),
-    "EXCEEDED_ID_LIMIT": Rule(
-        Kind.TOO_LARGE, Retry.NEVER, "More than 600,000 records changed in this span.", "rest"
-    ),
+    "EXCEEDED_ID_LIMIT": Rule(Kind.TOO_LARGE, Retry.NEVER, "More than 600,000 records changed in this span.", "rest"),
     # bulk
     "INVALIDJOBSTATE": Rule(Kind.CONFLICT, Retry.NEVER, "The Bulk job is not ready: {message}", "bulk"),
-    "INVALIDENTITY": Rule(
-        Kind.INVALID, Retry.NEVER, "The Bulk API does not offer this object: {message}", "bulk"
-    ),
+    "INVALIDENTITY": Rule(Kind.INVALID, Retry.NEVER, "The Bulk API does not offer this object: {message}", "bulk"),
     "API_ERROR": Rule(Kind.INVALID, Retry.NEVER, "The Bulk API refused the query: {message}", "bulk"),
     "FEATURENOTENABLED": Rule(Kind.INVALID, Retry.NEVER, "The Bulk API refused the query: {message}", "bulk"),
     # access
     "NOT_FOUND": Rule(Kind.NOT_FOUND, Retry.NEVER, "Salesforce does not know it: {message}", "rest"),
-    "INSUFFICIENT_ACCESS": Rule(
-        Kind.FORBIDDEN, Retry.NEVER, "The connected user may not do this: {message}", "soap"
-    ),
+    "INSUFFICIENT_ACCESS": Rule(Kind.FORBIDDEN, Retry.NEVER, "The connected user may not do this: {message}", "soap"),
     "INSUFFICIENT_ACCESS_OR_READONLY": Rule(
         Kind.FORBIDDEN, Retry.NEVER, "The connected user may not do this: {message}", "soap"
     ),
     "API_DISABLED_FOR_ORG": Rule(
         Kind.FORBIDDEN, Retry.NEVER, "The org, or the connected user, has no API access.", "rest"
     ),
-    "UNSUPPORTED_API_VERSION": Rule(
-        Kind.INVALID, Retry.NEVER, "Salesforce no longer offers this API version.", "rest"
-    ),
+    "UNSUPPORTED_API_VERSION": Rule(Kind.INVALID, Retry.NEVER, "Salesforce no longer offers this API version.", "rest"),
     "METHOD_NOT_ALLOWED": Rule(Kind.INTERNAL, Retry.NEVER, "Salesforce refused the request.", "rest"),
     "JSON_PARSER_ERROR": Rule(Kind.INTERNAL, Retry.NEVER, "Salesforce refused the request.", "rest"),
     # concurrency
-    "UNABLE_TO_LOCK_ROW": Rule(
-        Kind.UNAVAILABLE, Retry.BACKOFF, "A record is locked by another change.", "soap"
-    ),
+    "UNABLE_TO_LOCK_ROW": Rule(Kind.UNAVAILABLE, Retry.BACKOFF, "A record is locked by another change.", "soap"),
     # sign-in
-    "invalid_client_id": Rule(
-        Kind.UNAUTHENTICATED, Retry.NEVER, "Salesforce does not know the client id.", "oauth"
-    ),
+    "invalid_client_id": Rule(Kind.UNAUTHENTICATED, Retry.NEVER, "Salesforce does not know the client id.", "oauth"),
     "invalid_client": Rule(
         Kind.UNAUTHENTICATED, Retry.NEVER, "Salesforce refuses the client id or the client secret.", "oauth"
     ),
@@ -135,9 +117,7 @@ RULES: dict[str, Rule] = {
     ),
     "inactive_user": Rule(Kind.UNAUTHENTICATED, Retry.NEVER, "The Salesforce user is not active.", "oauth"),
     "inactive_org": Rule(Kind.UNAUTHENTICATED, Retry.NEVER, "The Salesforce org is not active.", "oauth"),
-    "invalid_request": Rule(
-        Kind.INVALID, Retry.NEVER, "Salesforce refuses the sign-in request: {message}", "oauth"
-    ),
+    "invalid_request": Rule(Kind.INVALID, Retry.NEVER, "Salesforce refuses the sign-in request: {message}", "oauth"),
     "unsupported_grant_type": Rule(
         Kind.INVALID, Retry.NEVER, "The org does not offer this sign-in flow on this address.", "oauth"
     ),

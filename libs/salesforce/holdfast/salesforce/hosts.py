@@ -44,9 +44,7 @@ def salesforce_origin(url: str, *, allow_insecure: bool, field: str | None = Non
     if allow_insecure and is_loopback(host) and parts.scheme in ("http", "https"):
         return f"{parts.scheme}://{parts.netloc}"
     if parts.scheme != "https":
-        raise _refused(
-            "The address must start with https://; plain http would show the secret to the network.", field
-        )
+        raise _refused("The address must start with https://; plain http would show the secret to the network.", field)
     if not host.endswith(_SUFFIXES):
         raise _refused(
             f"“{host[:100]}” is not a Salesforce address. Use your My Domain, such as "

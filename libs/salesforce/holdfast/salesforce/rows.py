@@ -185,6 +185,4 @@ def _cut(how: str) -> SalesforceError:
 
 
 def _damaged(how: str) -> SalesforceError:
-    return SalesforceError(
-        Kind.DAMAGED, f"A page of the result cannot be read: {how}.", code="page-unreadable"
-    )
+    return SalesforceError(Kind.DAMAGED, f"A page of the result cannot be read: {how}.", code="page-unreadable")

@@ -53,9 +53,7 @@ class Answer:
 def open_http(*, connections: int = 8) -> httpx.AsyncClient:
     """A connection pool for Salesforce. Proxies come from the environment, except to this machine."""
     httpcore._async.http11.AsyncHTTP11Connection.READ_NUM_BYTES = _READ_BYTES
-    limits = httpx.Limits(
-        max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=60
-    )
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=60)
     return httpx.AsyncClient(
         timeout=_TIMEOUT,
         limits=limits,

@@ -1,0 +1,179 @@
+"""What this service asks of Salesforce: a token, and at a first or tested sign-in who the org and the user are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import httpx
+from pydantic import SecretStr
+
+from holdfast.common.clock import Clock
+from holdfast.common.errors import HoldfastError, Kind
+from holdfast.connections.domain import Flow, Survey, choose_api_version
+from holdfast.salesforce.auth import ClientCredentials, Grant, JwtBearer, Token, sign_in
+from holdfast.salesforce.calls import Retries
+from holdfast.salesforce.client import SalesforceClient
+from holdfast.salesforce.hosts import is_loopback, salesforce_origin
+from holdfast.salesforce.models import Access, Permissions
+from holdfast.salesforce.usage import Usage
+
+# Newest release whose answers were checked against the client: Spring '26.
+NEWEST_API_VERSION = 66
+
+# Someone is waiting for the answer.
+_IMPATIENT = Retries(attempts=3, base=timedelta(milliseconds=500), cap=timedelta(seconds=2), hiccups=1)
+
+MAX_SECRET_CHARS = 16_384
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """How to sign in to an org."""
+
+    flow: Flow
+    login_url: str
+    client_id: str
+    username: str
+    secret: SecretStr
+
+    def grant(self) -> Grant:
+        """The OAuth grant."""
+        secret = self.secret.get_secret_value()
+        if self.flow == "client_credentials":
+            return ClientCredentials(self.login_url, self.client_id, secret)
+        return JwtBearer(self.login_url, self.client_id, self.username, secret, _audience(self.login_url))
+
+
+@dataclass
+class Tally:
+    """Calls made during a survey, for the org's ledger. The hook of the client."""
+
+    calls: int = 0
+    usage: Usage | None = None
+
+    def called(self, method: str, route: str, usage: Usage | None) -> None:
+        """Count one request. Salesforce charges neither for the list of versions nor for `userinfo`."""
+        if route not in ("versions", "userinfo"):
+            self.calls += 1
+        self.usage = usage or self.usage
+
+
+@dataclass(frozen=True)
+class Introduction:
+    """What a first or tested sign-in brought."""
+
+    access: Access
+    survey: Survey
+    tally: Tally
+
+
+@dataclass(frozen=True)
+class Orgs:
+    """The way to Salesforce."""
+
+    http: httpx.AsyncClient
+    clock: Clock
+    allow_insecure: bool = field(default=False)
+
+    def check_address(self, login_url: str) -> str:
+        """The login address as it is kept.
+
+        Raises:
+            HoldfastError: INVALID, field `login_url`, with what is wrong with it.
+        """
+        return salesforce_origin(login_url, allow_insecure=self.allow_insecure, field="login_url")
+
+    async def sign_in(self, credentials: Credentials) -> Access:
+        """A fresh token. Raises what `auth.sign_in` raises."""
+        return _access(await self._token(credentials))
+
+    async def introduce(self, credentials: Credentials) -> Introduction:
+        """Sign in and ask who is there.
+
+        Raises:
+            HoldfastError: The sign-in or one of the questions was refused, or could not be asked.
+        """
+        token = await self._token(credentials)
+        access, tally = _access(token), Tally()
+        version = choose_api_version(await self._offered(access, tally), NEWEST_API_VERSION)
+        client = self._client(access, tally, version)
+        user = await client.user_info()
+        permissions = await client.permissions(user.user_id)
+        survey = Survey(
+            organization_name=await client.organization_name(),
+            username=user.preferred_username,
+            api_version=version,
+            warnings=tuple(warnings(permissions)),
+        )
+        return Introduction(access, survey, tally)
+
+    async def _offered(self, access: Access, tally: Tally) -> list[str]:
+        versions = await self._client(access, tally, f"{NEWEST_API_VERSION}.0").versions()
+        return [version.version for version in versions]
+
+    async def _token(self, credentials: Credentials) -> Token:
+        return await sign_in(self.http, credentials.grant(), now=self.clock.now(), allow_insecure=self.allow_insecure)
+
+    def _client(self, access: Access, tally: Tally, version: str) -> SalesforceClient:
+        return SalesforceClient(
+            _Given(access),
+            observer=tally,
+            clock=self.clock,
+            api_version=version,
+            http=self.http,
+            retries=_IMPATIENT,
+            allow_insecure=self.allow_insecure,
+        )
+
+
+@dataclass(frozen=True)
+class _Given:
+    """One token, fresh from a sign-in: if it is refused, another one will be too."""
+
+    token: Access
+
+    async def access(self, refused: str | None = None) -> Access:
+        if refused is None:
+            return self.token
+        raise HoldfastError(
+            Kind.FORBIDDEN,
+            "Salesforce gave a token and then refused it. Check that the user may use the API.",
+            code="token-refused",
+        )
+
+
+def warnings(permissions: Permissions) -> list[str]:
+    """What a backup as this user may miss."""
+    found = []
+    if permissions.modify_all_data is False:
+        found.append(
+            "The user lacks the permission Modify All Data: records that the user cannot see are not backed up."
+        )
+    if permissions.query_all_files is False:
+        found.append("The user lacks the permission Query All Files: other users' private files are not backed up.")
+    if permissions.modify_all_data is None:
+        found.append(
+            "The org does not tell whether the user has the permissions Modify All Data and Query All Files. "
+            "Without them, records and files that the user cannot see are not backed up."
+        )
+    return found
+
+
+def is_refusal(error: HoldfastError) -> bool:
+    """Whether the credentials will not work until someone changes something."""
+    return error.kind in (Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.INVALID)
+
+
+def _access(token: Token) -> Access:
+    return Access(token.instance_url, token.access_token, token.organization_id)
+
+
+def _audience(login_url: str) -> str:
+    """Whom a JWT is for: the login host of the org's kind, whichever address the request goes to."""
+    host = urlsplit(login_url).hostname or ""
+    if is_loopback(host):
+        return login_url
+    sandbox = host == "test.salesforce.com" or ".sandbox." in host or ".scratch." in host
+    return "https://test.salesforce.com" if sandbox else "https://login.salesforce.com"

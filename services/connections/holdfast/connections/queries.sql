@@ -1,0 +1,63 @@
+-- name: insert_connection
+-- No row comes back when the name is taken.
+INSERT INTO connection (connection_id, name, login_url, instance_url, flow, client_id, organization_id,
+    organization_name, username, api_version, warnings, added_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+ON CONFLICT ((lower(name))) DO NOTHING
+RETURNING connection_id;
+
+-- name: insert_credential
+INSERT INTO credential (connection_id, key_id, wrapped_key, secret) VALUES ($1, $2, $3, $4);
+
+-- name: get_credential
+SELECT key_id, wrapped_key, secret FROM credential WHERE connection_id = $1;
+
+-- name: get_connection
+SELECT c.connection_id, c.name, c.login_url, c.instance_url, c.flow, c.client_id, c.organization_id,
+    c.organization_name, c.username, c.api_version, c.warnings, c.broken_reason, c.refused_at, c.added_at,
+    coalesce(b.used_calls, 0) AS used_calls, coalesce(b.limit_calls, 0) AS limit_calls
+FROM connection c LEFT JOIN org_budget b USING (organization_id)
+WHERE c.connection_id = $1;
+
+-- name: find_connection
+-- An id is asked for first, so that nobody hides a connection by naming another after its id.
+SELECT connection_id FROM connection
+WHERE connection_id = $1 OR lower(name) = lower($2)
+ORDER BY (connection_id = $1) IS TRUE DESC LIMIT 1;
+
+-- name: list_connections
+SELECT c.connection_id, c.name, c.login_url, c.instance_url, c.flow, c.client_id, c.organization_id,
+    c.organization_name, c.username, c.api_version, c.warnings, c.broken_reason, c.refused_at, c.added_at,
+    coalesce(b.used_calls, 0) AS used_calls, coalesce(b.limit_calls, 0) AS limit_calls
+FROM connection c LEFT JOIN org_budget b USING (organization_id)
+WHERE lower(c.name) > lower($1) ORDER BY lower(c.name) LIMIT $2;
+
+-- name: mark_broken
+UPDATE connection SET broken_reason = $2 WHERE connection_id = $1;
+
+-- name: note_refusal
+-- When the credentials were last refused: no replica tries again before its time.
+UPDATE connection SET refused_at = $2 WHERE connection_id = $1;
+
+-- name: mark_recovered
+UPDATE connection SET broken_reason = NULL, refused_at = NULL WHERE connection_id = $1;
+
+-- name: move_connection
+UPDATE connection SET instance_url = $2 WHERE connection_id = $1;
+
+-- name: survey_connection
+UPDATE connection SET organization_name = $2, username = $3, api_version = $4, warnings = $5
+WHERE connection_id = $1;
+
+-- name: add_calls
+INSERT INTO usage_ledger AS l (organization_id, hour, calls) VALUES ($1, date_trunc('hour', $2::timestamptz), $3)
+ON CONFLICT (organization_id, hour) DO UPDATE SET calls = l.calls + excluded.calls;
+
+-- name: observe_budget
+-- Returns a row when it is time to tell the others: the row lock lets one reporter do so.
+INSERT INTO org_budget AS b (organization_id, used_calls, limit_calls, observed_at, announced_at)
+VALUES ($1, $2, $3, $4, $4)
+ON CONFLICT (organization_id) DO UPDATE
+SET used_calls = excluded.used_calls, limit_calls = excluded.limit_calls, observed_at = excluded.observed_at,
+    announced_at = CASE WHEN b.announced_at <= $4::timestamptz - $5::interval THEN $4 ELSE b.announced_at END
+RETURNING announced_at = $4 AS announce;
