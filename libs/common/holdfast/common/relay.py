@@ -74,6 +74,7 @@ class Relay:
                 await self._clock.sleep(STANDBY_POLL)
             epoch = await self._take(connection)
             self.leading = True
+            await self._open_producer()  # before the first event, not with it
             await self._lead(connection, epoch)
         finally:
             self.leading = False
@@ -118,12 +119,11 @@ class Relay:
         return len(ids)
 
     async def _send(self, rows: list[Record]) -> None:
-        if self._producer is None:
-            self._producer = await open_producer(self._settings, self._service)
+        producer = await self._open_producer()
         SENT.before()
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
-                sent = [await self._send_one(self._producer, row) for row in rows]
+                sent = [await self._send_one(producer, row) for row in rows]
                 await asyncio.gather(*sent)
         except (KafkaError, OSError, TimeoutError) as error:
             await self._drop_producer()
@@ -144,6 +144,11 @@ class Relay:
             headers=to_kafka(headers),
         )
         return future
+
+    async def _open_producer(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            self._producer = await open_producer(self._settings, self._service)
+        return self._producer
 
     async def _drop_producer(self) -> None:
         producer, self._producer = self._producer, None

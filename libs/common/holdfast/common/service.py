@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -117,13 +117,21 @@ class ServiceModule:
         return {"alive": bool(bus["alive"]) and not ended, "bus": bus, "failing_loops": failing}
 
 
-async def run_modules(modules: Sequence[Module], stop: asyncio.Event | None = None) -> None:
+async def run_modules(
+    modules: Sequence[Module], stop: asyncio.Event | None = None, ready: Callable[[], None] = lambda: None
+) -> None:
     """Start all modules in order, run them until `stop` is set, stop them in reverse order.
+
+    Args:
+        modules: In the order in which they start.
+        stop: Set it to end cleanly.
+        ready: Called once every module serves.
 
     Raises:
         HoldfastError: A module failed; the message names it. All others have been stopped.
     """
     async with started(modules):
+        ready()
         tasks = {asyncio.create_task(module.run(), name=module.name): module for module in modules}
         stopper = asyncio.create_task((stop or asyncio.Event()).wait(), name="stop")
         try:
