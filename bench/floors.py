@@ -1,0 +1,111 @@
+"""What a baseline cannot be faster than: `curl` fetching the same pages, and the bare pipeline without a product.
+
+The bare pipeline is fetch -> parse -> canonical text -> fingerprint -> Parquet in one process, nothing durable,
+nothing recorded, nothing committed. Both read Bulk API 2.0 pages of jobs that are already complete.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+
+from holdfast.salesforce.rows import parse_csv
+from holdfast.vault.canonical import canonical
+from holdfast.vault.page import PageMeta, write_page
+from holdfast.vault.schema import FieldType, RecordSchema
+
+VERSION = "v62.0"
+FETCHES = 4
+TRANSFORMS = 2
+NOT_VALUES = {"address", "location", "base64"}
+
+
+@dataclass(frozen=True)
+class ResultPage:
+    """A page of a complete Bulk query job."""
+
+    object: str
+    path: str
+    rows: int
+    schema: RecordSchema
+
+
+async def complete_jobs(url: str, token: str, objects: list[str]) -> list[ResultPage]:
+    """Make a queryAll job per object and walk its pages once, to learn their locators."""
+    pages: list[ResultPage] = []
+    async with httpx.AsyncClient(base_url=url, headers=_authorized(token), timeout=120) as http:
+        for name in objects:
+            schema = await _schema(http, name)
+            soql = f"SELECT {','.join(field.name for field in schema.fields)} FROM {name}"
+            job = await http.post(f"/services/data/{VERSION}/jobs/query", json={"operation": "queryAll", "query": soql})
+            base = f"/services/data/{VERSION}/jobs/query/{job.raise_for_status().json()['id']}"
+            while (await http.get(base)).json()["state"] != "JobComplete":
+                await asyncio.sleep(0.01)
+            locator = None
+            while locator != "null":
+                path = f"{base}/results" + (f"?locator={locator}" if locator else "")
+                answer = await http.get(path)
+                pages.append(ResultPage(name, path, int(answer.headers["Sforce-NumberOfRecords"]), schema))
+                locator = answer.headers["Sforce-Locator"]
+    return pages
+
+
+async def _schema(http: httpx.AsyncClient, name: str) -> RecordSchema:
+    described = (await http.get(f"/services/data/{VERSION}/sobjects/{name}/describe")).raise_for_status().json()
+    fields = [FieldType(f["name"], f["type"]) for f in described["fields"] if f["type"] not in NOT_VALUES]
+    return RecordSchema(name, tuple(fields))
+
+
+def curl_seconds(url: str, token: str, pages: list[ResultPage]) -> float:
+    """Wall seconds for `curl`, one process per page, four at a time."""
+    started = time.perf_counter()
+    waiting, running = list(pages), []
+    while waiting or running:
+        while waiting and len(running) < FETCHES:
+            command = ["curl", "-sf", "-o", "/dev/null", "-H", f"Authorization: Bearer {token}"]
+            running.append(subprocess.Popen([*command, url + waiting.pop().path]))
+        ended = running.pop(0)
+        if ended.wait() != 0:
+            raise RuntimeError(f"curl failed: {ended.args[-1]}")
+    return time.perf_counter() - started
+
+
+async def bare_pipeline_seconds(url: str, token: str, pages: list[ResultPage]) -> float:
+    """Wall seconds for the transformation alone: four fetches and two transformations at a time."""
+    folder = Path(tempfile.mkdtemp(prefix="holdfast-bench-"))
+    fetching, transforming = asyncio.Semaphore(FETCHES), asyncio.Semaphore(TRANSFORMS)
+    limits = httpx.Limits(max_connections=FETCHES)
+    try:
+        async with httpx.AsyncClient(base_url=url, headers=_authorized(token), limits=limits, timeout=120) as http:
+
+            async def one(number: int, page: ResultPage) -> None:
+                async with fetching:
+                    body = (await http.get(page.path)).raise_for_status().content
+                    async with transforming:
+                        await asyncio.to_thread(_transform, page, number, body, folder)
+
+            started = time.perf_counter()
+            await asyncio.gather(*(one(number, page) for number, page in enumerate(pages)))
+            return time.perf_counter() - started
+    finally:
+        shutil.rmtree(folder)
+
+
+def _transform(page: ResultPage, number: int, body: bytes, folder: Path) -> None:
+    table = canonical(parse_csv(body, page.rows), page.schema, "bulk")
+    meta = PageMeta("bench", page.object, 1, number, str(number), "baseline", page.schema, datetime.now(UTC))
+    written = write_page(table, meta, folder / f"{number}.parquet")
+    if written.rows != page.rows:
+        raise RuntimeError(f"{page.object}: {written.rows} rows of {page.rows}")
+
+
+def _authorized(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}

@@ -1,0 +1,77 @@
+"""The settings of an embedded installation: made on the first start, kept in its data folder.
+
+Everything reaches the services as `HOLDFAST_*` variables, as it does on Kubernetes: embedded mode swaps
+addresses, never implementations. A variable that the user has set wins over the embedded part.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import socket
+from pathlib import Path
+
+from holdfast.launcher.stack.embedded import EmbeddedStack
+
+SECRET_FILE_MODE = 0o600
+GRPC_SERVICES = ("connections", "scheduler", "extractor", "differ", "history")
+
+
+def wanted_parts() -> dict[str, bool]:
+    """Which embedded parts to start: those for which no outside address is set."""
+    return {"kafka": not os.environ.get("HOLDFAST_KAFKA"), "postgres": not os.environ.get("HOLDFAST_POSTGRES")}
+
+
+def embedded_environment(data: Path, stack: EmbeddedStack, *, s3: bool) -> dict[str, str]:
+    """`HOLDFAST_*` variables for services on `stack`, leaving out what the user has set."""
+    values = {
+        "HOLDFAST_DATA": str(data),
+        "HOLDFAST_INTERNAL_TOKEN": _kept_secret(data / "internal-token"),
+        "HOLDFAST_SECRET_KEY": _kept_secret(data / "secret-key"),
+        "HOLDFAST_OBJECT_STORE": (data / "vault").as_uri(),
+        "HOLDFAST_GATEWAY_HTTP": f"127.0.0.1:{_port(8080)}",
+    }
+    parts = wanted_parts()
+    if parts["kafka"]:
+        values["HOLDFAST_KAFKA"] = stack.kafka_servers
+    if parts["postgres"]:
+        values["HOLDFAST_POSTGRES"] = stack.postgres_dsn("holdfast")
+    if s3:
+        values |= _s3_environment(stack)
+    values |= {f"HOLDFAST_{name.upper()}_GRPC": f"127.0.0.1:{_port(0)}" for name in GRPC_SERVICES}
+    return {name: value for name, value in values.items() if not os.environ.get(name)}
+
+
+def _s3_environment(stack: EmbeddedStack) -> dict[str, str]:
+    return {
+        "HOLDFAST_OBJECT_STORE": f"s3://{stack.s3.bucket}/vault",
+        "HOLDFAST_S3_ENDPOINT": stack.s3.endpoint,
+        "HOLDFAST_S3_ACCESS_KEY": stack.s3.access_key,
+        "HOLDFAST_S3_SECRET_KEY": stack.s3.secret_key,
+        "HOLDFAST_S3_REGION": "us-east-1",
+    }
+
+
+def _kept_secret(path: Path) -> str:
+    """A random 32-byte secret, made once and readable by its owner only."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".new")
+        partial.touch(mode=SECRET_FILE_MODE)
+        partial.write_text(base64.b64encode(secrets.token_bytes(32)).decode())
+        partial.replace(path)
+    return path.read_text().strip()
+
+
+def _port(preferred: int) -> int:
+    """`preferred` if it is free on loopback, else any free port."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise OSError("no free port on the loopback interface")

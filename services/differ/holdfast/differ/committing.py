@@ -1,0 +1,161 @@
+"""One staged page into the table, exactly once, whatever was interrupted before."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from holdfast.common.contracts.differ import ChangeCounts, ChangesCommitted
+from holdfast.common.errors import HoldfastError, Kind
+from holdfast.common.failpoints import durable_step
+from holdfast.common.leases import Lease
+from holdfast.common.meta import Meta
+from holdfast.common.outbox import enqueue
+from holdfast.common.postgres import Database, Unit
+from holdfast.differ import store
+from holdfast.differ.store import PageRow, TableKey, TableRow
+from holdfast.differ.tables import Tables
+from holdfast.vault.chain import ChainHead
+from holdfast.vault.refs import Committed, Counts
+from holdfast.vault.table import RecordTable
+
+NUMBER_RESERVED = durable_step("differ.commit_number_reserved")
+COMMIT_RECORDED = durable_step("differ.commit_recorded")
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One page's turn at one table: everything that the steps of its commit share."""
+
+    key: TableKey
+    lease: Lease
+    page: PageRow
+    row: TableRow
+    table: RecordTable
+
+    @property
+    def number(self) -> int:
+        """The commit number that the page gets if it changes anything."""
+        return self.row.commit_seq + 1
+
+
+class Committer:
+    """Commits pages to tables. Callers hold the table's lease; its epoch is checked in every transaction."""
+
+    def __init__(self, db: Database, tables: Tables, cpu: asyncio.Semaphore) -> None:
+        self._db, self._tables, self._cpu = db, tables, cpu
+
+    async def commit(self, key: TableKey, lease: Lease, page: PageRow) -> None:
+        """Bring a staged page into the table and record what it changed.
+
+        If the commit of another page was begun and not recorded, that one is finished first, in this call; the
+        given page then keeps its place in the queue.
+
+        Raises:
+            HoldfastError: FENCED if another replica took the table; DAMAGED if the staged file is not what was
+                announced; UNAVAILABLE if the store does not answer. Nothing is recorded then; try again.
+        """
+        row = await store.get_table(self._db, key)
+        if row.pending_page not in (None, page.page_id):
+            page = await store.get_page(self._db, row.pending_page or "")
+        turn = Turn(key, lease, page, row, await self._tables.get(key, row))
+        try:
+            committed = await self._made(turn) or await self._make(turn)
+        except BaseException:
+            # The handle may be ahead of, or behind, what Postgres knows: read the log again next time.
+            self._tables.forget(key)
+            raise
+        await self._record(turn, committed)
+
+    async def _made(self, turn: Turn) -> Committed | None:
+        """The commit that was begun before a crash, if it happened."""
+        if turn.row.pending_page != turn.page.page_id:
+            return None
+        made = await asyncio.to_thread(turn.table.committed, turn.number, [turn.page.page_id])
+        if made is not None:
+            log.info("commit_found", table=str(turn.key), commit_seq=turn.number)
+        return made
+
+    async def _make(self, turn: Turn) -> Committed:
+        staged = await self._tables.staged(turn.key, turn.page)
+        async with self._cpu:
+            prepared = await asyncio.to_thread(turn.table.apply, [staged])
+        if not prepared.empty:
+            await self._reserve(turn)
+        head = ChainHead(turn.row.commit_seq, turn.row.chain_head) if turn.row.commit_seq else None
+        async with self._cpu:
+            return await asyncio.to_thread(turn.table.commit, prepared, turn.number, head)
+
+    async def _reserve(self, turn: Turn) -> None:
+        async def work(unit: Unit) -> None:
+            await turn.lease.guard(unit)
+            if not await store.reserve_commit(unit, turn.key, turn.page.page_id, turn.number):
+                raise HoldfastError(Kind.FENCED, f"Commit {turn.number} of {turn.key} is another page's.")
+
+        await self._db.run(NUMBER_RESERVED, work)
+
+    async def _record(self, turn: Turn, committed: Committed) -> None:
+        async def work(unit: Unit) -> None:
+            await turn.lease.guard(unit)
+            if committed.events:
+                await self._record_changes(unit, turn, committed)
+            else:
+                await store.mark_page(
+                    unit, turn.page.page_id, version=committed.version, counts=change_counts(committed.counts)
+                )
+                await store.release_commit(unit, turn.key, turn.page.page_id)
+
+        await self._db.run(COMMIT_RECORDED, work)
+
+    @staticmethod
+    async def _record_changes(unit: Unit, turn: Turn, committed: Committed) -> None:
+        event = changes_committed(turn, committed)
+        await store.mark_page(
+            unit,
+            turn.page.page_id,
+            version=committed.version,
+            counts=event.counts,
+            commit_seq=turn.number,
+            bytes_written=committed.bytes,
+        )
+        await store.record_commit(
+            unit,
+            turn.key,
+            commit_seq=turn.number,
+            version=committed.version,
+            chain_head=committed.chain_head.head,
+            records=turn.table.index.alive,
+        )
+        # Everything of a run is correlated by the run's id.
+        await enqueue(unit, event, Meta(turn.page.run_id, None, "service:differ"))
+
+
+def changes_committed(turn: Turn, committed: Committed) -> ChangesCommitted:
+    """What the rest of the world hears of a commit."""
+    return ChangesCommitted(
+        job_id=turn.key.job_id,
+        run_id=turn.page.run_id,
+        run=turn.page.run,
+        object=turn.key.object,
+        table=turn.table.path,
+        commit_seq=turn.number,
+        version=committed.version,
+        page_id=turn.page.page_id,
+        counts=change_counts(committed.counts),
+        chain_head=committed.chain_head.head,
+    )
+
+
+def change_counts(counts: Counts) -> ChangeCounts:
+    """The vault's counts as the public event has them."""
+    return ChangeCounts(
+        captured=counts.captured,
+        created=counts.created,
+        updated=counts.updated,
+        touched=counts.touched,
+        deleted=counts.deleted,
+        undeleted=counts.undeleted,
+    )

@@ -1,0 +1,88 @@
+-- name: add_page
+-- A repeat of the announcement changes nothing.
+INSERT INTO page (page_id, run_id, job_id, run, object, mode, seq, path, rows, bytes, sha256, schema_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+ON CONFLICT (page_id) DO NOTHING;
+
+-- name: add_manifest
+INSERT INTO manifest (run_id, object, job_id, run, mode, pages, rows, sha256, correlation_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (run_id, object) DO NOTHING;
+
+-- name: add_table
+INSERT INTO vault_table (job_id, object) VALUES ($1, $2) ON CONFLICT DO NOTHING;
+
+-- name: put_job_connection
+INSERT INTO job_connection (job_id, connection_id) VALUES ($1, $2)
+ON CONFLICT (job_id) DO UPDATE SET connection_id = excluded.connection_id;
+
+-- name: put_connection_organization
+INSERT INTO connection_organization (connection_id, organization_id) VALUES ($1, $2)
+ON CONFLICT (connection_id) DO UPDATE SET organization_id = excluded.organization_id;
+
+-- name: organization_of_job
+SELECT o.organization_id
+FROM job_connection j JOIN connection_organization o USING (connection_id)
+WHERE j.job_id = $1;
+
+-- name: due_tables
+-- Tables with a page to commit, a manifest whose pages are all here and committed, or a feed that lags.
+SELECT job_id, object FROM page WHERE NOT committed
+UNION
+SELECT m.job_id, m.object FROM manifest m
+WHERE NOT m.diffed
+  AND m.pages = (SELECT count(*) FROM page p WHERE p.run_id = m.run_id AND p.object = m.object AND p.committed)
+UNION
+SELECT job_id, object FROM vault_table WHERE fed_seq < commit_seq AND pending_page IS NULL
+ORDER BY 1, 2;
+
+-- name: get_table
+SELECT commit_seq, pending_page, version, chain_head, records, fed_seq
+FROM vault_table WHERE job_id = $1 AND object = $2;
+
+-- name: list_tables
+SELECT object, commit_seq, version, chain_head, records
+FROM vault_table WHERE job_id = $1 AND commit_seq > 0 ORDER BY object;
+
+-- name: staged_pages
+SELECT page_id, run_id, run, mode, seq, path, rows, bytes, sha256, schema_id
+FROM page WHERE job_id = $1 AND object = $2 AND NOT committed
+ORDER BY run, seq LIMIT $3;
+
+-- name: get_page
+SELECT page_id, run_id, run, mode, seq, path, rows, bytes, sha256, schema_id
+FROM page WHERE page_id = $1;
+
+-- name: reserve_commit
+-- The number is given before the commit and kept until it is recorded: a crash in between is told apart.
+UPDATE vault_table SET pending_page = $3
+WHERE job_id = $1 AND object = $2 AND commit_seq = $4 - 1 AND (pending_page IS NULL OR pending_page = $3)
+RETURNING commit_seq;
+
+-- name: record_commit
+UPDATE vault_table SET commit_seq = $3, pending_page = NULL, version = $4, chain_head = $5, records = $6
+WHERE job_id = $1 AND object = $2 AND commit_seq = $3 - 1;
+
+-- name: release_commit
+-- The reserved page turned out to hold nothing new.
+UPDATE vault_table SET pending_page = NULL WHERE job_id = $1 AND object = $2 AND pending_page = $3;
+
+-- name: mark_page
+UPDATE page SET committed = true, commit_seq = $2, version = $3, bytes_written = $4, counts = $5
+WHERE page_id = $1 AND NOT committed;
+
+-- name: complete_manifests
+SELECT m.run_id, m.run, m.mode, m.pages, m.rows, m.sha256, m.correlation_id FROM manifest m
+WHERE m.job_id = $1 AND m.object = $2 AND NOT m.diffed
+  AND m.pages = (SELECT count(*) FROM page p WHERE p.run_id = m.run_id AND p.object = m.object AND p.committed)
+ORDER BY m.run;
+
+-- name: pages_of_object
+SELECT page_id, mode, path, rows, sha256, counts, bytes_written FROM page
+WHERE run_id = $1 AND object = $2 ORDER BY seq;
+
+-- name: mark_diffed
+UPDATE manifest SET diffed = true WHERE run_id = $1 AND object = $2 AND NOT diffed;
+
+-- name: advance_feed
+UPDATE vault_table SET fed_seq = $3 WHERE job_id = $1 AND object = $2 AND fed_seq < $3;

@@ -1,0 +1,21 @@
+"""Settings of the differ."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from holdfast.common.settings import Settings
+
+
+class DifferSettings(Settings):
+    """Attributes:
+    differ_tables: Tables worked on at once; each holds its state index in memory while it is worked on.
+    differ_cpu_slots: Diffs and commits that run at once; two fill the cores of a small machine.
+    differ_lease_s: Seconds until another replica may take a dead one's table.
+    differ_poll_ms: How often to look for work when nothing wakes it; the signal is the rule, the poll the exception.
+    """
+
+    differ_tables: int = Field(default=8, ge=1, le=256)
+    differ_cpu_slots: int = Field(default=2, ge=1, le=64)
+    differ_lease_s: float = Field(default=15.0, gt=0.2, le=600)
+    differ_poll_ms: int = Field(default=1000, ge=10, le=60_000)

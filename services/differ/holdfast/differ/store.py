@@ -1,0 +1,207 @@
+"""All SQL of the differ, as functions over rows it understands."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from uuid import UUID
+
+from holdfast.common.contracts.differ import ChangeCounts
+from holdfast.common.contracts.extractor import Mode, ObjectExtracted, PageStaged
+from holdfast.common.postgres import Database, Queries, Unit
+
+SQL = Queries.load("holdfast.differ")
+
+
+@dataclass(frozen=True)
+class TableKey:
+    """Which vault table: one per job and object."""
+
+    job_id: UUID
+    object: str
+
+    def __str__(self) -> str:
+        return f"{self.job_id}/{self.object}"
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """What Postgres remembers of a table. `pending_page` names the page whose commit was begun."""
+
+    commit_seq: int
+    pending_page: str | None
+    version: int
+    chain_head: str
+    records: int
+    fed_seq: int
+
+
+@dataclass(frozen=True)
+class PageRow:
+    """A staged page."""
+
+    page_id: str
+    run_id: UUID
+    run: int
+    mode: Mode
+    seq: int
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+    schema_id: str
+
+
+@dataclass(frozen=True)
+class DiffedPage:
+    """A committed page of a manifest, with the counts of its events."""
+
+    page_id: str
+    mode: Mode
+    path: str
+    rows: int
+    sha256: str
+    counts: ChangeCounts
+    bytes_written: int
+
+
+@dataclass(frozen=True)
+class ManifestRow:
+    """A manifest whose pages are all committed."""
+
+    run_id: UUID
+    run: int
+    mode: Mode
+    pages: int
+    rows: int
+    sha256: str
+    correlation_id: UUID
+
+
+async def add_page(unit: Unit, event: PageStaged) -> None:
+    """Note a staged page and, with it, its table. Idempotent."""
+    await unit.execute(SQL.add_table, event.job_id, event.object)
+    await unit.execute(
+        SQL.add_page,
+        event.page_id,
+        event.run_id,
+        event.job_id,
+        event.run,
+        event.object,
+        event.mode,
+        event.seq,
+        event.path,
+        event.rows,
+        event.bytes,
+        event.sha256,
+        event.schema_id,
+    )
+
+
+async def add_manifest(unit: Unit, event: ObjectExtracted, correlation_id: UUID) -> None:
+    """Note an object's manifest. Idempotent."""
+    await unit.execute(SQL.add_table, event.job_id, event.object)
+    await unit.execute(
+        SQL.add_manifest,
+        event.run_id,
+        event.object,
+        event.job_id,
+        event.run,
+        event.mode,
+        event.pages,
+        event.rows,
+        event.manifest,
+        correlation_id,
+    )
+
+
+async def put_job_connection(unit: Unit, job_id: UUID, connection_id: UUID) -> None:
+    await unit.execute(SQL.put_job_connection, job_id, connection_id)
+
+
+async def put_connection_organization(unit: Unit, connection_id: UUID, organization_id: str) -> None:
+    await unit.execute(SQL.put_connection_organization, connection_id, organization_id)
+
+
+async def organization_of_job(db: Database, job_id: UUID) -> str:
+    """Organisation id of the job's org; empty while its connection has not been heard of."""
+    return await db.fetchval(SQL.organization_of_job, job_id) or ""
+
+
+async def due_tables(db: Database) -> list[TableKey]:
+    return [TableKey(row["job_id"], row["object"]) for row in await db.fetch(SQL.due_tables)]
+
+
+async def get_table(db: Database, key: TableKey) -> TableRow:
+    row = await db.fetchrow(SQL.get_table, key.job_id, key.object)
+    if row is None:
+        raise LookupError(f"no row for table {key}")
+    return TableRow(**dict(row))
+
+
+async def list_tables(db: Database, job_id: UUID) -> list[tuple[str, int, int, str, int]]:
+    """(object, commit_seq, version, chain head, records) of each table of a job that has a commit."""
+    return [tuple(row) for row in await db.fetch(SQL.list_tables, job_id)]
+
+
+async def staged_pages(db: Database, key: TableKey, limit: int) -> list[PageRow]:
+    """Pages to commit, in order of (run, seq)."""
+    return [PageRow(**dict(row)) for row in await db.fetch(SQL.staged_pages, key.job_id, key.object, limit)]
+
+
+async def get_page(db: Database, page_id: str) -> PageRow:
+    row = await db.fetchrow(SQL.get_page, page_id)
+    if row is None:
+        raise LookupError(f"no row for page {page_id}")
+    return PageRow(**dict(row))
+
+
+async def reserve_commit(unit: Unit, key: TableKey, page_id: str, commit_seq: int) -> bool:
+    """Give the page the table's next commit number; False if someone else moved the table."""
+    return await unit.fetchval(SQL.reserve_commit, key.job_id, key.object, page_id, commit_seq) is not None
+
+
+async def record_commit(
+    unit: Unit, key: TableKey, *, commit_seq: int, version: int, chain_head: str, records: int
+) -> None:
+    await unit.execute(SQL.record_commit, key.job_id, key.object, commit_seq, version, chain_head, records)
+
+
+async def release_commit(unit: Unit, key: TableKey, page_id: str) -> None:
+    await unit.execute(SQL.release_commit, key.job_id, key.object, page_id)
+
+
+async def mark_page(
+    unit: Unit,
+    page_id: str,
+    *,
+    version: int,
+    counts: ChangeCounts,
+    commit_seq: int | None = None,
+    bytes_written: int = 0,
+) -> None:
+    """Note that a page is in the table; without `commit_seq` it changed nothing."""
+    await unit.execute(SQL.mark_page, page_id, commit_seq, version, bytes_written, counts.model_dump_json())
+
+
+async def complete_manifests(db: Database, key: TableKey) -> list[ManifestRow]:
+    """Manifests of which every page is here and committed, oldest run first."""
+    rows = await db.fetch(SQL.complete_manifests, key.job_id, key.object)
+    return [ManifestRow(**dict(row)) for row in rows]
+
+
+async def pages_of_object(db: Database, run_id: UUID, object_name: str) -> list[DiffedPage]:
+    """The object's pages in this run, in order of `seq`."""
+    rows = await db.fetch(SQL.pages_of_object, run_id, object_name)
+    return [
+        DiffedPage(**{**dict(row), "counts": ChangeCounts.model_validate(json.loads(row["counts"]))}) for row in rows
+    ]
+
+
+async def mark_diffed(unit: Unit, run_id: UUID, object_name: str) -> bool:
+    """True the first time."""
+    return str(await unit.execute(SQL.mark_diffed, run_id, object_name)).endswith(" 1")
+
+
+async def advance_feed(unit: Unit, key: TableKey, commit_seq: int) -> None:
+    await unit.execute(SQL.advance_feed, key.job_id, key.object, commit_seq)

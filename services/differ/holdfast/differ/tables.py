@@ -1,0 +1,62 @@
+"""Open vault tables, each held under its lease and known to be up to date with Postgres."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from holdfast.differ.store import PageRow, TableKey, TableRow
+from holdfast.vault.location import VaultRoot
+from holdfast.vault.refs import StagedRef
+from holdfast.vault.schema import RecordSchema, schema_key
+from holdfast.vault.table import RecordTable
+
+
+class Tables:
+    """A bounded cache of open tables. Whoever asks holds the table's lease.
+
+    A cached table whose commit number is not the one in Postgres has been written by another replica in the
+    meantime, and is opened afresh.
+    """
+
+    def __init__(self, root: VaultRoot, key: Ed25519PrivateKey, keep: int) -> None:
+        self._root, self._key, self._keep = root, key, keep
+        self._open: OrderedDict[TableKey, RecordTable] = OrderedDict()
+        self._schemas: dict[tuple[str, str], RecordSchema] = {}
+
+    async def get(self, key: TableKey, row: TableRow) -> RecordTable:
+        """The table, with its state index covering every commit that Postgres knows of."""
+        table = self._open.pop(key, None)
+        if table is None or table.head.commit_seq != row.commit_seq:
+            table = await asyncio.to_thread(
+                RecordTable.open_or_create, self._root, str(key.job_id), key.object, self._key
+            )
+        self._open[key] = table
+        while len(self._open) > self._keep:
+            self._open.popitem(last=False)
+        return table
+
+    def forget(self, key: TableKey) -> None:
+        """Drop a table whose state is in doubt; the next use opens it afresh."""
+        self._open.pop(key, None)
+
+    async def staged(self, key: TableKey, page: PageRow) -> StagedRef:
+        """A staged page as the vault takes it, with the schema that it was read with."""
+        return StagedRef(
+            path=page.path,
+            page_id=page.page_id,
+            run=page.run,
+            seq=page.seq,
+            rows=page.rows,
+            sha256=page.sha256,
+            mode=page.mode,
+            schema=await self._schema(str(key.job_id), page.schema_id),
+        )
+
+    async def _schema(self, job_id: str, schema_id: str) -> RecordSchema:
+        if (job_id, schema_id) not in self._schemas:
+            data = await asyncio.to_thread(self._root.read, schema_key(job_id, schema_id))
+            self._schemas[job_id, schema_id] = RecordSchema.from_json(data)
+        return self._schemas[job_id, schema_id]

@@ -1,0 +1,91 @@
+"""The loop that gives each table with work to a task of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import structlog
+
+from holdfast.common.errors import HoldfastError
+from holdfast.common.leases import Lease, Leases
+from holdfast.common.postgres import Database
+from holdfast.common.wakeup import Signal
+from holdfast.differ import store
+from holdfast.differ.committing import Committer
+from holdfast.differ.completing import Completer
+from holdfast.differ.feeding import Feeder
+from holdfast.differ.store import TableKey
+
+PAGES_AT_ONCE = 64
+PAUSE_AFTER_ERROR = timedelta(seconds=1)
+log = structlog.get_logger(__name__)
+
+
+class Worker:
+    """Finds tables with something to do and works on several at once; one commit in flight per table."""
+
+    def __init__(
+        self,
+        db: Database,
+        leases: Leases,
+        signal: Signal,
+        *,
+        committer: Committer,
+        completer: Completer,
+        feeder: Feeder,
+        tables: int,
+        lease_ttl: timedelta,
+    ) -> None:
+        self._db, self._leases, self._signal = db, leases, signal
+        self._committer, self._completer, self._feeder = committer, completer, feeder
+        self._limit, self._ttl = tables, lease_ttl
+        self._busy: dict[TableKey, asyncio.Task[None]] = {}
+
+    async def dispatch(self) -> bool:
+        """Start a task for each idle table with work, up to the limit.
+
+        Returns:
+            False: the tasks themselves ask for another look when they end.
+        """
+        for key in await store.due_tables(self._db):
+            if len(self._busy) >= self._limit:
+                break
+            if key not in self._busy:
+                self._busy[key] = asyncio.create_task(self._work(key), name=f"table {key}")
+        return False
+
+    async def stop(self) -> None:
+        """Cancel the tasks and wait for them; a commit in flight ends first, since it runs in a thread."""
+        tasks = list(self._busy.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _work(self, key: TableKey) -> None:
+        try:
+            lease = await self._leases.acquire(f"table/{key}", self._ttl)
+            if lease is None:
+                await asyncio.sleep(PAUSE_AFTER_ERROR.total_seconds())
+                return
+            try:
+                await self._drain(key, lease)
+            finally:
+                await lease.release()
+        except HoldfastError as error:
+            log.warning("table_failed", table=str(key), error=error.message, detail=error.detail)
+            await asyncio.sleep(PAUSE_AFTER_ERROR.total_seconds())
+        except Exception:
+            log.exception("table_failed", table=str(key))
+            await asyncio.sleep(PAUSE_AFTER_ERROR.total_seconds())
+        finally:
+            del self._busy[key]
+            self._signal.set()
+
+    async def _drain(self, key: TableKey, lease: Lease) -> None:
+        while pages := await store.staged_pages(self._db, key, PAGES_AT_ONCE):
+            for page in pages:
+                await self._committer.commit(key, lease, page)
+        for manifest in await store.complete_manifests(self._db, key):
+            await self._completer.complete(key, lease, manifest)
+        await self._feeder.feed(key, lease)
