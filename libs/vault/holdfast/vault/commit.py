@@ -13,11 +13,12 @@ from deltalake.exceptions import TableNotFoundError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, RemoveAction
 
+from holdfast.common.durable import make_folders, sync_file, sync_folder
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.failpoints import DurableStep, durable_step
 from holdfast.vault.chain import GENESIS, Link, make_link
 from holdfast.vault.columns import table_schema
-from holdfast.vault.location import VaultRoot, fsync_file, fsync_folder, make_folder
+from holdfast.vault.location import VaultRoot
 from holdfast.vault.log import TableLog
 from holdfast.vault.refs import EventFile, PageCounts
 
@@ -33,17 +34,6 @@ _CONFIGURATION: dict[str, str | None] = {
 }
 
 
-def delta_options(root: VaultRoot) -> dict[str, str]:
-    """Storage options for delta-rs. A bucket with a default retention refuses a PUT without a checksum."""
-    options = dict(root.storage_options)
-    if root.folder is None:
-        options.setdefault("AWS_CHECKSUM_ALGORITHM", "sha256")
-        endpoint = options.get("AWS_ENDPOINT_URL", options.get("AWS_ENDPOINT", options.get("aws_endpoint", "")))
-        if endpoint.startswith("http://"):
-            options.setdefault("AWS_ALLOW_HTTP", "true")
-    return options
-
-
 def app_id(job_id: str, object_name: str) -> str:
     """Delta's application id of the table's only writer."""
     return f"holdfast:{job_id}/{object_name}"
@@ -52,7 +42,7 @@ def app_id(job_id: str, object_name: str) -> str:
 def open_delta(root: VaultRoot, job_id: str, object_name: str) -> DeltaTable | None:
     """A fresh handle; None if the table does not exist."""
     try:
-        return DeltaTable(root.table_uri(job_id, object_name), storage_options=delta_options(root))
+        return DeltaTable(root.table_uri(job_id, object_name), storage_options=root.options)
     except TableNotFoundError:
         return None
 
@@ -61,7 +51,8 @@ def create_delta(root: VaultRoot, log: TableLog, key: Ed25519PrivateKey) -> Delt
     """Create the empty table with the first chain entry."""
     folder = root.path(log.folder)
     if folder is not None:
-        make_folder(folder)
+        assert root.folder is not None
+        make_folders(folder, root.folder)
     body = {
         "kind": "create",
         "table": f"{log.job_id}/{log.object}",
@@ -76,7 +67,7 @@ def create_delta(root: VaultRoot, log: TableLog, key: Ed25519PrivateKey) -> Delt
         schema=table_schema(()),
         mode="error",
         configuration=_CONFIGURATION,
-        storage_options=delta_options(root),
+        storage_options=root.options,
         commit_properties=CommitProperties(custom_metadata=link.metadata()),
     )
     make_durable(log, 0)
@@ -88,8 +79,8 @@ def make_durable(log: TableLog, version: int) -> None:
     """fsync a commit's log file and folder; the Delta writer does not. Nothing to do for S3."""
     path = log.root.path(log.key(version))
     if path is not None:
-        fsync_file(path)
-        fsync_folder(path.parent)
+        sync_file(path)
+        sync_folder(path.parent)
 
 
 def widen_delta(delta: DeltaTable, log: TableLog, names: Sequence[str], link: Link) -> None:

@@ -62,6 +62,11 @@ def _stored(log: TableLog) -> list[str]:
     return sorted(keys, key=lambda key: int(_NAME.search(key).group(2)))  # type: ignore[union-attr]
 
 
+def newest_index_key(log: TableLog) -> str | None:
+    """Key of the newest stored index."""
+    return next(reversed(_stored(log)), None)
+
+
 def read_index(log: TableLog, key: str) -> StateIndex:
     """An index file.
 

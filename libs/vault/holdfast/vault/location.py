@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import obstore
-from obstore.exceptions import AlreadyExistsError
+from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, PreconditionError
 from obstore.store import S3Store
 
+from holdfast.common.durable import link_new, make_folders, sync_file, sync_folder
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.failpoints import DurableStep
 
@@ -22,7 +23,7 @@ class StoreLocation(Protocol):
     """What the vault needs to know of an object store: `holdfast.common.objectstore.ObjectStore` has it."""
 
     @property
-    def storage_options(self) -> Mapping[str, str]:
+    def storage_options(self) -> dict[str, str]:
         """Options of the `object_store` family, for delta-rs."""
 
     def uri(self, key: str) -> str:
@@ -64,9 +65,14 @@ class VaultRoot:
         return cls(folder.absolute().as_uri(), {}, folder.absolute())
 
     @classmethod
-    def of(cls, store: StoreLocation) -> VaultRoot:
+    def of(cls, store: StoreLocation | VaultRoot) -> VaultRoot:
         """The vault in an object store."""
-        return cls(store.uri("").rstrip("/"), dict(store.storage_options), store.local_path(""))
+        if isinstance(store, VaultRoot):
+            return store
+        folder = store.local_path("")
+        if folder is not None:
+            return cls.local(folder)
+        return cls(store.uri("").rstrip("/"), dict(store.storage_options))
 
     def table_uri(self, job_id: str, object_name: str) -> str:
         """Address of an object's Delta table."""
@@ -78,23 +84,38 @@ class VaultRoot:
 
     @cached_property
     def _s3(self) -> S3Store:
+        options = self.options
+        allow_http = options.pop("aws_allow_http", "false") == "true"
+        return S3Store.from_url(self.uri, config=options, client_options={"allow_http": allow_http})  # type: ignore[arg-type]
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Storage options with lower-case names and what an S3 vault always needs.
+
+        A bucket with a default retention refuses a PUT without a checksum.
+        """
+        if self.folder is not None:
+            return {}
         options = {name.lower(): value for name, value in self.storage_options.items()}
-        allow_http = options.pop("aws_allow_http", options.pop("allow_http", "false")).lower() == "true"
-        config = {name: value for name, value in options.items() if name.startswith("aws_")}
-        return S3Store.from_url(self.uri, config=config, client_options={"allow_http": allow_http})  # type: ignore[arg-type]
+        options.setdefault("aws_checksum_algorithm", "sha256")
+        if options.get("aws_endpoint", "").startswith("http://"):
+            options.setdefault("aws_allow_http", "true")
+        return options
 
     def read(self, key: str) -> bytes:
         """All bytes of an object.
 
         Raises:
-            HoldfastError: NOT_FOUND.
+            HoldfastError: NOT_FOUND, UNAVAILABLE.
         """
         try:
             if self.folder is not None:
                 return (self.folder / key).read_bytes()
             return bytes(obstore.get(self._s3, key).bytes())
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotFoundError) as error:
             raise HoldfastError(Kind.NOT_FOUND, f"The vault has no file {key}.") from error
+        except BaseError as error:
+            raise _unavailable(error) from error
 
     def size(self, key: str) -> int | None:
         """Bytes of an object; None if it is not there."""
@@ -102,22 +123,22 @@ class VaultRoot:
             if self.folder is not None:
                 return (self.folder / key).stat().st_size
             return obstore.head(self._s3, key)["size"]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotFoundError):
             return None
+        except BaseError as error:
+            raise _unavailable(error) from error
 
     def list(self, prefix: str) -> list[Entry]:
         """All objects below a folder, sorted by key."""
         if self.folder is not None:
             top = self.folder / prefix
             files = [path for path in top.rglob("*") if path.is_file()] if top.is_dir() else []
-            found = [Entry(str(path.relative_to(self.folder)), path.stat().st_size) for path in files]
-        else:
-            found = [
-                Entry(meta["path"], meta["size"])
-                for batch in obstore.list(self._s3, prefix.rstrip("/") + "/")
-                for meta in batch
-            ]
-        return sorted(found)
+            return sorted(Entry(path.relative_to(self.folder).as_posix(), path.stat().st_size) for path in files)
+        try:
+            batches = list(obstore.list(self._s3, prefix.rstrip("/") + "/"))
+        except BaseError as error:
+            raise _unavailable(error) from error
+        return sorted(Entry(meta["path"], meta["size"]) for batch in batches for meta in batch)
 
     def put_new(self, key: str, data: bytes | Path, step: DurableStep) -> None:
         """Store an object that must not exist yet; durable when this returns.
@@ -125,19 +146,25 @@ class VaultRoot:
         The same bytes under the same key again are no error.
 
         Raises:
-            HoldfastError: CONFLICT if the key holds other bytes.
+            HoldfastError: CONFLICT if the key holds other bytes; UNAVAILABLE.
         """
+        if self.folder is not None:
+            created = _put_local(self.folder, self.folder / key, data, step)
+        else:
+            created = self._put_s3(key, data, step)
+        if not created and self.read(key) != (data.read_bytes() if isinstance(data, Path) else data):
+            raise HoldfastError(Kind.CONFLICT, f"The vault's file {key} exists with other bytes.")
+
+    def _put_s3(self, key: str, data: bytes | Path, step: DurableStep) -> bool:
         step.before()
         try:
-            if self.folder is not None:
-                _put_local(self.folder / key, data)
-            else:
-                obstore.put(self._s3, key, data, mode="create")
-        except (FileExistsError, AlreadyExistsError) as error:
-            held = data.read_bytes() if isinstance(data, Path) else data
-            if self.read(key) != held:
-                raise HoldfastError(Kind.CONFLICT, f"The vault's file {key} exists with other bytes.") from error
+            obstore.put(self._s3, key, data, mode="create")
+        except (AlreadyExistsError, PreconditionError):
+            return False
+        except BaseError as error:
+            raise _unavailable(error) from error
         step.after()
+        return True
 
     def delete(self, key: str) -> None:
         """Remove a cache file; records are never removed this way."""
@@ -147,48 +174,27 @@ class VaultRoot:
             obstore.delete(self._s3, key)
 
 
-def fsync_folder(folder: Path) -> None:
-    """Make a folder's entries survive a loss of power."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _put_local(folder: Path, path: Path, data: bytes | Path, step: DurableStep) -> bool:
+    """Write beside the place and link into it; whether the name was free.
+
+    When it was not, whoever took it may have died before its entry was durable.
+    """
+    make_folders(path.parent, folder)
+    scratch = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
-        os.fsync(descriptor)
+        scratch.write_bytes(data.read_bytes() if isinstance(data, Path) else data)
+        sync_file(scratch)
+        created = link_new(scratch, path, step)
     finally:
-        os.close(descriptor)
+        scratch.unlink(missing_ok=True)
+    if not created:
+        sync_folder(path.parent)
+    return created
 
 
-def fsync_file(path: Path) -> None:
-    """Make a file's bytes survive a loss of power."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def make_folder(folder: Path) -> None:
-    """Create a folder with its parents, each of them durable."""
-    if folder.is_dir():
-        return
-    make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    fsync_folder(folder.parent)
-
-
-def _put_local(path: Path, data: bytes | Path) -> None:
-    """Write beside the place and link into it: a link fails if the name is taken, a rename would not."""
-    make_folder(path.parent)
-    staged = path.with_name(f".{path.name}.{os.getpid()}.part")
-    staged.unlink(missing_ok=True)
-    if isinstance(data, Path) and data.stat().st_dev == path.parent.stat().st_dev:
-        os.link(data, staged)
-    else:
-        staged.write_bytes(data.read_bytes() if isinstance(data, Path) else data)
-    try:
-        fsync_file(staged)
-        os.link(staged, path)
-        fsync_folder(path.parent)
-    finally:
-        staged.unlink(missing_ok=True)
+def _unavailable(error: BaseError) -> HoldfastError:
+    message = "The object store is not reachable right now."
+    return HoldfastError(Kind.UNAVAILABLE, message, detail=str(error)[:2000])
 
 
 def bucket_of(uri: str) -> tuple[str, str]:

@@ -29,7 +29,7 @@ from holdfast.vault.commit import (
 )
 from holdfast.vault.files import index_rows
 from holdfast.vault.index_store import NOTHING, load_index, replayed, save_index
-from holdfast.vault.location import VaultRoot, table_key
+from holdfast.vault.location import StoreLocation, VaultRoot, table_key
 from holdfast.vault.log import TableLog
 from holdfast.vault.prepare import Prepared, Workshop, prepare_all
 from holdfast.vault.refs import Committed, StagedRef
@@ -63,7 +63,9 @@ class RecordTable:
         self.index = NOTHING
 
     @classmethod
-    def open_or_create(cls, root: VaultRoot, job_id: str, object_name: str, key: Ed25519PrivateKey) -> RecordTable:
+    def open_or_create(
+        cls, store: StoreLocation | VaultRoot, job_id: str, object_name: str, key: Ed25519PrivateKey
+    ) -> RecordTable:
         """Open the table, its index loaded and brought up to the newest commit; create it if it is not there.
 
         Args:
@@ -72,6 +74,7 @@ class RecordTable:
         Raises:
             HoldfastError: DAMAGED if the log or a file cannot be read.
         """
+        root = VaultRoot.of(store)
         delta = open_delta(root, job_id, object_name)
         log = TableLog(root, job_id, object_name)
         if delta is None:

@@ -1,0 +1,251 @@
+"""The proof that a table is what was written: `docs/formats/vault.md` §9.
+
+Everything is read again from the store; no cache, index or Delta checkpoint is trusted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from holdfast.common.errors import HoldfastError
+from holdfast.vault.chain import GENESIS, ChainHead, Link, head_after, signed_by
+from holdfast.vault.commit import app_id, open_delta
+from holdfast.vault.index_store import newest_index_key, read_index, rebuilt, same_entries
+from holdfast.vault.location import StoreLocation, VaultRoot, table_key
+from holdfast.vault.log import LogCommit, TableLog
+from holdfast.vault.refs import EventFile
+from holdfast.vault.schema import schema_key
+
+
+@dataclass(frozen=True, order=True)
+class Damage:
+    """Something that is not as it was written. `path` is a key in the store."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a check is."""
+
+    done_files: int
+    files: int
+    bytes: int
+
+
+@dataclass
+class Report:
+    """What a check found.
+
+    Attributes:
+        damage: Empty if the table is whole.
+        unreferenced: Files in the table's folder that no commit names: pages in flight, left over, or put there.
+        head: The chain's head as recomputed.
+    """
+
+    damage: list[Damage] = field(default_factory=list)
+    unreferenced: list[str] = field(default_factory=list)
+    commits: int = 0
+    files: int = 0
+    rows: int = 0
+    bytes: int = 0
+    head: ChainHead = field(default_factory=lambda: ChainHead(0, GENESIS))
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is damaged."""
+        return not self.damage
+
+
+def verify_table(
+    store: StoreLocation | VaultRoot,
+    job_id: str,
+    object_name: str,
+    *,
+    key: Ed25519PublicKey,
+    expected: ChainHead | None,
+    read: Callable[[EventFile], bool] = lambda _: True,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Report:
+    """Check a table; damage is reported, not raised.
+
+    Args:
+        key: Of the signer.
+        expected: The head that is remembered outside the bucket; without it a rollback cannot be seen.
+        read: Which files are read again whole; of the others only presence and size are checked.
+        progress: Called after each file.
+
+    Raises:
+        HoldfastError: UNAVAILABLE if the store cannot be asked.
+    """
+    check = _Check(TableLog(VaultRoot.of(store), job_id, object_name), key, Report())
+    files = check.chain(expected)
+    for number, file in enumerate(files, start=1):
+        check.file(file, whole=read(file))
+        progress(Progress(number, len(files), check.report.bytes))
+    check.schemas(files)
+    check.folder(files)
+    if check.report.whole:
+        check.delta(files)
+        check.index()
+    return check.report
+
+
+@dataclass
+class _Check:
+    log: TableLog
+    key: Ed25519PublicKey
+    report: Report
+
+    @property
+    def table(self) -> str:
+        return table_key(self.log.job_id, self.log.object)
+
+    def note(self, path: str, reason: str) -> None:
+        self.report.damage.append(Damage(path, reason))
+
+    def chain(self, expected: ChainHead | None) -> list[EventFile]:
+        """Recompute the chain; the files that it names, in order."""
+        versions = self.log.versions()
+        if not versions:
+            self.note(self.log.folder, "the table has no commits")
+            return []
+        files: list[EventFile] = []
+        heads = {GENESIS}
+        previous: str | None = GENESIS
+        for version in range(versions[-1] + 1):
+            commit = self._commit(version)
+            previous = self._link(commit, previous) if commit else None
+            if commit and commit.link:
+                heads.add(commit.link.head)
+                files += commit.files
+        if expected is not None and expected.head not in heads:
+            self.note(
+                self.log.folder,
+                f"commit {expected.commit_seq} with head {expected.head} is missing: the table was rolled back "
+                "or replaced",
+            )
+        return files
+
+    def _commit(self, version: int) -> LogCommit | None:
+        try:
+            commit = self.log.read(version)
+            self.report.commits += 1
+            return commit
+        except HoldfastError as error:
+            if error.transient:
+                raise
+            missing = "the commit is missing" if self.log.root.size(self.log.key(version)) is None else error.message
+            self.note(self.log.key(version), missing)
+            return None
+
+    def _link(self, commit: LogCommit, previous: str | None) -> str | None:
+        """Check an entry; the head after it, None if it cannot be relied on."""
+        path = self.log.key(commit.version)
+        if commit.link is None:
+            self.note(path, "the commit has no chain entry")
+            return None
+        for reason in self._faults(commit, commit.link, previous):
+            self.note(path, reason)
+        self.report.head = commit.link.chain_head
+        return commit.link.head
+
+    def _faults(self, commit: LogCommit, link: Link, previous: str | None) -> Iterator[str]:
+        body = link.body
+        if previous is not None and body.get("previous") != previous:
+            yield "the commit does not follow the one before it"
+        if head_after(str(body.get("previous")), link.text) != link.head:
+            yield "the chain entry was changed"
+        if not signed_by(link, self.key):
+            yield "the signature is not ours"
+        if body.get("version") != commit.version or body.get("table") != f"{self.log.job_id}/{self.log.object}":
+            yield "the chain entry belongs to another commit"
+        if link.chain_head.commit_seq < self.report.head.commit_seq:
+            yield "the commit number goes backwards"
+        if commit.removed:
+            yield "the commit removes files"
+        if commit.added != {file.path: file.bytes for file in commit.files}:
+            yield "the commit adds other files than its chain entry names"
+        expected = {app_id(self.log.job_id, self.log.object): body.get("commit_seq")}
+        if commit.kind == "append" and commit.transactions != expected:
+            yield "the commit's transaction is not that of its chain entry"
+
+    def file(self, file: EventFile, *, whole: bool) -> None:
+        """Check one event file."""
+        path = f"{self.table}/{file.path}"
+        size = self.log.root.size(path)
+        self.report.files += 1
+        if size is None:
+            self.note(path, "the file is missing")
+        elif size != file.bytes:
+            self.note(path, f"the file has {size} bytes instead of {file.bytes}")
+        elif whole:
+            self._content(path, file)
+
+    def _content(self, path: str, file: EventFile) -> None:
+        data = self.log.root.read(path)
+        self.report.bytes += len(data)
+        if hashlib.sha256(data).hexdigest() != file.sha256:
+            self.note(path, "the file's bytes changed")
+            return
+        try:
+            rows = sum(batch.num_rows for batch in _batches(data))
+        except (pa.ArrowException, OSError) as error:
+            self.note(path, f"the file cannot be read: {error}")
+            return
+        self.report.rows += rows
+        if rows != file.rows:
+            self.note(path, f"the file has {rows} rows instead of {file.rows}")
+
+    def schemas(self, files: list[EventFile]) -> None:
+        """Check that every schema is there and is itself."""
+        for schema in sorted({file.schema for file in files}):
+            path = schema_key(self.log.job_id, schema)
+            if self.log.root.size(path) is None:
+                self.note(path, "the schema is missing")
+            elif hashlib.sha256(self.log.root.read(path)).hexdigest()[:32] != schema:
+                self.note(path, "the schema's bytes changed")
+
+    def folder(self, files: list[EventFile]) -> None:
+        """Name the files that no commit names."""
+        known = {f"{self.table}/{file.path}" for file in files}
+        for entry in self.log.root.list(self.table):
+            inner = PurePosixPath(entry.key).relative_to(self.table).parts
+            if inner[0] != "_delta_log" and entry.key not in known:
+                self.report.unreferenced.append(entry.key)
+
+    def delta(self, files: list[EventFile]) -> None:
+        """Check that Delta's readers, who trust checkpoints, see the same files."""
+        delta = open_delta(self.log.root, self.log.job_id, self.log.object)
+        seen = [] if delta is None else sorted(uri.rpartition(f"/{self.table}/")[2] for uri in delta.file_uris())
+        if seen != sorted(file.path for file in files):
+            self.note(self.log.folder, "Delta's checkpoint names other files than the commits")
+
+    def index(self) -> None:
+        """Check the newest stored index against the table."""
+        path = newest_index_key(self.log)
+        if path is None:
+            return
+        try:
+            stored = read_index(self.log, path)
+            fresh = rebuilt(self.log, stored.version)
+        except (HoldfastError, pl.exceptions.PolarsError) as error:
+            self.note(path, f"the state index cannot be read: {error}")
+            return
+        if stored.head != fresh.head or not same_entries(stored, fresh):
+            self.note(path, "the state index differs from the table")
+
+
+def _batches(data: bytes) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True) as file:
+        yield from file.iter_batches()
