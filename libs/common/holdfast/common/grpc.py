@@ -34,25 +34,30 @@ _OPTIONS = [
 ]
 
 
-class _Credentials(grpc.aio.UnaryUnaryClientInterceptor[Any, Any], grpc.aio.UnaryStreamClientInterceptor[Any, Any]):
+class _Credentials:
     """Adds the internal token, and a deadline where the caller set none."""
 
     def __init__(self, token: str) -> None:
         self._token = token
 
-    async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await continuation(self._complete(client_call_details), request)
-
-    async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await continuation(self._complete(client_call_details), request)
-
-    def _complete(self, details: Any) -> grpc.aio.ClientCallDetails:
+    def complete(self, details: Any) -> grpc.aio.ClientCallDetails:
         metadata = grpc.aio.Metadata(*(details.metadata or ()))
         metadata.add(TOKEN_HEADER, self._token)
         timeout = details.timeout if details.timeout is not None else DEFAULT_TIMEOUT.total_seconds()
         return grpc.aio.ClientCallDetails(
             details.method, timeout, metadata, details.credentials, details.wait_for_ready
         )
+
+
+# A channel takes an interceptor for one kind of call only, hence one class for each.
+class _UnaryCredentials(_Credentials, grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[type-arg]  # no generic at run time
+    async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return await continuation(self.complete(client_call_details), request)
+
+
+class _StreamCredentials(_Credentials, grpc.aio.UnaryStreamClientInterceptor):  # type: ignore[type-arg]  # as above
+    async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return await continuation(self.complete(client_call_details), request)
 
 
 def channel(settings: Settings, target: str) -> grpc.aio.Channel:
@@ -111,7 +116,7 @@ class Server:
         await self._server.stop(STOP_GRACE_S)
 
 
-class _Guard(grpc.aio.ServerInterceptor[Any, Any]):
+class _Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # no generic at run time
     """Checks token and deadline, and turns what a method raises into a status."""
 
     def __init__(self, token: str) -> None:
