@@ -40,9 +40,7 @@ class Deleter(Writer):
         """
         found, row = self.living(record_id, obj)
         if not found.describe["deletable"]:
-            raise ApiError(
-                400, "INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id", []
-            )
+            raise ApiError(400, "INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id", [])
         entry = BinEntry(self.org.clock.now())
         self.org.recycle_bin[record_id] = entry
         self._soft_delete(found, row, entry, None)
@@ -72,9 +70,7 @@ class Deleter(Writer):
             if child is not None and child[1].get("IsDeleted") == "true":
                 self._restore(*child, f"with {record_id}")
 
-    def merge(
-        self, obj: SObject, winner_id: str, loser_ids: Sequence[str], values: Mapping[str, Any]
-    ) -> list[str]:
+    def merge(self, obj: SObject, winner_id: str, loser_ids: Sequence[str], values: Mapping[str, Any]) -> list[str]:
         """Fold up to two losers into the winner; ids of the children that were re-parented.
 
         Raises:

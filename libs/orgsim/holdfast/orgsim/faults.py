@@ -168,7 +168,5 @@ async def _drip(send: Any, reply: Reply, size: int, every_s: float) -> None:
     await _send(send, reply, b"", len(reply.body), more=True)
     for start in range(0, len(reply.body), size):
         await asyncio.sleep(every_s)
-        await send(
-            {"type": "http.response.body", "body": reply.body[start : start + size], "more_body": True}
-        )
+        await send({"type": "http.response.body", "body": reply.body[start : start + size], "more_body": True})
     await send({"type": "http.response.body", "body": b""})

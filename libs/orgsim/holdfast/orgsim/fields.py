@@ -72,9 +72,7 @@ def system_fields(*, name_kind: str, owner: bool) -> list[dict[str, Any]]:
                                  polymorphicForeignKey=True, namePointing=True))  # fmt: skip
     fields.append(make_field("IsDeleted", "boolean", **fixed, label="Deleted"))
     if name_kind == "text":
-        fields.append(
-            make_field("Name", "string", nameField=True, idLookup=True, length=80, permissionable=False)
-        )
+        fields.append(make_field("Name", "string", nameField=True, idLookup=True, length=80, permissionable=False))
     elif name_kind == "auto":
         fields.append(make_field("Name", "string", **fixed, nameField=True, idLookup=True, length=80,
                                  autoNumber=True, defaultedOnCreate=True))  # fmt: skip

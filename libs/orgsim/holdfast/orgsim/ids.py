@@ -20,9 +20,7 @@ STANDARD_PREFIXES = {
 def to18(id15: str) -> str:
     """The 18-character form of a 15-character id: three groups of five, upper case as bits, low bit first."""
     groups = (id15[start : start + 5] for start in (0, 5, 10))
-    return id15 + "".join(
-        CHECKSUM[sum(1 << bit for bit, char in enumerate(g) if "A" <= char <= "Z")] for g in groups
-    )
+    return id15 + "".join(CHECKSUM[sum(1 << bit for bit, char in enumerate(g) if "A" <= char <= "Z")] for g in groups)
 
 
 def normalise(text: str) -> str | None:

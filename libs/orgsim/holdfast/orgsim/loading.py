@@ -33,9 +33,7 @@ def load_folder(org: Org, folder: Path, *, multiply: int = 1) -> dict[str, int]:
         for row in read_csv(path).iter_rows(named=True):
             org.add_record_type(name, row["developer_name"], row["record_type_id"])
     files = {path.stem: read_csv(path) for path in sorted(folder.glob("[!_]*.csv"))}
-    objects = {
-        name: org.schema.define(name, auto_name="Name" not in rows.columns) for name, rows in files.items()
-    }
+    objects = {name: org.schema.define(name, auto_name="Name" not in rows.columns) for name, rows in files.items()}
     for name, rows in files.items():
         _add_fields(org, objects[name], rows, references.get(name, {}))
     return _load_frames(org, files, objects, references, multiply)

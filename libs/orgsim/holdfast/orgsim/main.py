@@ -23,18 +23,12 @@ Url = Annotated[str, typer.Option("--url", help="Address of a running org.")]
 def serve(
     port: Annotated[int, typer.Option(help="0 takes a free port.")] = 0,
     data_dir: Annotated[Path | None, typer.Option(help="Folder for the ledger file.")] = None,
-    load: Annotated[
-        list[Path] | None, typer.Option(help="Folder or .csv (dotgov) to load; repeatable.")
-    ] = None,
+    load: Annotated[list[Path] | None, typer.Option(help="Folder or .csv (dotgov) to load; repeatable.")] = None,
     multiply: Annotated[int, typer.Option(min=1, help="Copies of each loaded folder.")] = 1,
     ready_file: Annotated[Path | None, typer.Option(help="Written as JSON once the org serves.")] = None,
     parent_pid: Annotated[int | None, typer.Option(help="Exit when this parent process is gone.")] = None,
-    client_secret: Annotated[
-        str | None, typer.Option(help="Secret of the connected app; random if absent.")
-    ] = None,
-    jwt_public_key: Annotated[
-        Path | None, typer.Option(help="PEM of the connected app's certificate key.")
-    ] = None,
+    client_secret: Annotated[str | None, typer.Option(help="Secret of the connected app; random if absent.")] = None,
+    jwt_public_key: Annotated[Path | None, typer.Option(help="PEM of the connected app's certificate key.")] = None,
     api_limit: Annotated[int, typer.Option(help="API requests per 24 hours.")] = 100_000,
     session_s: Annotated[float, typer.Option(help="Session timeout in seconds.")] = 7200,
     bulk_page_bytes: Annotated[int, typer.Option(help="Size of a Bulk result page.")] = 10_000_000,
@@ -69,9 +63,7 @@ def load_path(org: Org, path: Path, multiply: int) -> None:
 
 
 @app.command()
-def ledger(
-    url: Url, object_name: Annotated[str | None, typer.Option("--object")] = None, since: int = 0
-) -> None:
+def ledger(url: Url, object_name: Annotated[str | None, typer.Option("--object")] = None, since: int = 0) -> None:
     """Print the ledger as JSON lines."""
     params: dict[str, str | int] = {"since": since} | ({"object": object_name} if object_name else {})
     _print(httpx.get(f"{url}/_org/ledger", params=params, timeout=60))

@@ -111,9 +111,7 @@ def _token_body(call: Call, user: User, *, signed: bool) -> dict[str, str]:
     }
     if signed:
         issued = str(int(org.clock.now().timestamp() * 1000))
-        digest = hmac.new(
-            org.app.client_secret.encode(), (identity + issued).encode(), hashlib.sha256
-        ).digest()
+        digest = hmac.new(org.app.client_secret.encode(), (identity + issued).encode(), hashlib.sha256).digest()
         body.update(signature=base64.b64encode(digest).decode(), issued_at=issued)
     return body
 

@@ -65,9 +65,7 @@ class Org:
         self._numbers: dict[str, int] = {}
         self.auto_numbers: dict[str, int] = {}
         self.recycle_bin: dict[str, BinEntry] = {}
-        self.purged: dict[
-            str, list[tuple[str, str]]
-        ] = {}  # (id, deletion stamp) of rows gone for good, by object
+        self.purged: dict[str, list[tuple[str, str]]] = {}  # (id, deletion stamp) of rows gone for good, by object
         self._make_system_rows()
         self.app = ConnectedApp(
             self.settings.client_id,
@@ -113,9 +111,7 @@ class Org:
         """Take rows with their system fields as they are; the ledger keeps them as one entry."""
         before = self.table(obj)
         before.load(rows)
-        self.ledger.record_load(
-            self.clock.now(), obj.name, before.frame().join(rows.select("Id"), on="Id", how="semi")
-        )
+        self.ledger.record_load(self.clock.now(), obj.name, before.frame().join(rows.select("Id"), on="Id", how="semi"))
 
     def find(self, record_id: str) -> tuple[SObject, Row] | None:
         """A record of any object by its 18-character id."""
@@ -157,9 +153,7 @@ class Org:
         user.hidden_fields = frozenset(hidden_fields)
         return user
 
-    def add_record_type(
-        self, object_name: str, developer_name: str, record_type_id: str | None = None
-    ) -> str:
+    def add_record_type(self, object_name: str, developer_name: str, record_type_id: str | None = None) -> str:
         """A record type of an object; its id."""
         obj = self.schema.define("RecordType")
         target = self.schema.define(object_name)
@@ -173,9 +167,7 @@ class Org:
                 "IsActive": "true",
             }
             self._system_row(obj, record_type_id, values)
-            target.describe["recordTypeInfos"].insert(
-                0, _record_type_info(record_type_id, developer_name, label)
-            )
+            target.describe["recordTypeInfos"].insert(0, _record_type_info(record_type_id, developer_name, label))
             target.version += 1
         return record_type_id
 
@@ -183,9 +175,7 @@ class Org:
         for name, texts, flags in _SYSTEM_OBJECTS:
             obj = self.schema.define(name)
             for text in texts:
-                kind = (
-                    "reference" if text.endswith("Id") else "datetime" if text.endswith("Date") else "string"
-                )
+                kind = "reference" if text.endswith("Id") else "datetime" if text.endswith("Date") else "string"
                 parents = [text[:-2]] if kind == "reference" else []
                 obj.add(make_field(text, kind, referenceTo=parents))
             for flag in flags:

@@ -70,12 +70,7 @@ def length(change: Change) -> None:
     """Text longer than its field."""
     for name in change.given:
         value, limit = change.after.get(name), change.obj.fields[name]["length"]
-        if (
-            value is not None
-            and limit
-            and len(value) > limit
-            and change.obj.fields[name]["soapType"] == "xsd:string"
-        ):
+        if value is not None and limit and len(value) > limit and change.obj.fields[name]["soapType"] == "xsd:string":
             message = f"{change.obj.fields[name]['label']}: data value too large: {value[:255]} (max length={limit})"
             raise ApiError(400, "STRING_TOO_LONG", message, [name])
 
@@ -115,11 +110,7 @@ def unique(change: Change) -> None:
             continue
         column = pl.col(name) if field["caseSensitive"] else pl.col(name).str.to_lowercase()
         wanted = value if field["caseSensitive"] else value.lower()
-        rows = (
-            change.org.table(change.obj)
-            .frame()
-            .filter((column == wanted) & (pl.col("Id") != change.after["Id"]))
-        )
+        rows = change.org.table(change.obj).frame().filter((column == wanted) & (pl.col("Id") != change.after["Id"]))
         if rows.height:
             message = f"duplicate value found: {name} duplicates value on record with id: {rows['Id'][0]}"
             raise ApiError(400, "DUPLICATE_VALUE", message, [name])

@@ -16,9 +16,7 @@ from holdfast.orgsim.fields import COMPOUND_TYPES, make_field, system_fields
 
 # Objects without a recorded describe whose shape differs from the default (Name as text, an owner).
 NAMELESS = frozenset({"CampaignMember", "CampaignMemberStatus", "OpportunityContactRole"})
-OWNERLESS = frozenset(
-    {"CampaignMember", "CampaignMemberStatus", "User", "Organization", "Profile", "RecordType"}
-)
+OWNERLESS = frozenset({"CampaignMember", "CampaignMemberStatus", "User", "Organization", "Profile", "RecordType"})
 MASTER_DETAIL = frozenset(
     {
         ("CampaignMember", "CampaignId"),
@@ -81,9 +79,7 @@ class Schema:
         for name, describe in _recorded().items():
             if name != "Global":
                 self._install(copy.deepcopy(describe))
-        self.global_only = {
-            entry["name"]: entry for entry in copy.deepcopy(_recorded()["Global"]["sobjects"])
-        }
+        self.global_only = {entry["name"]: entry for entry in copy.deepcopy(_recorded()["Global"]["sobjects"])}
         self._mark_cascades()
 
     def find(self, name: str) -> SObject | None:
@@ -95,9 +91,7 @@ class Schema:
                 known = self.define(entry["name"], prefix=entry["keyPrefix"])
         return known
 
-    def define(
-        self, name: str, *, prefix: str | None = None, auto_name: bool = False, label: str = ""
-    ) -> SObject:
+    def define(self, name: str, *, prefix: str | None = None, auto_name: bool = False, label: str = "") -> SObject:
         """The object `name`, made with its system fields if it is new."""
         if name in self.objects:
             return self.objects[name]
@@ -108,15 +102,9 @@ class Schema:
         describe = copy.deepcopy(_recorded()["Custom__c"])
         title = label or (name[:-3] if custom else name).split("__")[-1].replace("_", " ")
         entry = self.global_only.get(name, {})
-        describe.update(
-            name=name, label=entry.get("label", title), labelPlural=entry.get("labelPlural", title + "s")
-        )
-        describe.update(
-            keyPrefix=prefix, custom=custom, customSetting=False, childRelationships=[], urls=None
-        )
-        describe.update(
-            mergeable=name in ("Account", "Contact", "Lead", "Case"), undeletable=True, layoutable=True
-        )
+        describe.update(name=name, label=entry.get("label", title), labelPlural=entry.get("labelPlural", title + "s"))
+        describe.update(keyPrefix=prefix, custom=custom, customSetting=False, childRelationships=[], urls=None)
+        describe.update(mergeable=name in ("Account", "Contact", "Lead", "Case"), undeletable=True, layoutable=True)
         describe.update(replicateable=True, searchable=True, triggerable=True, activateable=False)
         describe["fields"] = system_fields(name_kind=name_kind, owner=name not in OWNERLESS)
         return self._install(describe)
@@ -124,9 +112,7 @@ class Schema:
     def add_field(self, obj: SObject, definition: dict[str, Any]) -> None:
         """Add a field; a lookup also shows among its parents' child relationships."""
         if (obj.name, definition["name"]) in MASTER_DETAIL:
-            definition.update(
-                cascadeDelete=True, relationshipOrder=0, writeRequiresMasterRead=True, nillable=False
-            )
+            definition.update(cascadeDelete=True, relationshipOrder=0, writeRequiresMasterRead=True, nillable=False)
         obj.add(definition)
         for parent_name in definition["referenceTo"]:
             parent = self.objects.get(parent_name)

@@ -78,9 +78,7 @@ def _fault(error: ApiError) -> str:
 def _ids(element: Element, tag: str = "ids") -> list[str]:
     found = [(e.text or "").strip() for e in element if _local(e).lower() == tag.lower()]
     if len(found) > MOST_IDS:
-        raise ApiError(
-            500, "EXCEEDED_ID_LIMIT", f"record limit reached. cannot submit more than {MOST_IDS} records"
-        )
+        raise ApiError(500, "EXCEEDED_ID_LIMIT", f"record limit reached. cannot submit more than {MOST_IDS} records")
     return [ids.normalise(text) or text for text in found]
 
 
@@ -114,9 +112,7 @@ def _delete(call: Call, user: User, element: Element) -> str:
 
 
 def _empty_bin(call: Call, user: User, element: Element) -> str:
-    return _each(
-        call, user, element, lambda writer, record_id: purge(writer, record_id, "recycle bin emptied")
-    )
+    return _each(call, user, element, lambda writer, record_id: purge(writer, record_id, "recycle bin emptied"))
 
 
 def _merge(call: Call, user: User, element: Element) -> str:
@@ -129,8 +125,7 @@ def _merge_one(call: Call, user: User, request: Element) -> str:
         raise ApiError(500, "MISSING_ARGUMENT", "masterRecord not specified")
     parts = {_local(e): (e.text or "").strip() or None for e in record}
     kind = (
-        parts.pop("type", None)
-        or record.get("{http://www.w3.org/2001/XMLSchema-instance}type", "").rpartition(":")[2]
+        parts.pop("type", None) or record.get("{http://www.w3.org/2001/XMLSchema-instance}type", "").rpartition(":")[2]
     )
     winner = ids.normalise(parts.pop("Id", None) or "") or ""
     for cleared in (e.text for e in record if _local(e) == "fieldsToNull" and e.text):

@@ -34,9 +34,7 @@ class RunningOrg:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
     def close(self) -> None:
@@ -61,9 +59,7 @@ class RunningOrg:
 
     def ledger(self, object_name: str | None = None, *, since: int = 0) -> list[dict[str, Any]]:
         """Ledger entries after number `since`."""
-        return self._lines(
-            "/_org/ledger", {"since": str(since)} | ({"object": object_name} if object_name else {})
-        )
+        return self._lines("/_org/ledger", {"since": str(since)} | ({"object": object_name} if object_name else {}))
 
     def calls(self) -> dict[str, Any]:
         """API request counters; see `Accounting.report`."""
@@ -123,13 +119,9 @@ class RunningOrg:
         """End every session."""
         return int(self._json("POST", "/_org/sessions/expire")["expired"])
 
-    def define(
-        self, name: str, fields: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]
-    ) -> list[str]:
+    def define(self, name: str, fields: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> list[str]:
         """Define an object with custom fields and load rows; their ids."""
-        answer = self._json(
-            "POST", "/_org/objects", {"name": name, "fields": list(fields), "rows": list(rows)}
-        )
+        answer = self._json("POST", "/_org/objects", {"name": name, "fields": list(fields), "rows": list(rows)})
         return list(answer["ids"])
 
     def _json(self, method: str, path: str, body: object = None) -> Any:
@@ -164,9 +156,7 @@ def start_org(
             command += ["--data-dir", str(data_dir)]
         log_path = Path(folder) / "org.log"
         with log_path.open("wb") as log:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
-            )
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         try:
             _wait(process, ready, log_path)
             with RunningOrg(orjson.loads(ready.read_bytes())) as org:

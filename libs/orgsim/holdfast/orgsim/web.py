@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl
@@ -30,7 +32,18 @@ class Reply:
 
 def json_reply(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
     """A JSON answer in the platform's content type."""
-    return Reply(status, orjson.dumps(value), JSON_TYPE, dict(headers or {}))
+    return Reply(status, dump(value), JSON_TYPE, dict(headers or {}))
+
+
+def dump(value: object) -> bytes:
+    """JSON text; Decimals print every digit."""
+    return orjson.dumps(value, default=_exact)
+
+
+def _exact(value: object) -> orjson.Fragment:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(str(value))
+    raise TypeError(value)
 
 
 @dataclass
@@ -65,17 +78,15 @@ class Call:
         return self.session.user
 
     def json(self) -> Any:
-        """The body as JSON.
+        """The body as JSON. Numbers with a fraction or exponent are Decimals: no digit is lost.
 
         Raises:
             ApiError: 400 JSON_PARSER_ERROR.
         """
         try:
-            return orjson.loads(self.body)
-        except orjson.JSONDecodeError as error:
-            raise ApiError(
-                400, "JSON_PARSER_ERROR", f"Unexpected input at [line:1, column:1]: {error}"
-            ) from error
+            return json.loads(self.body, parse_float=Decimal)
+        except ValueError as error:
+            raise ApiError(400, "JSON_PARSER_ERROR", f"Unexpected input at [line:1, column:1]: {error}") from error
 
     def json_object(self) -> dict[str, Any]:
         """The body as a JSON object."""

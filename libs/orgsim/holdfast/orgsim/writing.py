@@ -114,9 +114,7 @@ class Writer:
         now = stamp(self.org.clock.now())
         row.update(SystemModstamp=now, LastModifiedDate=now, LastModifiedById=self.user.id)
 
-    def _store(
-        self, obj: SObject, operation: str, before: Row | None, after: Row, note: str | None = None
-    ) -> None:
+    def _store(self, obj: SObject, operation: str, before: Row | None, after: Row, note: str | None = None) -> None:
         record_id = str(after["Id"])
         self.org.table(obj).put(record_id, after)
         now, who = self.org.clock.now(), self.user.id

@@ -21,6 +21,7 @@ OPERATIONS = frozenset({"insert", "update", "upsert", "delete", "hardDelete"})
 CSV_TYPE = "text/csv;charset=UTF-8"
 NULL = "#N/A"
 MOST_BYTES = 150_000_000
+csv.field_size_limit(MOST_BYTES)
 
 
 @router.add("POST", "")
@@ -51,9 +52,7 @@ async def upload(call: Call) -> Reply:
     """The job's rows; exactly one upload per job."""
     job = _job(call)
     if job.state != "Open" or job.input is not None:
-        raise ApiError(
-            400, "INVALIDJOBSTATE", f"Data cannot be uploaded in state {job.state} or a second time"
-        )
+        raise ApiError(400, "INVALIDJOBSTATE", f"Data cannot be uploaded in state {job.state} or a second time")
     if len(call.body) > MOST_BYTES:
         raise ApiError(400, "INVALIDBATCH", "Request size exceeded the maximum of 150 MB")
     job.input = call.body
@@ -145,9 +144,15 @@ def _process(call: Call, job: Job) -> None:
     header_line = text.split("\n", 1)[0]
     if text and header_line.endswith("\r") != (job.line_ending == "CRLF"):
         job.state = "Failed"
-        job.error = f"ClientInputError : LineEnding is invalid on user data. Current LineEnding setting is {job.line_ending}"
+        job.error = (
+            f"ClientInputError : LineEnding is invalid on user data. Current LineEnding setting is {job.line_ending}"
+        )
         return
-    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=DELIMITERS[job.delimiter]))
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=DELIMITERS[job.delimiter], strict=True))
+    except csv.Error as error:
+        job.state, job.error = "Failed", f"ClientInputError : {error}"
+        return
     columns = rows[0] if rows else []
     results = _Results(job, columns)
     obj = call.org.readable(job.object, call.user)
@@ -156,9 +161,7 @@ def _process(call: Call, job: Job) -> None:
         job.processed += 1
         try:
             if len(row) != len(columns):
-                raise ApiError(
-                    400, "INVALID_CSV_LINE", "The number of columns in the row differs from the header"
-                )
+                raise ApiError(400, "INVALID_CSV_LINE", "The number of columns in the row differs from the header")
             saved, created = save(dict(zip(columns, row, strict=True)))
             results.add("successful", [saved, "true" if created else "false", *row])
         except ApiError as error:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from holdfast.orgsim.bulk2.pages import PageCache, Pages
 from holdfast.orgsim.errors import not_found
 from holdfast.orgsim.ids import make_id
-
-if TYPE_CHECKING:
-    from holdfast.orgsim.bulk2.pages import Pages
 
 DELIMITERS = {"BACKQUOTE": "`", "CARET": "^", "COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "TAB": "\t"}
 LINE_ENDINGS = {"LF": "\n", "CRLF": "\r\n"}
@@ -74,6 +73,25 @@ class BulkJobs:
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
         self._number = 0
+        self.page_cache = PageCache()
+        self._results: dict[Hashable, Pages] = {}
+        self._results_version = -1
+
+    def same_result(self, data_version: int, key: Hashable) -> Pages | None:
+        """The pages of the same question asked before while no row has changed since."""
+        if data_version != self._results_version:
+            self._results.clear()
+            self._results_version = data_version
+        return self._results.get(key)
+
+    def keep_result(self, key: Hashable, pages: Pages) -> None:
+        """Remember the pages of a question for the present data."""
+        self._results[key] = pages
+
+    @property
+    def made(self) -> int:
+        """How many job ids were given out."""
+        return self._number
 
     def new_id(self) -> str:
         """The id of the next job."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import polars as pl
@@ -12,6 +13,31 @@ import polars as pl
 from holdfast.orgsim.errors import ApiError
 
 SAMPLE_ROWS = 2_000
+CACHE_BYTES = 512_000_000
+
+
+class PageCache:
+    """Encoded pages, the least recently used dropped first."""
+
+    def __init__(self, limit_bytes: int = CACHE_BYTES) -> None:
+        self._pages: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()
+        self._limit = limit_bytes
+        self._size = 0
+
+    def get(self, key: tuple[str, int, int]) -> bytes | None:
+        """The page, or None."""
+        body = self._pages.get(key)
+        if body is not None:
+            self._pages.move_to_end(key)
+        return body
+
+    def put(self, key: tuple[str, int, int], body: bytes) -> None:
+        """Keep a page."""
+        self._size += len(body) - len(self._pages.pop(key, b""))
+        self._pages[key] = body
+        while self._size > self._limit and len(self._pages) > 1:
+            _, dropped = self._pages.popitem(last=False)
+            self._size -= len(dropped)
 
 
 class Pages:
@@ -21,6 +47,7 @@ class Pages:
         self,
         frame: pl.DataFrame,
         header: Sequence[str],
+        cache: PageCache,
         *,
         separator: str,
         newline: str,
@@ -32,7 +59,7 @@ class Pages:
         self._separator = separator
         self._newline = newline
         self._file_id = file_id
-        self._cache: dict[tuple[int, int], bytes] = {}
+        self._cache = cache
         self.page_rows = self._rows_for(page_bytes)
 
     @property
@@ -40,14 +67,17 @@ class Pages:
         """Rows of the whole result."""
         return self._frame.height
 
-    def page(self, start: int, count: int) -> bytes:
-        """Rows `start` … `start + count` as CSV with the header row."""
-        key = (start, count)
-        body = self._cache.get(key)
-        if body is None:
-            body = self._header.encode() + self._encode(start, count)
-            self._cache[key] = body
-        return body
+    def ready(self, start: int, count: int) -> bytes | None:
+        """The page if it was encoded before."""
+        return self._cache.get((self._file_id, start, count))
+
+    def encode(self, start: int, count: int) -> bytes:
+        """Rows `start` … `start + count` as CSV with the header row. Touches nothing shared: may run in a thread."""
+        return self._header.encode() + self._encode(start, count)
+
+    def keep(self, start: int, count: int, body: bytes) -> None:
+        """Remember an encoded page."""
+        self._cache.put((self._file_id, start, count), body)
 
     def locator(self, start: int) -> str:
         """The locator of the page that begins at row `start`."""

@@ -40,9 +40,7 @@ async def change(call: Call) -> Reply:
         wanted = ids.normalise(str(record[key])) if key else None
         if key is None or wanted is None:
             raise ApiError(400, "MISSING_ARGUMENT", "Id not specified in an update call", [])
-        writer.update(
-            wanted, {k: v for k, v in record.items() if k != key}, known_object(call, _type(record))
-        )
+        writer.update(wanted, {k: v for k, v in record.items() if k != key}, known_object(call, _type(record)))
         return _ok(wanted)
 
     return _each(call, _records(call), save)
@@ -164,9 +162,7 @@ def _all_or_none(call: Call) -> bool:
 
 
 def _rolled_back() -> Result:
-    message = (
-        "Record rolled back because not all records were valid and the request was using AllOrNone header"
-    )
+    message = "Record rolled back because not all records were valid and the request was using AllOrNone header"
     return row_error(ApiError(400, "ALL_OR_NONE_OPERATION_ROLLED_BACK", message, []))
 
 

@@ -10,7 +10,7 @@ import orjson
 
 from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.transaction import all_or_none
-from holdfast.orgsim.web import DATA, Call, Reply, Router, json_reply
+from holdfast.orgsim.web import DATA, Call, Reply, Router, dump, json_reply
 
 router = Router(DATA + "/composite")
 MOST_REQUESTS = 25
@@ -44,9 +44,7 @@ async def _run(call: Call, parts: list[dict[str, Any]], answers: list[dict[str, 
     bodies: dict[str, Any] = {}
     for part in parts:
         filled = _fill(part, bodies)
-        reply = await _sub_request(
-            call, filled["method"], filled["url"], filled.get("body"), filled.get("httpHeaders")
-        )
+        reply = await _sub_request(call, filled["method"], filled["url"], filled.get("body"), filled.get("httpHeaders"))
         parsed = orjson.loads(reply.body) if reply.body else None
         bodies[part["referenceId"]] = parsed
         answers.append(_answer(part, reply, parsed))
@@ -98,14 +96,12 @@ def _fill(part: dict[str, Any], bodies: dict[str, Any]) -> dict[str, Any]:
     return filled
 
 
-async def _sub_request(
-    call: Call, method: str, url: str, body: Any, headers: dict[str, str] | None = None
-) -> Reply:
+async def _sub_request(call: Call, method: str, url: str, body: Any, headers: dict[str, str] | None = None) -> Reply:
     assert call.dispatch is not None
     parts = urlsplit(url)
     given = {"authorization": call.headers.get("authorization", "")}
     given.update({k.lower(): v for k, v in (headers or {}).items()})
-    data = b"" if body is None else orjson.dumps(body)
+    data = b"" if body is None else dump(body)
     path = re.sub(r"/{2,}", "/", parts.path).rstrip("/")
     return await call.dispatch(Call(call.org, method.upper(), path, parts.query, given, data, part=True))
 
@@ -127,7 +123,5 @@ async def batch(call: Call) -> Reply:
         url = "/services/data/" + str(part["url"]).lstrip("/").removeprefix("services/data/")
         reply = await _sub_request(call, part["method"], url, part.get("richInput"))
         failed = failed or reply.status >= 400
-        results.append(
-            {"statusCode": reply.status, "result": orjson.loads(reply.body) if reply.body else None}
-        )
+        results.append({"statusCode": reply.status, "result": orjson.loads(reply.body) if reply.body else None})
     return json_reply({"hasErrors": failed, "results": results})

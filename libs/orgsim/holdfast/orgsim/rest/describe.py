@@ -23,10 +23,7 @@ RELEASES = {v: f"{'Winter' if v % 3 == 2 else 'Spring' if v % 3 == 0 else 'Summe
 @router.add("GET", "/services/data", authenticated=False, counted=False)
 async def versions(_call: Call) -> Reply:
     """The API versions, oldest first. Needs no session and costs no API request."""
-    listed = [
-        {"label": label, "url": f"/services/data/v{v}.0", "version": f"{v}.0"}
-        for v, label in RELEASES.items()
-    ]
+    listed = [{"label": label, "url": f"/services/data/v{v}.0", "version": f"{v}.0"} for v, label in RELEASES.items()]
     return json_reply(listed)
 
 
@@ -82,9 +79,7 @@ async def record_count(call: Call) -> Reply:
         if obj is None or obj.name not in call.org.tables or not call.user.reads(obj.name):
             continue
         frame = call.org.table(obj).frame()
-        count = (
-            frame.height if "IsDeleted" not in frame.columns else int((frame["IsDeleted"] == "false").sum())
-        )
+        count = frame.height if "IsDeleted" not in frame.columns else int((frame["IsDeleted"] == "false").sum())
         if count:
             counts.append({"count": count, "name": obj.name})
     return json_reply({"sObjects": sorted(counts, key=lambda c: str(c["name"]))})
@@ -117,9 +112,7 @@ async def object_basics(call: Call) -> Reply:
     obj = _known(call)
     recorded = call.org.schema.global_only.get(obj.name)
     entry = recorded or global_entry(obj.describe, call.version)
-    return json_reply(
-        {"objectDescribe": {**entry, "urls": object_urls(obj.name, call.version)}, "recentItems": []}
-    )
+    return json_reply({"objectDescribe": {**entry, "urls": object_urls(obj.name, call.version)}, "recentItems": []})
 
 
 def described(org: Org, obj: SObject, user: User, version: str) -> dict[str, Any]:

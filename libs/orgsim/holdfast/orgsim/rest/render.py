@@ -65,9 +65,7 @@ def _compound(obj: SObject, name: str, frame: pl.DataFrame) -> list[Any]:
     columns = []
     for part in parts:
         key = part["name"].removeprefix(prefix)
-        columns.append(
-            (key[0].lower() + key[1:], [json_value(part["type"], v) for v in frame[part["name"]].to_list()])
-        )
+        columns.append((key[0].lower() + key[1:], [json_value(part["type"], v) for v in frame[part["name"]].to_list()]))
     rows = [{key: values[i] for key, values in sorted(columns)} for i in range(frame.height)]
     return [row if any(v is not None for v in row.values()) else None for row in rows]
 

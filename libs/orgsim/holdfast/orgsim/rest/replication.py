@@ -58,9 +58,7 @@ def _span(call: Call, obj: SObject) -> tuple[str, str]:
         raise ApiError(400, "INVALID_REPLICATION_DATE", f"invalid start or end: {error}") from error
     now = call.org.clock.now()
     if end - start < timedelta(minutes=1):
-        raise ApiError(
-            400, "INVALID_REPLICATION_DATE", "startDate must be at least one minute greater than endDate"
-        )
+        raise ApiError(400, "INVALID_REPLICATION_DATE", "startDate must be at least one minute greater than endDate")
     if start < now - HORIZON:
         raise ApiError(400, "INVALID_REPLICATION_DATE", "startDate before org replication enabled date")
     return stamp(start), stamp(min(end, now.replace(second=0, microsecond=0)))

@@ -39,9 +39,7 @@ def record_id(text: str) -> str:
     """
     found = ids.normalise(text)
     if found is None:
-        raise ApiError(
-            404, "NOT_FOUND", f"Provided external ID field does not exist or is not accessible: {text}"
-        )
+        raise ApiError(404, "NOT_FOUND", f"Provided external ID field does not exist or is not accessible: {text}")
     return found
 
 

@@ -33,9 +33,7 @@ def _children(
     include_deleted: bool,
 ) -> None:
     parent = call.org.schema.objects[result.object]
-    known = (
-        r for r in parent.child_relationships if (r["relationshipName"] or "").lower() == query.object.lower()
-    )
+    known = (r for r in parent.child_relationships if (r["relationshipName"] or "").lower() == query.object.lower())
     entry = next(known, None)
     if entry is None:
         message = (
@@ -60,13 +58,9 @@ def _children(
         row[name] = {"totalSize": len(some), "done": True, "records": some} if some else None
 
 
-def _typeof(
-    call: Call, result: Result, item: ast.TypeofItem, rows: list[dict[str, Any]], ids: list[str]
-) -> None:
+def _typeof(call: Call, result: Result, item: ast.TypeofItem, rows: list[dict[str, Any]], ids: list[str]) -> None:
     obj = call.org.schema.objects[result.object]
-    lookup = next(
-        f for f in obj.references() if (f["relationshipName"] or "").lower() == item.relationship.lower()
-    )
+    lookup = next(f for f in obj.references() if (f["relationshipName"] or "").lower() == item.relationship.lower())
     chosen = dict(item.cases)
     table = result.frame.filter(pl.col("Id").is_in(ids)).select("Id", lookup["name"])
     target = dict(table.iter_rows())
@@ -74,15 +68,11 @@ def _typeof(
         parent_id = target[record_id]
         parent = call.org.schema.by_prefix(parent_id[:3]) if parent_id else None
         paths = () if parent is None else chosen.get(parent.name, item.otherwise)
-        row[lookup["relationshipName"]] = (
-            _one(call, parent.name, parent_id, paths) if parent and paths else None
-        )
+        row[lookup["relationshipName"]] = _one(call, parent.name, parent_id, paths) if parent and paths else None
 
 
 def _one(call: Call, name: str, record_id: str, paths: tuple[ast.Path, ...]) -> dict[str, Any] | None:
     where = ast.Comparison(ast.Operand(("Id",)), "=", ast.Literal("string", record_id))
     query = ast.Query(tuple(ast.FieldItem(p) for p in paths), name, where=where)
-    found = render.records(
-        call.org, run(call.org, query, call.user, include_deleted=True), call.version, 0, 1
-    )
+    found = render.records(call.org, run(call.org, query, call.user, include_deleted=True), call.version, 0, 1)
     return found[0] if found else None

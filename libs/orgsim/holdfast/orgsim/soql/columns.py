@@ -113,9 +113,7 @@ class Columns:
             self.frame = self.frame.with_columns(pl.lit(None, dtype=pl.String).alias(full))
             return
         right = pl.concat(parents).rename({"Id": "__parent", name: full})
-        self.frame = self.frame.join(
-            right, left_on=key, right_on="__parent", how="left", maintain_order="left"
-        )
+        self.frame = self.frame.join(right, left_on=key, right_on="__parent", how="left", maintain_order="left")
 
     def _type_column(self, objects: list[SObject], prefix: str) -> Column:
         full = f"{prefix}.Type"

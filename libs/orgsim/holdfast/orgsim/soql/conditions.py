@@ -88,9 +88,7 @@ def _like(column: Column, literal: ast.Literal) -> pl.Expr:
     if literal.kind != "string" or column.kind in EXACT | NUMBERS:
         raise _bad_operator(column)
     pieces = re.split(r"(\\[_%\\]|%|_)", literal.text)
-    pattern = "".join(
-        {"%": ".*", "_": "."}.get(p) or re.escape(p[1:] if p[:1] == "\\" else p) for p in pieces
-    )
+    pattern = "".join({"%": ".*", "_": "."}.get(p) or re.escape(p[1:] if p[:1] == "\\" else p) for p in pieces)
     return pl.col(column.name).str.contains(f"(?is)^{pattern}$").fill_null(False)
 
 

@@ -126,9 +126,7 @@ def _sort(columns: Columns, query: ast.Query) -> None:
     keys = [columns.resolve(o.operand.path) for o in query.order_by]
     for column in keys:
         if not column.field["sortable"]:
-            raise ApiError(
-                400, "MALFORMED_QUERY", f"field '{column.field['name']}' can not be sorted in a query call"
-            )
+            raise ApiError(400, "MALFORMED_QUERY", f"field '{column.field['name']}' can not be sorted in a query call")
     orders = list(query.order_by)
     if keys[-1].name == "Id" and not orders[-1].descending:
         keys, orders = keys[:-1], orders[:-1]  # frames are kept in id order and the sort is stable

@@ -170,9 +170,7 @@ def parse(text: str) -> ast.Query:
 
 
 def _malformed(text: str, error: UnexpectedInput) -> ApiError:
-    if isinstance(error, UnexpectedEOF) or (
-        isinstance(error, UnexpectedToken) and error.token.type == "$END"
-    ):
+    if isinstance(error, UnexpectedEOF) or (isinstance(error, UnexpectedToken) and error.token.type == "$END"):
         return ApiError(400, "MALFORMED_QUERY", "unexpected token: '<EOF>'")
     word = _word_at(text, error)
     start = max(0, (error.pos_in_stream or 0) - 20)
