@@ -6,7 +6,7 @@ import asyncio
 import hmac
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import grpc
@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 _OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.so_reuseport", 0),  # a second process on the same address is a mistake, not load balancing
     ("grpc.enable_retries", 0),  # a command is repeated by its caller, with its key, or not at all
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
@@ -62,8 +63,9 @@ class _StreamCredentials(_Credentials, grpc.aio.UnaryStreamClientInterceptor):  
 
 def channel(settings: Settings, target: str) -> grpc.aio.Channel:
     """A channel to another service; it connects by itself, again and again. Close it at the end."""
+    token = settings.internal_token.get_secret_value()
     return grpc.aio.insecure_channel(
-        target, options=_OPTIONS, interceptors=[cast("Any", _Credentials(settings.internal_token.get_secret_value()))]
+        target, options=_OPTIONS, interceptors=[_UnaryCredentials(token), _StreamCredentials(token)]
     )
 
 
@@ -103,6 +105,7 @@ class Server:
         try:
             self.port = self._server.add_insecure_port(self.address)
         except RuntimeError as error:
+            await self._server.stop(None)
             raise HoldfastError(
                 Kind.UNAVAILABLE,
                 f"The address {self.address} cannot be listened on; is another Holdfast running?",
