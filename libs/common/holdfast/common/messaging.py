@@ -193,7 +193,8 @@ class Bus:
 
         subscriber = self.broker.subscriber(
             self._settings.on_kafka(consumer.topic),
-            group_id=self._settings.on_kafka(self.service),
+            # A group of its own per topic: in a shared one each further topic's member would rebalance the rest.
+            group_id=self._settings.on_kafka(f"{self.service}.{consumer.topic}"),
             listener=drain,
             decoder=_undecoded,
             **POLICY,
