@@ -47,6 +47,9 @@ async def open_producer(settings: Settings, service: str) -> AIOKafkaProducer:
     except (KafkaError, OSError, TimeoutError) as error:
         await close_producer(producer)
         raise unreachable(error) from error
+    except asyncio.CancelledError:  # a service that stops while it starts must not leave a producer behind
+        await close_producer(producer)
+        raise
     return producer
 
 
