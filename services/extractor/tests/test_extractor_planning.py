@@ -177,9 +177,19 @@ def test_estimated_calls() -> None:
     assert estimate_calls("bulk2", 100_000, 10, 10_000_000) == 4 + 3
 
 
+HOUR = timedelta(hours=1)
+
+
+def test_the_mark_is_the_newest_stamp_when_the_org_did_not_tell_its_time() -> None:
+    assert new_mark(MARK, None, HOUR) == MARK
+    assert new_mark(None, None, HOUR) is None
+
+
 def test_the_mark_never_passes_the_beginning_of_the_reading() -> None:
-    later = MARK + timedelta(hours=1)
-    assert new_mark(MARK, None) == MARK
-    assert new_mark(MARK, later) == MARK
-    assert new_mark(later, MARK) == MARK
-    assert new_mark(None, MARK) is None
+    assert new_mark(MARK + HOUR, MARK, HOUR) == MARK
+
+
+def test_the_mark_follows_the_org_time_once_all_is_settled() -> None:
+    assert new_mark(MARK, MARK + HOUR / 2, HOUR) == MARK
+    assert new_mark(MARK, MARK + 48 * HOUR, HOUR) == MARK + 47 * HOUR
+    assert new_mark(None, MARK, HOUR) == MARK - HOUR

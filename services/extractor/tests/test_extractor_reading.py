@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
+import httpx
+import pyarrow.parquet as pq
 import pytest
 
+from holdfast.common.errors import HoldfastError, Kind
+from holdfast.common.rpc.extractor.v1 import extractor_pb2 as messages
+from holdfast.extractor.grpc import ExtractorService
 from holdfast.orgsim.testing import RunningOrg
+from holdfast.vault.schema import RecordSchema
 
 pytestmark = pytest.mark.integration
 Make = Callable[..., Any]
@@ -38,3 +47,194 @@ async def test_a_baseline_reads_small_objects_by_rest_and_large_ones_by_bulk(org
         assert extracted["mode"] == "baseline"
         assert sum(page["rows"] for page in of(events, "page.staged", name)) == rows
         assert extracted["watermark"]
+
+
+async def test_what_is_staged_is_what_the_org_holds(org: RunningOrg, harness: Make) -> None:
+    ids = define(org, "Large__c", 4500)
+    one = harness(extractor_page_bytes=100_000)
+    events = await one.run("Large__c")
+    state = org.state("Large__c")
+    rows = [row for page in of(events, "page.staged") for row in read(one, page)]
+    assert len(of(events, "page.staged")) == 5
+    assert {row["_record_id"] for row in rows} == set(ids)
+    assert all(row["Name"] == state[row["_record_id"]]["Name"] for row in rows)
+    assert {row["Text__c"] for row in rows} == {"NA"}
+    assert {row["_op"] for row in rows} == {"captured"}
+
+
+async def test_the_manifest_and_the_schema_fit_what_is_in_the_store(org: RunningOrg, harness: Make) -> None:
+    define(org, "Large__c", 4500)
+    one = harness(extractor_page_bytes=100_000)
+    events = await one.run("Large__c")
+    pages = of(events, "page.staged")
+    lines = [f"{page['page_id']} {page['rows']} {page['sha256']}\n" for page in pages]
+    extracted = of(events, "object.extracted")[0]
+    assert extracted["manifest"] == hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert [page["seq"] for page in pages] == list(range(1, extracted["pages"] + 1))
+    for page in pages:
+        stored = await one.objects.get(page["path"])
+        assert hashlib.sha256(stored).hexdigest() == page["sha256"]
+        assert len(stored) == page["bytes"]
+    schema = RecordSchema.from_json(await one.objects.get(f"{one.job_id}/schemas/{pages[0]['schema_id']}.json"))
+    assert schema.object == "Large__c" and "Number__c" in schema.names
+
+
+async def test_the_next_run_reads_only_what_changed(org: RunningOrg, harness: Make) -> None:
+    ids = define(org, "Thing__c", 2500)
+    one = harness()
+    await one.run("Thing__c")
+    with rest(org) as api:
+        api.patch(f"Thing__c/{ids[7]}", json={"Text__c": "00123"}).raise_for_status()
+        api.delete(f"Thing__c/{ids[8]}").raise_for_status()
+    events = await one.run("Thing__c")
+    assert of(events, "object.extracted")[0]["mode"] == "incremental"
+    rows = [row for page in of(events, "page.staged") for row in read(one, page)]
+    assert {row["_record_id"]: row["_op"] for row in rows} == {ids[7]: "captured", ids[8]: "deleted"}
+    assert of(events, "page.staged")[0]["path"].startswith(f"{one.job_id}/staging/2/Thing__c/")
+
+
+async def test_an_unchanged_object_costs_one_query_and_no_page(org: RunningOrg, harness: Make) -> None:
+    define(org, "Large__c", 2500)
+    define(org, "Small__c", 30)
+    one = harness()
+    await one.run("Large__c", "Small__c")
+    marks = await one.db.fetch("SELECT object, mark FROM watermark ORDER BY object")
+    org.reset_calls()
+    events = await one.run("Large__c", "Small__c")
+    assert org.calls()["total"] == 6  # global, counts, and a describe and a query each
+    assert not of(events, "page.staged")
+    assert [item["pages"] for item in of(events, "object.extracted")] == [0, 0]
+    assert await one.db.fetch("SELECT object, mark FROM watermark ORDER BY object") == marks
+
+
+async def test_an_empty_object_leaves_no_mark_and_is_read_again(org: RunningOrg, harness: Make) -> None:
+    define(org, "Empty__c", 0)
+    one = harness()
+    first = of(await one.run("Empty__c"), "object.extracted")[0]
+    assert (first["pages"], first["rows"], first["watermark"], first["mode"]) == (0, 0, None, "baseline")
+    second = of(await one.run("Empty__c"), "object.extracted")[0]
+    assert second["mode"] == "full", "what appears later is new, not part of a first capture"
+
+
+async def test_a_full_run_reads_everything_again(org: RunningOrg, harness: Make) -> None:
+    define(org, "Thing__c", 50)
+    one = harness()
+    await one.run("Thing__c")
+    org.advance(7200)
+    extracted = of(await one.run("Thing__c", full=True), "object.extracted")[0]
+    assert (extracted["mode"], extracted["rows"]) == ("full", 50)
+
+
+async def test_a_change_too_large_for_rest_moves_to_bulk(org: RunningOrg, harness: Make) -> None:
+    define(org, "Thing__c", 1500)
+    one = harness()
+    await one.run("Thing__c")
+    one.settings = one.settings.model_copy(update={"extractor_bulk_threshold_rows": 1000})
+    one.worker._settings = one.settings
+    events = await one.run("Thing__c")
+    assert of(events, "extraction.planned")[0]["objects"][0]["strategy"] == "rest"
+    assert of(events, "object.extracted")[0]["rows"] == 1500
+    assert await one.db.fetchval("SELECT strategy FROM task ORDER BY task_id DESC LIMIT 1") == "bulk2"
+
+
+async def test_an_empty_selection_takes_recommended_objects_with_rows(org: RunningOrg, harness: Make) -> None:
+    define(org, "Thing__c", 3)
+    define(org, "Empty__c", 0)
+    events = await harness().run()
+    names = {item["object"] for item in of(events, "extraction.planned")[0]["objects"]}
+    assert "Thing__c" in names and "Empty__c" not in names
+    assert not {name for name in names if name.endswith(("History", "Share", "Feed", "ChangeEvent"))}
+
+
+async def test_objects_that_cannot_be_read_fail_with_words_and_the_others_go_on(org: RunningOrg, harness: Make) -> None:
+    define(org, "Thing__c", 3)
+    define(org, "Hidden__c", 3)
+    org.restrict(hidden_objects=["Hidden__c"])
+    events = await harness().run("Thing__c", "Hidden__c", "Nope__c")
+    planned = {item["object"] for item in of(events, "extraction.planned")[0]["objects"]}
+    assert planned == {"Thing__c", "Hidden__c", "Nope__c"}
+    assert "no object Nope__c" in of(events, "object.failed", "Nope__c")[0]["reason"]
+    assert of(events, "object.failed", "Hidden__c")[0]["reason"]
+    assert of(events, "object.extracted", "Thing__c")[0]["rows"] == 3
+
+
+async def test_a_failed_object_leaves_the_mark_where_it_was(org: RunningOrg, harness: Make) -> None:
+    define(org, "Thing__c", 3)
+    one = harness()
+    mark = of(await one.run("Thing__c"), "object.extracted")[0]["watermark"]
+    org.advance(7200)
+    define(org, "Other__c", 1)
+    body = [{"message": "no", "errorCode": "INSUFFICIENT_ACCESS"}]
+    org.faults({"path": "queryAll.*Thing__c", "count": None, "effect": {"status": 403, "body": body}})
+    events = await one.run("Thing__c", "Other__c")
+    assert of(events, "object.failed", "Thing__c")[0]["code"] == "salesforce-insufficient-access"
+    kept = await one.db.fetchval("SELECT mark FROM watermark WHERE object = 'Thing__c'")
+    assert kept == datetime.fromisoformat(mark)
+
+
+async def test_nothing_to_read_is_refused(org: RunningOrg, harness: Make) -> None:
+    org.restrict(hidden_objects=list(org.objects()))
+    events = await harness().run()
+    assert [kind for kind, _ in events] == ["extraction.refused"]
+    assert "nothing to back up" in events[0][1]["reason"]
+
+
+async def test_an_org_that_stays_away_is_refused_in_the_end(org: RunningOrg, harness: Make) -> None:
+    one = harness(extractor_patience=timedelta(milliseconds=300))
+    org.faults({"path": "sobjects$", "count": None, "effect": {"status": 404}})
+    events = await one.run("Account")
+    assert [kind for kind, _ in events] == ["extraction.refused"]
+    assert events[0][1]["reason"]
+
+
+async def test_calls_are_reported_in_batches(org: RunningOrg, harness: Make) -> None:
+    define(org, "Large__c", 3000)
+    one = harness(extractor_page_bytes=100_000)
+    org.reset_calls()
+    events = await one.run("Large__c")
+    await one.orgs.ledger.report()
+    assert sum(one.connections.reports) == org.calls()["total"]
+    assert len(one.connections.reports) <= 4
+    extracted = of(events, "object.extracted")[0]
+    assert extracted["api_calls"] == org.calls()["total"] - 3  # describe global, counts, describe
+
+
+async def test_progress_is_told_per_object(org: RunningOrg, harness: Make) -> None:
+    define(org, "Thing__c", 30)
+    one = harness()
+    service = ExtractorService(one.db, one.orgs, one.worker.live_calls)
+    async with one.running():
+        run_id = await one.request("Thing__c", "Nope__c")
+        await one.finished(run_id)
+    progress = await service.GetProgress(messages.GetProgressRequest(run_id=str(run_id)), None)
+    states = {item.object: (item.state, item.rows, item.pages) for item in progress.objects}
+    assert states == {"Thing__c": ("extracted", 30, 1), "Nope__c": ("failed", 0, 0)}
+    assert (progress.state, progress.rows, progress.api_calls) == ("done", 30, 4)
+    listed = await service.ListObjects(messages.ListObjectsRequest(connection_id=str(one.connection_id)), None)
+    things = {item.name: item for item in listed.objects}
+    assert things["Thing__c"].recommended and things["Thing__c"].rows == 30
+
+
+async def test_progress_of_an_unknown_run_is_not_found(org: RunningOrg, harness: Make) -> None:
+    one = harness()
+    service = ExtractorService(one.db, one.orgs, one.worker.live_calls)
+    with pytest.raises(HoldfastError) as refused:
+        await service.GetProgress(messages.GetProgressRequest(run_id=str(uuid4())), None)
+    assert refused.value.kind is Kind.NOT_FOUND
+
+
+def read(one: Any, page: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of a staged page."""
+    rows: list[dict[str, Any]] = pq.read_table(
+        one.objects.local_path(page["path"]), page_checksum_verification=True
+    ).to_pylist()
+    return rows
+
+
+def rest(org: RunningOrg) -> httpx.Client:
+    """The org's own API for single records."""
+    return httpx.Client(
+        base_url=f"{org.url}/services/data/v62.0/sobjects/",
+        headers={"Authorization": f"Bearer {org.token()}"},
+        trust_env=False,
+    )

@@ -31,7 +31,7 @@ class ExtractorService(ExtractorServiceServicer):
         self._orgs = orgs
         self._live_calls = live_calls
 
-    async def GetProgress(  # noqa: N802 - named by the proto
+    async def GetProgress(
         self, request: messages.GetProgressRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> messages.GetProgressResponse:
         """How far a run is."""
@@ -61,7 +61,7 @@ class ExtractorService(ExtractorServiceServicer):
             api_calls=row["api_calls"] + self._live_calls(row["task_id"]),
         )
 
-    async def ListObjects(  # noqa: N802 - named by the proto
+    async def ListObjects(
         self, request: messages.ListObjectsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> messages.ListObjectsResponse:
         """What an org offers to a backup; costs two API calls."""

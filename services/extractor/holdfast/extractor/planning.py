@@ -160,14 +160,21 @@ def bulk_page_rows(fields: int, page_bytes: int) -> int:
     return max(_FEWEST_PAGE_ROWS, min(_MOST_PAGE_ROWS, rows))
 
 
-def new_mark(newest_stamp: datetime | None, read_from: datetime | None) -> datetime | None:
+def new_mark(newest_stamp: datetime | None, read_from: datetime | None, settled_after: timedelta) -> datetime | None:
     """The watermark that a complete reading leaves, in Salesforce's time only.
 
     Args:
-        newest_stamp: Newest SystemModstamp that was read; None leaves the mark where it was.
-        read_from: When the org began to collect the rows. A long Bulk job may return a row stamped later than
-            a change of one it had already collected, so the mark never lies beyond its beginning.
+        newest_stamp: Newest SystemModstamp that was read.
+        read_from: When the org began to collect the rows, by its own clock; None if it did not say.
+            A long Bulk job may return a row stamped later than a change of one it had already collected, so
+            the mark never lies beyond its beginning.
+        settled_after: Records stamped so long before `read_from` were all visible by then. Without this an
+            object loaded in one go would be read again by every run, as its newest stamp never gets old.
+
+    Returns:
+        None if there is nothing to set a mark by.
     """
-    if newest_stamp is None or read_from is None:
+    if read_from is None:
         return newest_stamp
-    return min(newest_stamp, read_from)
+    settled = read_from - settled_after
+    return settled if newest_stamp is None else min(read_from, max(newest_stamp, settled))

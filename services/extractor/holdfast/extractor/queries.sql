@@ -144,6 +144,10 @@ UPDATE task SET state = $2, api_calls = api_calls + $3, reason = $4, code = $5, 
 WHERE task_id = $1
 RETURNING rows, api_calls, max_stamp, read_from;
 
+-- name: org_time_of_run
+-- The org's time at which the first Bulk job of the run was made; null without one.
+SELECT min(read_from) FROM task WHERE run_id = $1;
+
 -- name: advance_mark
 -- A mark never goes back, and an older run never overwrites a newer one's.
 INSERT INTO watermark (job_id, object, run, mark) VALUES ($1, $2, $3, $4)

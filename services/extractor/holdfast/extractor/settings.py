@@ -41,6 +41,10 @@ class ExtractorSettings(Settings):
     """How far an incremental read reaches back before its watermark: a transaction may commit up to ten
     minutes after the stamp it writes."""
 
+    extractor_settled_after: Span = timedelta(hours=1)
+    """Records stamped so long before a reading began are taken to have been visible to it: six times the
+    longest transaction. Shorter marks save re-reading, longer ones guard against a slow org."""
+
     extractor_lease: Span = timedelta(seconds=15)
     """How long a dead worker's object stays untouched. A third of it is the heartbeat."""
 

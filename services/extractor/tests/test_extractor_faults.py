@@ -1,0 +1,221 @@
+"""What an org, a network and a dying process do to a reading, and that it comes out whole all the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from holdfast.common.errors import HoldfastError, Kind
+from holdfast.extractor import store
+from holdfast.extractor.steps import OBJECT_CLOSED
+from holdfast.extractor.store import RunRows, TaskRows, release_own
+from holdfast.orgsim.testing import RunningOrg
+
+pytestmark = pytest.mark.integration
+Make = Callable[..., Any]
+Events = list[tuple[str, dict[str, Any]]]
+SMALL_PAGES = {"extractor_page_bytes": 100_000}  # 1,000 rows, the fewest
+REST_ONLY = {"extractor_bulk_threshold_rows": 1_000_000}
+RESULTS = "jobs/query/[^/]+/results"
+
+
+def define(org: RunningOrg, name: str, rows: int) -> list[str]:
+    fields = [{"name": "Text__c", "type": "string", "length": 255}]
+    text = 'quoted " and, comma'
+    return org.define(name, fields, [{"Name": f"{n}", "Text__c": text} for n in range(rows)])
+
+
+def extracted(events: Events) -> dict[str, Any]:
+    return next(body for kind, body in events if kind == "object.extracted")
+
+
+def rows_staged(events: Events) -> int:
+    return sum(body["rows"] for kind, body in events if kind == "page.staged")
+
+
+async def staged(one: Any, pages: int) -> None:
+    async with asyncio.timeout(20):
+        while await one.db.fetchval("SELECT count(*) FROM page") < pages:
+            await asyncio.sleep(0.005)
+
+
+def fetched(org: RunningOrg) -> list[int]:
+    return [page["fetched"] for page in org.calls()["bulk_pages"]]
+
+
+async def test_a_bulk_reading_goes_on_after_the_last_durable_page(org: RunningOrg, harness: Make) -> None:
+    define(org, "Thing__c", 6000)
+    one = harness(**SMALL_PAGES)
+    org.faults({"path": RESULTS, "skip": 3, "count": 1, "effect": {"latency_s": 5}})
+    async with one.running():
+        run_id = await one.request("Thing__c")
+        await staged(one, 3)
+    assert await one.db.fetchval("SELECT holder FROM task") is None, "given back on stop"
+    two = harness(**SMALL_PAGES)
+    async with two.running():
+        events = await two.finished(run_id)
+    assert extracted(events)["rows"] == rows_staged(events) == 6000
+    assert sorted(fetched(org))[:-1] == [1] * 5, "only the page that was not durable came twice"
+    assert [body["seq"] for kind, body in events if kind == "page.staged"] == [1, 2, 3, 4, 5, 6]
+    created = [route for route in org.calls()["routes"] if route["method"] == "POST"]
+    assert [route["calls"] for route in created] == [1], "the job was found again"
+
+
+async def test_a_rest_reading_goes_on_after_the_last_durable_record(org: RunningOrg, harness: Make) -> None:
+    define(org, "Thing__c", 7000)
+    one = harness(**REST_ONLY)
+    org.faults({"path": "/query/", "skip": 1, "count": 1, "effect": {"latency_s": 5}})
+    async with one.running():
+        run_id = await one.request("Thing__c")
+        await staged(one, 2)
+    two = harness(**REST_ONLY)
+    async with two.running():
+        events = await two.finished(run_id)
+    assert extracted(events)["rows"] == rows_staged(events) == 7000, "nothing twice, nothing missing"
+
+
+async def test_an_expired_locator_is_replaced_by_a_query_for_the_rest(org: RunningOrg, harness: Make) -> None:
+    define(org, "Thing__c", 7000)
+    org.faults({"path": "/query/", "skip": 1, "count": 1, "effect": {"expire_cursors": True}})
+    events = await harness(**REST_ONLY).run("Thing__c")
+    assert extracted(events)["rows"] == rows_staged(events) == 7000
+
+
+async def test_an_expired_session_is_renewed_once_for_all(org: RunningOrg, harness: Make) -> None:
+    for name in ("A__c", "B__c", "C__c"):
+        define(org, name, 3000)
+    one = harness(**SMALL_PAGES)
+    org.faults({"path": RESULTS, "skip": 2, "count": 1, "effect": {"expire_sessions": True}})
+    events = await one.run("A__c", "B__c", "C__c")
+    assert rows_staged(events) == 9000
+    assert len(one.connections.refused) == 1
+
+
+@pytest.mark.parametrize(
+    "effect",
+    [{"status": 503}, {"reset": True}, {"close_after": 2000}, {"html": True, "status": 200}],
+    ids=["unavailable", "reset", "cut-transfer", "maintenance"],
+)
+async def test_passing_trouble_is_survived(org: RunningOrg, harness: Make, effect: dict[str, Any]) -> None:
+    define(org, "Thing__c", 3000)
+    org.faults(
+        {"path": RESULTS, "skip": 1, "count": 1, "effect": effect},
+        {"path": "describe", "count": 1, "effect": effect},
+    )
+    events = await harness(**SMALL_PAGES).run("Thing__c")
+    assert extracted(events)["rows"] == rows_staged(events) == 3000
+
+
+@pytest.mark.parametrize("length", [20_000, 20_001, 20_050, 33], ids=str)
+async def test_a_page_cut_short_is_fetched_again(org: RunningOrg, harness: Make, length: int) -> None:
+    define(org, "Thing__c", 3000)
+    org.faults({"path": RESULTS, "skip": 1, "count": 1, "effect": {"truncate": length}})
+    events = await harness(**SMALL_PAGES).run("Thing__c")
+    assert rows_staged(events) == 3000
+    assert sorted(fetched(org)) == [1, 1, 2]
+
+
+async def test_a_failed_job_is_tried_once_more(org: RunningOrg, harness: Make) -> None:
+    define(org, "Thing__c", 3000)
+    one = harness()
+    org.faults({"method": "GET", "path": "jobs/query/[^/]+$", "count": 1, "effect": {"job": "Failed"}})
+    events = await one.run("Thing__c")
+    assert extracted(events)["rows"] == 3000
+    assert await one.db.fetchval("SELECT strategy || bulk_restarts FROM task") == "bulk21"
+
+
+async def test_rest_takes_over_when_bulk_keeps_failing(org: RunningOrg, harness: Make) -> None:
+    define(org, "Thing__c", 3000)
+    one = harness()
+    org.faults({"method": "GET", "path": "jobs/query/[^/]+$", "count": 2, "effect": {"job": "Failed"}})
+    events = await one.run("Thing__c")
+    assert extracted(events)["rows"] == 3000
+    assert await one.db.fetchval("SELECT strategy FROM task") == "rest"
+
+
+async def test_rest_takes_over_when_bulk_does_not_take_the_object(org: RunningOrg, harness: Make) -> None:
+    define(org, "Thing__c", 3000)
+    one = harness()
+    body = [{"errorCode": "INVALIDENTITY", "message": "Entity 'Thing__c' is not supported by the Bulk API."}]
+    org.faults({"method": "POST", "path": "jobs/query", "effect": {"status": 400, "body": body}})
+    events = await one.run("Thing__c")
+    assert extracted(events)["rows"] == 3000
+    assert await one.db.fetchval("SELECT strategy FROM task") == "rest"
+
+
+async def test_a_result_that_is_gone_is_made_anew(org: RunningOrg, harness: Make) -> None:
+    define(org, "Thing__c", 3000)
+    one = harness(**SMALL_PAGES)
+    body = [{"errorCode": "NOT_FOUND", "message": "The requested resource does not exist"}]
+    org.faults({"path": RESULTS, "skip": 1, "count": 1, "effect": {"status": 404, "body": body}})
+    events = await one.run("Thing__c")
+    closed = extracted(events)
+    assert closed["pages"] == 4, "one page of the first job, three of the second: the differ takes both"
+    assert rows_staged(events) == closed["rows"] == 4000
+
+
+async def test_a_used_up_limit_is_waited_for(org: RunningOrg, harness: Make) -> None:
+    define(org, "Thing__c", 10)
+    one = harness(extractor_patience=timedelta(milliseconds=1))
+    body = [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests Limit exceeded."}]
+    org.faults({"path": "queryAll", "count": 1, "effect": {"status": 403, "body": body}})
+    async with one.running():
+        run_id = await one.request("Thing__c")
+        async with asyncio.timeout(10):
+            while not await one.db.fetchval("SELECT failures FROM task"):
+                await asyncio.sleep(0.02)
+        waits = await one.db.fetchval("SELECT not_before - clock_timestamp() FROM task")
+        assert timedelta(minutes=10) < waits <= timedelta(minutes=15)
+        assert not [kind for kind, _ in await one.events(run_id) if kind.startswith("object")]
+
+
+async def test_a_reader_that_lost_its_lease_cannot_write(org: RunningOrg, harness: Make) -> None:
+    define(org, "Thing__c", 10)
+    one = harness(extractor_lease=timedelta(milliseconds=200))
+    run_id = await one.request("Thing__c")
+    lease = one.settings.extractor_lease
+    planning = await RunRows(one.db, "late", lease).claim()
+    assert planning is not None
+    await asyncio.sleep(0.3)
+    await one.planner.plan(await RunRows(one.db, "quick", lease).claim())
+    await one.planner.plan(planning)  # too late: changes nothing
+    late = await TaskRows(one.db, "late", lease).claim()
+    assert late is not None
+    await asyncio.sleep(0.3)
+    quick = await TaskRows(one.db, "quick", lease).claim()
+    assert quick is not None and quick.epoch == late.epoch + 1
+    await one.worker.read(late)
+    assert [kind for kind, _ in await one.events(run_id)] == ["extraction.planned"]
+    with pytest.raises(HoldfastError) as fenced:
+        async with one.db.unit(OBJECT_CLOSED) as unit:
+            await store.lock_task(unit, late)
+    assert fenced.value.kind is Kind.FENCED
+    await one.worker.read(quick)
+    events = await one.events(run_id)
+    assert [kind for kind, _ in events] == ["extraction.planned", "page.staged", "object.extracted"]
+
+
+async def test_the_same_holder_takes_its_own_leases_back_at_once(org: RunningOrg, harness: Make) -> None:
+    define(org, "Thing__c", 10)
+    one = harness(extractor_lease=timedelta(hours=1))
+    await one.request("Thing__c")
+    rows = RunRows(one.db, "me", one.settings.extractor_lease)
+    assert await rows.claim() is not None
+    assert await rows.claim() is None
+    await release_own(one.db, "somebody else")
+    assert await rows.claim() is None
+    await release_own(one.db, "me")
+    assert await rows.claim() is not None
+
+
+async def test_leases_are_renewed_while_work_goes_on(org: RunningOrg, harness: Make) -> None:
+    define(org, "Thing__c", 3000)
+    one = harness(extractor_lease=timedelta(milliseconds=600), **SMALL_PAGES)
+    org.faults({"path": RESULTS, "skip": 1, "count": 1, "effect": {"latency_s": 1.5}})
+    events = await one.run("Thing__c")
+    assert rows_staged(events) == 3000
+    assert await one.db.fetchval("SELECT epoch FROM task") == 1, "nobody took it over"
