@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import re
 from typing import Any
 from urllib.parse import unquote
@@ -18,6 +19,8 @@ from holdfast.orgsim.web import Call, Reply, Route, Router, json_reply
 
 OLDEST, NEWEST = 31, 68
 COMPRESS_FROM_BYTES = 10_000
+UNEXPECTED = ApiError(500, "UNKNOWN_EXCEPTION", "An unexpected error occurred. Please include this ErrorId: 1")
+logger = logging.getLogger(__name__)
 
 
 def make_router() -> Router:
@@ -98,6 +101,9 @@ class OrgApp:
             reply = json_reply(error.body(), error.status)
             if error.status == 401:
                 reply.headers["WWW-Authenticate"] = "Token"
+        except Exception:
+            logger.exception("%s %s", call.method, call.path)
+            reply = json_reply(UNEXPECTED.body(), UNEXPECTED.status)
         if call.path.startswith("/services/data/v"):
             used = self.org.accounting.used(self.org.clock.now())
             reply.headers["Sforce-Limit-Info"] = f"api-usage={used}/{self.org.accounting.limit}"
