@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+from pytest_socket import disable_socket, enable_socket
 
 from holdfast.launcher.stack import EmbeddedStack, S3Server
 from holdfast.launcher.stack.buckets import ensure_bucket
@@ -114,9 +115,7 @@ class ContainerProvider:
         from testcontainers.core.waiting_utils import wait_for_logs
 
         port = free_ports([], 1)[0]  # the same inside and outside: the broker has to advertise it
-        container = (
-            DockerContainer(KAFKA_IMAGE).with_bind_ports(port, port).with_envs(**_kafka_settings(port))
-        )
+        container = DockerContainer(KAFKA_IMAGE).with_bind_ports(port, port).with_envs(**_kafka_settings(port))
         self._cleanup.enter_context(container)
         wait_for_logs(container, "Kafka Server started", timeout=60)
         return f"{container.get_container_host_ip()}:{port}"
@@ -124,9 +123,7 @@ class ContainerProvider:
     def postgres(self) -> PostgresServer:
         from testcontainers.postgres import PostgresContainer
 
-        container = PostgresContainer(
-            POSTGRES_IMAGE, username="holdfast", password="holdfast", dbname="holdfast"
-        )
+        container = PostgresContainer(POSTGRES_IMAGE, username="holdfast", password="holdfast", dbname="holdfast")
         container.with_command("-c max_connections=200 -c fsync=off")
         return ContainerPostgres(self._cleanup.enter_context(container))
 
@@ -188,6 +185,17 @@ def _remote_docker_answers() -> bool:
     except (OSError, subprocess.SubprocessError):
         return False
     return done.returncode == 0
+
+
+@pytest.fixture(autouse=True)
+def no_sockets_in_unit_tests(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that opens a connection says so: it is marked ``integration`` or ``soak``."""
+    if request.node.get_closest_marker("integration") or request.node.get_closest_marker("soak"):
+        yield
+        return
+    disable_socket(allow_unix_socket=True)  # an event loop wakes itself through one
+    yield
+    enable_socket()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """Generates the gRPC code of every service from ``proto/`` into ``holdfast.common.rpc``.
 
 One place for all stubs, so that no service imports another to call it. Usage:
-``python tools/protos.py OUT`` writes to ``OUT/libs/common/holdfast/common/rpc``.
+``python tools/protos.py OUT`` writes the contents of that package to ``OUT``.
 """
 
 from __future__ import annotations
@@ -14,13 +14,10 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-TARGET = Path("libs/common/holdfast/common/rpc")
 # protoc derives module names from file paths; only module names move, not the names on the wire
 # ("/holdfast.scheduler.v1.SchedulerService/GetRun"), hence the look-ahead.
 MODULE = re.compile(r"\bholdfast\.(\w+)\.(v\d+)(?=\.\w+_pb2|\s+import)")
-ROOT_DOCSTRING = (
-    '"""gRPC messages, clients and servicers of all services, generated from proto/: do not edit."""\n'
-)
+ROOT_DOCSTRING = '"""gRPC messages, clients and servicers of all services, generated from proto/: do not edit."""\n'
 
 
 def generate(out: Path) -> None:
@@ -29,19 +26,17 @@ def generate(out: Path) -> None:
     with tempfile.TemporaryDirectory() as raw:
         _run_protoc(Path(raw), protos)
         for source in sorted((Path(raw) / "holdfast").rglob("*.py*")):
-            _write(out / TARGET / source.relative_to(Path(raw) / "holdfast"), source.read_text())
+            _write(out / source.relative_to(Path(raw) / "holdfast"), source.read_text())
     packages = {parent for proto in protos for parent in Path(proto).parents if parent != Path()}
     for package in packages:
-        folder = out / TARGET / package.relative_to("holdfast")
+        folder = out / package.relative_to("holdfast")
         docstring = ROOT_DOCSTRING if package == Path("holdfast") else ""
         (folder / "__init__.py").write_text(docstring)
 
 
 def _run_protoc(raw: Path, protos: list[str]) -> None:
     scripts = Path(sysconfig.get_path("scripts"))
-    plugins = [
-        f"--plugin=protoc-gen-{name}={scripts / f'protoc-gen-{name}'}" for name in ("mypy", "mypy_grpc")
-    ]
+    plugins = [f"--plugin=protoc-gen-{name}={scripts / f'protoc-gen-{name}'}" for name in ("mypy", "mypy_grpc")]
     outputs = [f"--{kind}_out={raw}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")]
     command = [sys.executable, "-m", "grpc_tools.protoc", "-I.", *plugins, *outputs, *protos]
     subprocess.run(command, check=True, cwd=ROOT / "proto", stderr=subprocess.DEVNULL)

@@ -36,6 +36,8 @@ def write(path: Path, text: str) -> None:
         ({"made/a.py": "1"}, {"made/a.py": "2"}, ["made/a.py"]),
         ({}, {"made/a.py": "1"}, ["made/a.py"]),
         ({"made/gone.py": "1"}, {}, ["made/gone.py"]),
+        ({"one.json": "1"}, {"one.json": "1"}, []),
+        ({"one.json": "1"}, {"one.json": "2"}, ["one.json"]),
         ({"made/__pycache__/a.pyc": "1"}, {}, []),
         ({"elsewhere/a.py": "1"}, {}, []),
     ],
@@ -47,5 +49,6 @@ def test_stale_files(
         write(tmp_path / "tree" / name, text)
     for name, text in fresh.items():
         write(tmp_path / "fresh" / name, text)
-    generator = generate.Generator(("unused",), owns=("made",))
-    assert generate.stale_files(generator, tmp_path / "fresh") == stale
+    generator = generate.Generator(("unused",), owns={"made": "made", "one.json": "one.json"})
+    found = generate.stale_files(generator, tmp_path / "fresh")
+    assert [str(path.relative_to(tmp_path / "tree")) for path in found] == stale
