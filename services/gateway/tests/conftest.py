@@ -42,9 +42,7 @@ class Once:
         if not request.idempotency_key or known is None:
             return None
         if known[0] != request.SerializeToString(deterministic=True):
-            raise HoldfastError(
-                Kind.CONFLICT, "This idempotency key was used.", code="idempotency-key-reused"
-            )
+            raise HoldfastError(Kind.CONFLICT, "This idempotency key was used.", code="idempotency-key-reused")
         return known[1]
 
     def keep(self, request: Any, answer: Any) -> Any:
@@ -184,9 +182,7 @@ class FakeHistory:
         return history_pb2.ListChangesResponse(records=[record], next_page_token="3")
 
     async def GetRecordHistory(self, request, **_):
-        version = history_pb2.RecordVersion(
-            event_id="e1", record_id=request.record_id, operation="captured", run=1
-        )
+        version = history_pb2.RecordVersion(event_id="e1", record_id=request.record_id, operation="captured", run=1)
         return history_pb2.GetRecordHistoryResponse(versions=[version])
 
     async def VerifyJob(self, request, **_):
@@ -221,6 +217,7 @@ class World:
             self.extractor,
             self.history,
             timeout=timedelta(seconds=1),
+            org_timeout=timedelta(seconds=1),
             verify_timeout=timedelta(seconds=1),
         )
         settings = GatewaySettings(internal_token="t", secret_key=base64.b64encode(bytes(32)).decode())

@@ -27,9 +27,7 @@ def test_every_operation_answers_with_problems_and_needs_a_token():
     for path, operations in document["paths"].items():
         for operation in operations.values():
             assert "application/problem+json" in operation["responses"]["default"]["content"]
-            assert operation.get("security", document["security"]) == (
-                [] if path in open_paths else [{"bearer": []}]
-            )
+            assert operation.get("security", document["security"]) == ([] if path in open_paths else [{"bearer": []}])
             assert operation["summary"] and operation.get("description")
 
 

@@ -38,9 +38,7 @@ async def test_job_is_created_by_connection_name_and_found_by_both(api):
     assert answer.status_code == 201, answer.text
     job = answer.json()
     assert job["objects"] == ["Account"]
-    assert (
-        (await api.get("/v1/jobs/Nightly")).json() == (await api.get(f"/v1/jobs/{job['id']}")).json() == job
-    )
+    assert (await api.get("/v1/jobs/Nightly")).json() == (await api.get(f"/v1/jobs/{job['id']}")).json() == job
     assert (await api.get("/v1/jobs")).json() == {"items": [job], "next_cursor": None}
 
 
@@ -97,9 +95,7 @@ async def test_runs_are_paged_newest_first_without_loss(world, api):
     seen, cursor = [], None
     for _ in range(10):
         page = (
-            await api.get(
-                "/v1/jobs/Nightly/runs", params={"page_size": 2} | ({"cursor": cursor} if cursor else {})
-            )
+            await api.get("/v1/jobs/Nightly/runs", params={"page_size": 2} | ({"cursor": cursor} if cursor else {}))
         ).json()
         seen += [each["number"] for each in page["items"]]
         cursor = page["next_cursor"]

@@ -43,9 +43,7 @@ def tokens(database):
     return Tokens(database, SystemClock(), SequenceIds())
 
 
-async def test_first_start_writes_a_private_file_and_keeps_only_the_hash(
-    tokens, database, tmp_path, caplog, capsys
-):
+async def test_first_start_writes_a_private_file_and_keeps_only_the_hash(tokens, database, tmp_path, caplog, capsys):
     path = await tokens.ensure_admin(tmp_path / "data")
     token = path.read_text().strip()
     assert re.fullmatch(r"hf_[A-Za-z0-9_-]{43}", token)
@@ -82,9 +80,7 @@ async def test_crash_between_file_and_database_is_repaired(tokens, database, tmp
     assert await tokens.caller(path.read_text().strip()) is not None
 
 
-@pytest.mark.parametrize(
-    "token", ["", "hf_", "hf_short", "x" * 46, "hf_" + "é" * 43, "hf_" + "A" * 43 + "\n"]
-)
+@pytest.mark.parametrize("token", ["", "hf_", "hf_short", "x" * 46, "hf_" + "é" * 43, "hf_" + "A" * 43 + "\n"])
 async def test_what_is_no_token_never_reaches_the_database(tokens, database, token):
     database.fetchrow = None
     assert not well_formed(token)

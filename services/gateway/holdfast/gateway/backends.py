@@ -9,7 +9,8 @@ from typing import Any
 
 import grpc
 
-from holdfast.common.grpc import call, channel, from_rpc
+from holdfast.common.grpc import call, channel
+from holdfast.common.grpc_errors import from_rpc
 from holdfast.common.rpc.connections.v1 import connections_pb2, connections_pb2_grpc
 from holdfast.common.rpc.extractor.v1 import extractor_pb2_grpc
 from holdfast.common.rpc.history.v1 import history_pb2, history_pb2_grpc
@@ -26,16 +27,18 @@ class Backends:
     extractor: Any
     history: Any
     timeout: timedelta
+    org_timeout: timedelta
     verify_timeout: timedelta
     channels: Sequence[grpc.aio.Channel] = field(default=())
 
-    async def ask(self, method: Any, request: Any) -> Any:
-        """Call a stub's method.
+    async def ask(self, method: Any, request: Any, *, waits_for_org: bool = False) -> Any:
+        """Call a stub's method; `waits_for_org` allows for the time that Salesforce takes.
 
         Raises:
             HoldfastError: What the service answered, or UNAVAILABLE or TIMEOUT.
         """
-        return await call(method, request, timeout=self.timeout)
+        timeout = self.org_timeout if waits_for_org else self.timeout
+        return await call(method, request, timeout=timeout)
 
     async def connection(self, ref: str) -> connections_pb2.Connection:
         """The connection with this id or name. Raises HoldfastError (NOT_FOUND)."""
@@ -66,7 +69,7 @@ class Backends:
     async def close(self) -> None:
         """Close the channels."""
         for each in self.channels:
-            await each.close()
+            await each.close(None)
 
 
 def connect(settings: GatewaySettings) -> Backends:
@@ -81,6 +84,7 @@ def connect(settings: GatewaySettings) -> Backends:
         extractor=extractor_pb2_grpc.ExtractorServiceStub(channels["extractor"]),
         history=history_pb2_grpc.HistoryServiceStub(channels["history"]),
         timeout=settings.call_timeout,
+        org_timeout=settings.org_timeout,
         verify_timeout=settings.verify_timeout,
         channels=tuple(channels.values()),
     )

@@ -43,9 +43,7 @@ class BodyLimit:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > self._max_bytes:
-                raise HTTPException(
-                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, self._sentence(), {"Connection": "close"}
-                )
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, self._sentence(), {"Connection": "close"})
             return message
 
         return counted
@@ -74,9 +72,7 @@ def _announced_bytes(scope: Scope) -> int:
 
 
 async def _send_open(response: Response, send: Send) -> None:
-    await send(
-        {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
-    )
+    await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
     await send({"type": "http.response.body", "body": bytes(response.body), "more_body": True})
 
 

@@ -36,9 +36,7 @@ async def _caller(request: Request) -> Caller:
     return caller
 
 
-async def _scoped_key(
-    caller: Annotated[Caller, Depends(_caller)], idempotency_key: IdempotencyKey = None
-) -> str:
+async def _scoped_key(caller: Annotated[Caller, Depends(_caller)], idempotency_key: IdempotencyKey = None) -> str:
     return f"{caller.token_id}:{idempotency_key}" if idempotency_key else ""
 
 

@@ -51,6 +51,7 @@ class Gateway:
 
     async def stop(self) -> None:
         """Answer what was asked, then give everything back."""
+        (self._data / ADDRESS_FILE).unlink(missing_ok=True)
         await self._server.stop()
         await self._verifications.stop()
         await self._backends.close()
@@ -58,7 +59,7 @@ class Gateway:
 
     def health(self) -> dict[str, object]:
         """Whether requests are answered."""
-        return {"serving": self._server.serving}
+        return {"alive": self._server.serving}
 
 
 async def build(platform: Platform) -> Module:

@@ -36,13 +36,9 @@ class FieldProblem(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    location: str = Field(
-        description="Where the input stands: body, query, path or header.", examples=["body"]
-    )
+    location: str = Field(description="Where the input stands: body, query, path or header.", examples=["body"])
     field: str = Field(description="Path of the field, dots between its parts.", examples=["objects.0"])
-    message: str = Field(
-        description="What is wrong with it.", examples=["String should have at most 80 characters"]
-    )
+    message: str = Field(description="What is wrong with it.", examples=["String should have at most 80 characters"])
 
 
 class Problem(BaseModel):
@@ -50,21 +46,13 @@ class Problem(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    type: str = Field(
-        description="Stable reference of this kind of problem.", examples=["/problems/not-found"]
-    )
+    type: str = Field(description="Stable reference of this kind of problem.", examples=["/problems/not-found"])
     title: str = Field(description="The HTTP status in words.", examples=["Not Found"])
     status: int = Field(description="The HTTP status.", examples=[404])
-    detail: str = Field(
-        description="One sentence a person can act on.", examples=["There is no job 'Nightly'."]
-    )
+    detail: str = Field(description="One sentence a person can act on.", examples=["There is no job 'Nightly'."])
     code: str = Field(description="The last part of `type`.", examples=["not-found"])
-    errors: list[FieldProblem] | None = Field(
-        default=None, description="Refused inputs, where inputs are at fault."
-    )
-    reference: str | None = Field(
-        default=None, description="Names the entry in the service's log, for a 500."
-    )
+    errors: list[FieldProblem] | None = Field(default=None, description="Refused inputs, where inputs are at fault.")
+    reference: str | None = Field(default=None, description="Names the entry in the service's log, for a 500.")
 
 
 def problem_response(
@@ -110,17 +98,13 @@ def _unexpected(error: Exception) -> JSONResponse:
     reference = uuid4().hex[:12]
     detail = error.detail if isinstance(error, HoldfastError) else ""
     _log.error("request failed unexpectedly", reference=reference, detail=detail, exc_info=error)
-    sentence = (
-        f"Something went wrong inside Holdfast. Reference {reference} names the entry in the gateway's log."
-    )
+    sentence = f"Something went wrong inside Holdfast. Reference {reference} names the entry in the gateway's log."
     return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", sentence, reference=reference)
 
 
 def _field_problem(error: dict[str, Any]) -> FieldProblem:
     location, *path = error["loc"]
-    return FieldProblem(
-        location=str(location), field=".".join(str(part) for part in path), message=str(error["msg"])
-    )
+    return FieldProblem(location=str(location), field=".".join(str(part) for part in path), message=str(error["msg"]))
 
 
 async def _on_holdfast_error(_request: Request, error: Exception) -> JSONResponse:
@@ -135,11 +119,7 @@ async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
         sentence = "The body is not valid JSON."
         return problem_response(HTTPStatus.BAD_REQUEST, "malformed-json", sentence)
     content_type = request.headers.get("content-type", "")
-    if (
-        request.method == "POST"
-        and any(each["loc"] == ("body",) for each in found)
-        and "json" not in content_type
-    ):
+    if request.method == "POST" and any(each["loc"] == ("body",) for each in found) and "json" not in content_type:
         sentence = "Send a JSON object with the header 'Content-Type: application/json'."
         return problem_response(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", sentence)
     errors = [_field_problem(each) for each in found]

@@ -92,7 +92,5 @@ def _bind(address: str) -> socket.socket:
     try:
         return socket.create_server((host.strip("[]"), int(port)), backlog=512)
     except (OSError, ValueError) as error:
-        sentence = (
-            f"The gateway cannot listen on {address}: {error}. Set HOLDFAST_GATEWAY_HTTP to a free address."
-        )
+        sentence = f"The gateway cannot listen on {address}: {error}. Set HOLDFAST_GATEWAY_HTTP to a free address."
         raise HoldfastError(Kind.UNAVAILABLE, sentence, code="address-not-available") from error

@@ -19,10 +19,14 @@ class GatewaySettings(Settings):
         description="Largest request body, bytes. The largest command names 2,000 objects (200 KB).",
     )
     call_timeout: timedelta = Field(
-        default=timedelta(seconds=20),
-        description="Deadline of one internal call; adding a connection signs in at Salesforce first.",
+        default=timedelta(seconds=15),
+        description="Deadline of one internal call, which waits for Postgres or reads files.",
+    )
+    org_timeout: timedelta = Field(
+        default=timedelta(seconds=90),
+        description="Deadline of one internal call that waits for Salesforce, whose own time-outs end before this.",
     )
     verify_timeout: timedelta = Field(
-        default=timedelta(hours=12),
-        description="Deadline of one verification, which reads every byte of a job.",
+        default=timedelta(seconds=290),
+        description="Deadline of one verification, which reads every byte of a job; services refuse over 300 s.",
     )

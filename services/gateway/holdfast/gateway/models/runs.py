@@ -57,9 +57,7 @@ class RunObject(Resource):
     """One object of a run."""
 
     object: str = Field(examples=["Account"])
-    state: str = Field(
-        description="`waiting`, `reading`, `extracted`, `done` or `failed`.", examples=["reading"]
-    )
+    state: str = Field(description="`waiting`, `reading`, `extracted`, `done` or `failed`.", examples=["reading"])
     mode: str = Field(description="`baseline`, `incremental` or `full`.")
     strategy: str = Field(description="`rest` or `bulk2`.")
     rows: int = Field(description="Rows durable so far.")
@@ -112,9 +110,7 @@ class RunDetail(Run):
     progress: Progress | None
 
     @classmethod
-    def at(
-        cls, run: scheduler_pb2.Run, read: extractor_pb2.GetProgressResponse | None, now: datetime
-    ) -> RunDetail:
+    def at(cls, run: scheduler_pb2.Run, read: extractor_pb2.GetProgressResponse | None, now: datetime) -> RunDetail:
         """Merge what the scheduler and the extractor know of a run."""
         objects = _objects(run, read)
         progress = _progress(run, read, objects, now) if read is not None else None

@@ -52,9 +52,7 @@ async def list_changes(
 
 
 @router.get("/jobs/{job}/records/{object_name}/{record_id}", operation_id="getRecordHistory")
-async def get_record_history(
-    job: JobRef, object_name: ObjectRef, record_id: RecordRef, context: Ctx
-) -> RecordHistory:
+async def get_record_history(job: JobRef, object_name: ObjectRef, record_id: RecordRef, context: Ctx) -> RecordHistory:
     """Every version of one record that a job holds, oldest first."""
     found = await context.backends.job(job)
     request = history_pb2.GetRecordHistoryRequest(job_id=found.id, object=object_name, record_id=record_id)

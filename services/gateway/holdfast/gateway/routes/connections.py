@@ -15,9 +15,7 @@ router = APIRouter(prefix="/v1/connections", tags=["connections"])
 
 
 @router.post("", status_code=201, operation_id="addConnection")
-async def add_connection(
-    command: AddConnection, context: Ctx, key: CommandKey, response: Response
-) -> Connection:
+async def add_connection(command: AddConnection, context: Ctx, key: CommandKey, response: Response) -> Connection:
     """Sign in to an org with an app's credentials and keep the connection. Nothing is kept if that fails."""
     request = connections_pb2.AddConnectionRequest(
         name=command.name,
@@ -28,7 +26,7 @@ async def add_connection(
         username=command.username,
         idempotency_key=key,
     )
-    answer = await context.backends.ask(context.backends.connections.AddConnection, request)
+    answer = await context.backends.ask(context.backends.connections.AddConnection, request, waits_for_org=True)
     response.headers["Location"] = f"/v1/connections/{answer.connection.id}"
     return Connection.of(answer.connection)
 
@@ -57,7 +55,7 @@ async def run_connection_test(connection: ConnectionRef, context: Ctx, key: Comm
     """Sign in anew and ask the org who it is. Changes nothing in the org, so a repeat is harmless."""
     found = await context.backends.connection(connection)
     request = connections_pb2.TestConnectionRequest(id=found.id)
-    answer = await context.backends.ask(context.backends.connections.TestConnection, request)
+    answer = await context.backends.ask(context.backends.connections.TestConnection, request, waits_for_org=True)
     return Connection.of(answer.connection)
 
 
@@ -66,5 +64,5 @@ async def list_objects(connection: ConnectionRef, context: Ctx) -> OrgObjects:
     """What the org offers to a backup: every object with its classification and count."""
     found = await context.backends.connection(connection)
     request = extractor_pb2.ListObjectsRequest(connection_id=found.id)
-    answer = await context.backends.ask(context.backends.extractor.ListObjects, request)
+    answer = await context.backends.ask(context.backends.extractor.ListObjects, request, waits_for_org=True)
     return OrgObjects(items=[OrgObject.of(each) for each in answer.objects])

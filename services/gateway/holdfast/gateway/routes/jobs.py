@@ -39,7 +39,7 @@ async def create_job(command: CreateJob, context: Ctx, key: CommandKey, response
 
 async def _refuse_unknown(context: Context, connection_id: str, objects: list[str]) -> None:
     request = extractor_pb2.ListObjectsRequest(connection_id=connection_id)
-    answer = await context.backends.ask(context.backends.extractor.ListObjects, request)
+    answer = await context.backends.ask(context.backends.extractor.ListObjects, request, waits_for_org=True)
     known = {each.name for each in answer.objects}
     for place, name in enumerate(objects):
         if name not in known:
@@ -51,15 +51,11 @@ async def _refuse_unknown(context: Context, connection_id: str, objects: list[st
 
 
 @router.get("", operation_id="listJobs")
-async def list_jobs(
-    context: Ctx, page_size: PageSize = DEFAULT_PAGE_SIZE, cursor: Cursor = None
-) -> Page[Job]:
+async def list_jobs(context: Ctx, page_size: PageSize = DEFAULT_PAGE_SIZE, cursor: Cursor = None) -> Page[Job]:
     """All jobs."""
     request = scheduler_pb2.ListJobsRequest(page_size=page_size, page_token=to_page_token("jobs", cursor))
     answer = await context.backends.ask(context.backends.scheduler.ListJobs, request)
-    return Page(
-        items=[Job.of(each) for each in answer.jobs], next_cursor=to_cursor("jobs", answer.next_page_token)
-    )
+    return Page(items=[Job.of(each) for each in answer.jobs], next_cursor=to_cursor("jobs", answer.next_page_token))
 
 
 @router.get("/{job}", operation_id="getJob")

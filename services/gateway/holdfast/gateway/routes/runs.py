@@ -43,9 +43,7 @@ async def list_runs_of_job(
 
 
 @router.get("/runs", operation_id="listRuns")
-async def list_runs(
-    context: Ctx, page_size: PageSize = DEFAULT_PAGE_SIZE, cursor: Cursor = None
-) -> Page[Run]:
+async def list_runs(context: Ctx, page_size: PageSize = DEFAULT_PAGE_SIZE, cursor: Cursor = None) -> Page[Run]:
     """Runs of all jobs, newest first."""
     return await _runs(context, "", page_size, cursor)
 
@@ -54,9 +52,7 @@ async def list_runs(
 async def get_run(run: RunRef, context: Ctx) -> RunDetail:
     """One run with its objects and how far it is; cheap enough to ask several times a second."""
     wanted = run_id(run)
-    answer = await context.backends.ask(
-        context.backends.scheduler.GetRun, scheduler_pb2.GetRunRequest(id=wanted)
-    )
+    answer = await context.backends.ask(context.backends.scheduler.GetRun, scheduler_pb2.GetRunRequest(id=wanted))
     return RunDetail.at(answer.run, await _progress(context, wanted), context.clock.now())
 
 
