@@ -70,9 +70,7 @@ def test_report_on_an_unknown_run_is_refused() -> None:
 
 def test_completed_when_every_planned_object_is_held() -> None:
     assert end_of(plan("Account", "Contact"), hold("Account", captured=2)) is None
-    ended = end_of(
-        plan("Account", "Contact"), hold("Account", captured=2), hold("Contact", created=1, captured=3)
-    )
+    ended = end_of(plan("Account", "Contact"), hold("Account", captured=2), hold("Contact", created=1, captured=3))
     assert ended == RunEnded(
         state="completed",
         objects=2,
@@ -145,9 +143,7 @@ def shuffled_runs(draw: st.DrawFn) -> tuple[list[Report], list[Report]]:
     """The reports of one run, in order, and shuffled with repeats."""
     names = draw(st.lists(st.sampled_from("ABCDEFG"), unique=True, max_size=6))
     outcomes: list[Report] = [
-        lose(name, "lost")
-        if draw(st.booleans())
-        else hold(name, *draw(st.sampled_from([(), ("gap",)])), captured=1)
+        lose(name, "lost") if draw(st.booleans()) else hold(name, *draw(st.sampled_from([(), ("gap",)])), captured=1)
         for name in names
     ]
     in_order = [plan(*names), *outcomes]

@@ -157,9 +157,7 @@ async def test_reports_in_parallel_end_the_run_once(db: Database) -> None:
     assert await runs_of(db, job_id) == [(1, "manual", "failed")]
     assert await db.fetchval("SELECT count(*) FROM outbox WHERE topic = 'holdfast.scheduler.run'") == 2
     objects = await store.run_objects(db, run_id)
-    assert [(row["state"], row["mode"], row["reason"]) for row in objects] == [
-        ("failed", "baseline", "Locked.")
-    ] * 6
+    assert [(row["state"], row["mode"], row["reason"]) for row in objects] == [("failed", "baseline", "Locked.")] * 6
 
 
 async def test_report_on_an_unknown_run_is_refused(db: Database) -> None:

@@ -58,9 +58,7 @@ class DueSlots:
         job = await store.lock_job(unit, job_id)
         assert job is not None, "the row was locked by this unit"
         await store.plan_next_slot(unit, job_id, next_slot(job.cron, job.time_zone, now))
-        order = handlers.RunOrder(
-            run_id=self._ids.new(), trigger="slot", label="", full=False, slot=slot, at=now
-        )
+        order = handlers.RunOrder(run_id=self._ids.new(), trigger="slot", label="", full=False, slot=slot, at=now)
         meta = Meta(correlation_id=self._ids.new(), causation_id=None, actor="schedule")
         await handlers.open_run(unit, job_id, order, meta)
         return True

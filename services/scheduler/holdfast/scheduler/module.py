@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import grpc.aio
+
+from holdfast.common.contracts import scheduler as public
 from holdfast.common.grpc import Server, channel
 from holdfast.common.leases import Leases
 from holdfast.common.loops import Loop
@@ -21,23 +26,43 @@ from holdfast.scheduler.settings import SchedulerSettings
 NAME = "scheduler"
 
 
+class SchedulerModule(ServiceModule):
+    """The usual service, which hands the slots over when it stops."""
+
+    def __init__(  # noqa: PLR0917 - the rooms of a service in their usual order
+        self,
+        db: Database,
+        bus: Bus,
+        server: Server,
+        loop: Loop,
+        due: DueSlots,
+        channels: Sequence[grpc.aio.Channel],
+    ) -> None:
+        super().__init__(NAME, db, bus, server, [loop], channels)
+        self._due = due
+
+    async def stop(self) -> None:
+        """Let another scheduler fire slots at once, then stop as usual."""
+        await self._due.release()
+        await super().stop()
+
+
 async def build(platform: Platform) -> Module:
     """The scheduler on that platform, not started yet; its tables are migrated."""
     settings = SchedulerSettings.model_validate(platform.settings.model_dump())
-    db = await Database.open(settings.postgres, NAME)
+    clock, ids = platform.clock, platform.ids
+    db = await Database.open(settings.postgres, NAME, clock=clock)
     await db.migrate("holdfast.scheduler")
-    bus = Bus(settings, NAME, db, platform.clock)
     slots = Signal()
-    Reports(platform.clock, slots).subscribe(bus)
-    peers = Peers(
-        ConnectionsServiceStub(channel(settings, settings.connections_grpc)),
-        ExtractorServiceStub(channel(settings, settings.extractor_grpc)),
-        settings.scheduler_peer_timeout,
-    )
+    bus = Bus(settings, NAME, db, clock, holder=platform.holder)
+    bus.publishes(public.JobCreated, public.RunRequested, public.RunCompleted, public.RunPartial, public.RunFailed)
+    Reports(clock, slots).subscribe(bus)
+    connections = channel(settings, settings.connections_grpc)
+    extractor = channel(settings, settings.extractor_grpc)
+    peers = Peers(ConnectionsServiceStub(connections), ExtractorServiceStub(extractor), settings.scheduler_peer_timeout)
+    servicer = SchedulerServicer(db, peers, clock, ids)
     server = Server(settings, settings.scheduler_grpc)
-    servicer = SchedulerServicer(db, peers, platform.clock, platform.ids)
-    server.add(lambda grpc_server: add_SchedulerServiceServicer_to_server(servicer, grpc_server))
-    leases = Leases(db, platform.clock, platform.holder)
-    due = DueSlots(db, leases, platform.clock, platform.ids, settings.scheduler_slot_lease)
-    loop = Loop("scheduler.due_slots", due.fire_one, slots, settings.scheduler_slot_poll)
-    return ServiceModule(NAME, db, bus, server, [loop])
+    server.add(lambda endpoint: add_SchedulerServiceServicer_to_server(servicer, endpoint))
+    due = DueSlots(db, Leases(db, clock, platform.holder), clock, ids, settings.scheduler_slot_lease)
+    loop = Loop("scheduler.due_slots", due.fire_one, slots, settings.scheduler_slot_poll, clock)
+    return SchedulerModule(db, bus, server, loop, due, [connections, extractor])

@@ -16,8 +16,8 @@ class Peers:
 
     def __init__(
         self,
-        connections: connections_pb2_grpc.ConnectionsServiceStub,
-        extractor: extractor_pb2_grpc.ExtractorServiceStub,
+        connections: connections_pb2_grpc.ConnectionsServiceAsyncStub,
+        extractor: extractor_pb2_grpc.ExtractorServiceAsyncStub,
         timeout: timedelta,
     ) -> None:
         self._connections = connections
@@ -43,8 +43,6 @@ class Peers:
         request = extractor_pb2.ListObjectsRequest(connection_id=str(connection_id))
         answer = await call(self._extractor.ListObjects, request, timeout=self._timeout)
         return [
-            OfferedObject(
-                name=one.name, recommended=one.recommended, reason=one.reason, readable=not one.unreadable
-            )
+            OfferedObject(name=one.name, recommended=one.recommended, reason=one.reason, readable=not one.unreadable)
             for one in answer.objects
         ]

@@ -96,9 +96,7 @@ async def next_due_job(unit: Unit, now: datetime) -> tuple[UUID, datetime] | Non
 async def insert_run(unit: Unit, run: RunOpened, slot: datetime | None) -> None:
     """Adds the run as requested."""
     trigger: Trigger = run.trigger
-    await unit.execute(
-        SQL.insert_run, run.run_id, run.job_id, run.number, trigger, run.label, slot, run.requested_at
-    )
+    await unit.execute(SQL.insert_run, run.run_id, run.job_id, run.number, trigger, run.label, slot, run.requested_at)
 
 
 async def lock_run(unit: Unit, run_id: UUID) -> LockedRun | None:
@@ -115,9 +113,7 @@ async def start_run(unit: Unit, run_id: UUID) -> None:
 async def end_run(unit: Unit, run_id: UUID, ended: RunEnded) -> None:
     """The run is over."""
     missing = json.dumps([gap.model_dump() for gap in ended.missing])
-    await unit.execute(
-        SQL.end_run, run_id, ended.state, ended.completed_at, *_six(ended.totals), ended.reason, missing
-    )
+    await unit.execute(SQL.end_run, run_id, ended.state, ended.completed_at, *_six(ended.totals), ended.reason, missing)
 
 
 async def plan_objects(unit: Unit, run_id: UUID, objects: Sequence[PlannedObject]) -> None:

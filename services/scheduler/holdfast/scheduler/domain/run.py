@@ -204,9 +204,7 @@ def run_stream(run_id: UUID) -> str:
 def _reported(command: AcceptPlan | HoldObject | LoseObject, state: RunState) -> DomainEvent | None:
     """The event of a report that is new."""
     if isinstance(command, AcceptPlan):
-        return (
-            None if state.planned is not None else PlanAccepted(objects=tuple(dict.fromkeys(command.objects)))
-        )
+        return None if state.planned is not None else PlanAccepted(objects=tuple(dict.fromkeys(command.objects)))
     if isinstance(command, HoldObject):
         if command.object in state.held:
             return None
@@ -249,9 +247,7 @@ def _missing_of(name: str, state: RunState) -> list[Missing]:
     gaps = [Missing(object=name, reason=gap[:_REASON_MAX_CHARS]) for gap in held.gaps]
     if held.totals.unseen and not gaps:
         records = "1 record was" if held.totals.unseen == 1 else f"{held.totals.unseen} records were"
-        gaps.append(
-            Missing(object=name, reason=f"{records} not returned, and nothing shows that they were deleted.")
-        )
+        gaps.append(Missing(object=name, reason=f"{records} not returned, and nothing shows that they were deleted."))
     return gaps
 
 
@@ -263,6 +259,4 @@ def _all_lost(missing: tuple[Missing, ...]) -> str:
 
 
 def _failed(reason: str, objects: int, missing: tuple[Missing, ...], at: datetime) -> RunEnded:
-    return RunEnded(
-        state="failed", objects=objects, totals=Totals(), missing=missing, reason=reason, completed_at=at
-    )
+    return RunEnded(state="failed", objects=objects, totals=Totals(), missing=missing, reason=reason, completed_at=at)

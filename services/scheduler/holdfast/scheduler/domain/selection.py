@@ -40,9 +40,7 @@ def choose(selection: Sequence[str], offered: Sequence[OfferedObject]) -> tuple[
     for position, name in enumerate(selection):
         offer = _one(name, known, f"objects[{position}]")
         if offer.name in chosen:
-            raise _invalid(
-                f"The object {offer.name} is named twice.", "repeated-object", f"objects[{position}]"
-            )
+            raise _invalid(f"The object {offer.name} is named twice.", "repeated-object", f"objects[{position}]")
         chosen[offer.name] = None
     return tuple(chosen)
 

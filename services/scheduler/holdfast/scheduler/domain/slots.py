@@ -69,6 +69,4 @@ def zone(name: str) -> ZoneInfo:
 
 
 def _bad_cron(cron: str, why: str) -> HoldfastError:
-    return HoldfastError(
-        Kind.INVALID, f"{cron!r} is not a schedule: {why}.", code="bad-schedule", field="cron"
-    )
+    return HoldfastError(Kind.INVALID, f"{cron!r} is not a schedule: {why}.", code="bad-schedule", field="cron")
