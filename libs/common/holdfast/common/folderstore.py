@@ -76,8 +76,11 @@ class FolderStore:
 
     def _put_new(self, key: str, data: bytes | Path, step: DurableStep) -> None:
         scratch = self._scratch()
-        scratch.write_bytes(data.read_bytes() if isinstance(data, Path) else data)
-        self._move_new(scratch, key, step)
+        try:
+            scratch.write_bytes(data.read_bytes() if isinstance(data, Path) else data)
+            self._move_new(scratch, key, step)
+        finally:
+            scratch.unlink(missing_ok=True)
 
     def _move_new(self, local_file: Path, key: str, step: DurableStep) -> None:
         target = self._path(key)

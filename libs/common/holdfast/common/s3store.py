@@ -122,7 +122,7 @@ class S3Store:
         folder = prefix.rstrip("/")
         try:
             found = await obstore.list(self._client, prefix=folder or None).collect_async()
-        except BaseError as error:
+        except (BaseError, OSError) as error:
             raise _translate(error, prefix) from error
         return sorted(Entry(meta["path"], meta["size"]) for meta in found)
 
@@ -153,12 +153,12 @@ def _measure(data: bytes | Path) -> tuple[int, bytes]:
 async def _mapped(call: Awaitable[T], key: str) -> T:
     try:
         return await call
-    except BaseError as error:
+    except (BaseError, OSError) as error:  # obstore raises some as builtin errors
         raise _translate(error, key) from error
 
 
-def _translate(error: BaseError, key: str) -> HoldfastError:
-    if isinstance(error, NotFoundError):
+def _translate(error: Exception, key: str) -> HoldfastError:
+    if isinstance(error, NotFoundError | FileNotFoundError):
         return missing(key)
     if isinstance(error, AlreadyExistsError | PreconditionError):
         return conflict(key)

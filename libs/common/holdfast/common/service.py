@@ -63,7 +63,7 @@ class Module(Protocol):
 class ServiceModule:
     """The usual service: a database, a bus, perhaps a gRPC server, loops."""
 
-    def __init__(  # noqa: PLR0917 - the rooms of a service in their usual order
+    def __init__(
         self,
         name: str,
         db: Database,
