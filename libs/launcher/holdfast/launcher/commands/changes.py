@@ -1,0 +1,112 @@
+"""`holdfast changes` and `holdfast record history`: what changed, with values before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import typer
+
+from holdfast.launcher.commands import output
+from holdfast.launcher.commands.failure import CommandError, ExitCode
+from holdfast.launcher.commands.options import DEFAULT_DATA, ApiAddress, Data, Json, Limit
+from holdfast.launcher.commands.references import RUN_HELP, only_job, resolve_run
+from holdfast.launcher.commands.session import open_api, path
+
+record_app = typer.Typer(help="Single records.", no_args_is_help=True)
+_COUNTS = ("captured", "created", "updated", "touched", "deleted", "undeleted", "unseen")
+
+
+def changes(
+    run: Annotated[list[str], typer.Argument(metavar="RUN [OBJECT]", help=f"{RUN_HELP} With an object: its records.")],
+    operations: Annotated[
+        list[str] | None, typer.Option("--operation", help="Only these: created, updated, deleted, …; repeatable.")
+    ] = None,
+    limit: Limit = 20,
+    api: ApiAddress = "",
+    data: Data = DEFAULT_DATA,
+    as_json: Json = False,
+) -> None:
+    """What a run saw change: a summary, or with an object its records, before and after."""
+    with open_api(api, data) as found:
+        run_id, rest = resolve_run(found, run)
+        if len(rest) > 1:
+            raise CommandError(f"What is '{rest[1]}'? Give a run and at most one object.", ExitCode.USAGE)
+        if not rest:
+            _summary(found.get(path("runs", run_id, "changes")), as_json)
+            return
+        listing = path("runs", run_id, "changes", rest[0])
+        records = list(found.items(listing, limit=limit + 1, operation=operations or None))
+    if as_json:
+        output.print_json(records[:limit])
+        return
+    if not records:
+        output.say(f"Nothing changed in {output.visible(rest[0])}.")
+    _records(records[:limit])
+    if len(records) > limit:
+        output.say(f"More than {limit} records; --limit shows more.")
+
+
+def _summary(found: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        output.print_json(found)
+        return
+    columns = ["Object", *(name.capitalize() for name in _COUNTS), "Rows read", "Written"]
+    rows = [_summary_row(each["object"], each) for each in found["objects"]]
+    if len(rows) > 1:
+        names = (*_COUNTS, "rows_read", "bytes_written")
+        total = {name: sum(each[name] for each in found["objects"]) for name in names}
+        rows.append(_summary_row("All", total))
+    if rows:
+        output.print_table(columns, rows, right=columns[1:])
+    else:
+        output.say("Nothing is known of this run's changes yet.")
+
+
+def _summary_row(name: str, counts: dict[str, Any]) -> list[str]:
+    figures = [f"{counts[each]:,}" if counts[each] else "-" for each in _COUNTS]
+    return [name, *figures, f"{counts['rows_read']:,}", output.size(counts["bytes_written"])]
+
+
+@record_app.command("history")
+def history(
+    object_name: Annotated[str, typer.Argument(metavar="OBJECT", help="API name, such as Contact.")],
+    record_id: Annotated[str, typer.Argument(metavar="ID", help="Salesforce id, 15 or 18 characters.")],
+    job: Annotated[str, typer.Option(help="Name or id; may be left out while there is only one.")] = "",
+    api: ApiAddress = "",
+    data: Data = DEFAULT_DATA,
+    as_json: Json = False,
+) -> None:
+    """Every version of one record, oldest first."""
+    with open_api(api, data) as opened:
+        wanted = job or only_job(opened)["id"]
+        found = opened.get(path("jobs", wanted, "records", object_name, record_id))
+    if as_json:
+        output.print_json(found)
+    elif not found["versions"]:
+        output.say(f"The backup holds no {output.visible(object_name)} {output.visible(record_id)}.")
+    else:
+        _records(found["versions"])
+
+
+def _records(records: Iterable[dict[str, Any]]) -> None:
+    for record in records:
+        label = f" {record['label']}" if record["label"] else ""
+        merged = f", merged into {record['merged_into']}" if record["merged_into"] else ""
+        when = f", modified {output.moment(record['modified_at'])}" if record["modified_at"] else ""
+        head = f"{record['operation']} {record['record_id']}{label} (run {record['run']}{when}{merged})"
+        output.say(output.visible(head))
+        width = max((len(each["field"]) for each in record["fields"]), default=0)
+        for each in record["fields"]:
+            output.say(f"  {output.visible(each['field']).ljust(width)}  {_values(each)}")
+
+
+def _values(change: dict[str, Any]) -> str:
+    before, after = change["before"], change["after"]
+    if before is None:
+        return _value(after)
+    return f"{_value(before)} -> {_value(after)}"
+
+
+def _value(value: str | None) -> str:
+    return "(empty)" if value is None else output.shortened(value)

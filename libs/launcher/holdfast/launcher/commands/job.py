@@ -1,0 +1,127 @@
+"""`holdfast job`: what is backed up, and running it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from holdfast.launcher.commands import output
+from holdfast.launcher.commands.failure import CommandError, ExitCode
+from holdfast.launcher.commands.options import DEFAULT_DATA, ApiAddress, Data, Json
+from holdfast.launcher.commands.runs import follow_to_end
+from holdfast.launcher.commands.session import open_api, path
+
+if TYPE_CHECKING:
+    from holdfast.launcher.commands.api import Api
+
+app = typer.Typer(help="Backup jobs.", no_args_is_help=True)
+Job = Annotated[str, typer.Argument(help="Name or id of the job.")]
+
+
+@app.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="What to call the job.")],
+    connection: Annotated[str, typer.Option(help="Name or id; may be left out while there is only one.")] = "",
+    objects: Annotated[
+        list[str] | None,
+        typer.Option("--object", help="An object to back up; repeat for more. Default: all recommended ones."),
+    ] = None,
+    cron: Annotated[str, typer.Option(help="When to run, five fields, such as '0 2 * * *'.")] = "",
+    time_zone: Annotated[str, typer.Option(help="Time zone of --cron, such as Europe/Berlin.")] = "UTC",
+    api: ApiAddress = "",
+    data: Data = DEFAULT_DATA,
+    as_json: Json = False,
+) -> None:
+    """Create a backup job."""
+    with open_api(api, data) as found:
+        body: dict[str, Any] = {
+            "name": name,
+            "connection": connection or _only_connection(found),
+            "cron": cron,
+            "time_zone": time_zone,
+        }
+        if objects is not None and objects != []:
+            body["objects"] = [part.strip() for each in objects for part in each.split(",")]
+        job = found.post("/v1/jobs", body)
+    if as_json:
+        output.print_json(job)
+        return
+    what = f"{len(job['objects'])} objects" if job["objects"] else "all recommended objects"
+    when = f", next at {output.moment(job['next_run_at'])} UTC" if job["next_run_at"] else ""
+    output.say(output.visible(f"Created the job '{job['name']}': {what}{when}."))
+    output.say(output.visible(f"Run it now with: holdfast job run {job['name']}"))
+
+
+def _only_connection(api: Api) -> str:
+    connections = list(api.items("/v1/connections"))
+    if len(connections) == 1:
+        return str(connections[0]["id"])
+    if connections:
+        offer = ", ".join(each["name"] for each in connections)
+        raise CommandError(f"There are several connections; choose one with --connection: {offer}.", ExitCode.USAGE)
+    raise CommandError("There is no connection yet. Add one with 'holdfast connection add'.", ExitCode.REFUSED)
+
+
+@app.command("list")
+def list_(api: ApiAddress = "", data: Data = DEFAULT_DATA, as_json: Json = False) -> None:
+    """All jobs."""
+    with open_api(api, data) as found:
+        jobs = list(found.items("/v1/jobs"))
+    if as_json:
+        output.print_json(jobs)
+    elif not jobs:
+        output.say("There are no jobs yet. Create one with 'holdfast job create'.")
+    else:
+        rows = [[j["name"], j["status"], _last(j), j["cron"], output.moment(j["next_run_at"])] for j in jobs]
+        output.print_table(["Job", "Status", "Last run", "Schedule", "Next run (UTC)"], rows)
+
+
+def _last(job: dict[str, Any]) -> str:
+    run = job["last_run"]
+    return f"#{run['number']} {run['state']} {output.moment(run['completed_at'])}".rstrip() if run else ""
+
+
+@app.command("show")
+def show(job: Job, api: ApiAddress = "", data: Data = DEFAULT_DATA, as_json: Json = False) -> None:
+    """One job."""
+    with open_api(api, data) as opened:
+        found = opened.get(path("jobs", job))
+    if as_json:
+        output.print_json(found)
+        return
+    schedule = f"{found['cron']} ({found['time_zone']})" if found["cron"] else "only when asked for"
+    output.print_fields(
+        [
+            ("Job", found["name"]),
+            ("Id", found["id"]),
+            ("Connection", found["connection_id"]),
+            ("Objects", ", ".join(found["objects"]) or "all recommended"),
+            ("Schedule", schedule),
+            ("Next run", output.moment(found["next_run_at"])),
+            ("Status", found["status"]),
+            ("Last run", _last(found)),
+        ]
+    )
+
+
+@app.command("run")
+def run(
+    job: Job,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the run until it ends.")] = True,
+    full: Annotated[bool, typer.Option("--full", help="Read every record again, not only what changed.")] = False,
+    label: Annotated[str, typer.Option(help="Why, for people who read the list of runs.")] = "",
+    api: ApiAddress = "",
+    data: Data = DEFAULT_DATA,
+    as_json: Json = False,
+) -> None:
+    """Run a job now and follow it. Exit code 1 if the run ends partial or failed."""
+    with open_api(api, data) as found:
+        started = found.post(path("jobs", job, "runs"), {"label": label, "full": full})
+        if wait:
+            follow_to_end(found, started["id"], as_json=as_json)
+            return
+    if as_json:
+        output.print_json(started)
+    else:
+        output.say(f"Requested run {started['number']}. Follow it with: holdfast runs show {started['id']} --follow")

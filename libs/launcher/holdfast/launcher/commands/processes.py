@@ -1,0 +1,54 @@
+"""`holdfast run`, `up`, `demo` and `org`: commands that are processes of Holdfast, not clients of it."""
+
+# Help is instant because commands import what they need when they run.
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from holdfast.launcher.commands.failure import ExitCode
+from holdfast.launcher.commands.options import DEFAULT_DATA, Data
+
+DEMO_DATA = Path(".holdfast-demo")
+
+
+def run(
+    services: Annotated[list[str], typer.Argument(metavar="SERVICE…|all", help="Services to run in this process.")],
+) -> None:
+    """Run services, configured by HOLDFAST_* variables, until SIGTERM or Ctrl-C."""
+    from holdfast.launcher.compose import run_services
+
+    asyncio.run(run_services(services))
+
+
+def up(
+    org_demo: Annotated[bool, typer.Option("--org-demo", help="Also serve a local org with demo data.")] = False,
+    s3: Annotated[bool, typer.Option("--s3", help="Keep the vault in a local S3 server.")] = False,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Run everything on this machine until Ctrl-C: Kafka, Postgres, all services."""
+    from holdfast.launcher.up import up as run_up
+
+    asyncio.run(run_up(data, org_demo=org_demo, s3=s3))
+
+
+def demo(
+    data: Annotated[Path, typer.Option("--data", help="Folder of the demo; made anew each time.")] = DEMO_DATA,
+) -> None:
+    """Back up a local org, change it, back it up again, and prove that backup and org agree."""
+    from holdfast.launcher.demo.run import run_demo
+
+    if not asyncio.run(run_demo(data)):
+        raise typer.Exit(ExitCode.NOT_WHOLE)
+
+
+def org(context: typer.Context) -> None:
+    """A Salesforce org that runs locally; `holdfast org --help` lists its commands."""
+    from holdfast.orgsim.main import app
+
+    app(args=context.args, prog_name="holdfast org")
