@@ -19,6 +19,8 @@ from simple_salesforce.exceptions import SalesforceMalformedRequest
 
 from holdfast.orgsim.testing import RunningOrg, start_org
 
+pytestmark = pytest.mark.integration
+
 V = "/services/data/v62.0"
 DATA = Path(__file__).parents[3] / "demo" / "data"
 NPSP_ROWS = 17_283
