@@ -21,6 +21,7 @@ from holdfast.orgsim.testing import RunningOrg, start_org
 
 pytestmark = pytest.mark.integration
 
+pytestmark = pytest.mark.integration  # a process of its own, reached through real sockets
 V = "/services/data/v62.0"
 DATA = Path(__file__).parents[3] / "demo" / "data"
 NPSP_ROWS = 17_283

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import io
@@ -60,6 +61,7 @@ class Pages:
         self._newline = newline
         self._file_id = file_id
         self._cache = cache
+        self._tasks: dict[tuple[int, int], asyncio.Task[bytes]] = {}
         self.page_rows = self._rows_for(page_bytes)
 
     @property
@@ -67,17 +69,31 @@ class Pages:
         """Rows of the whole result."""
         return self._frame.height
 
-    def ready(self, start: int, count: int) -> bytes | None:
-        """The page if it was encoded before."""
-        return self._cache.get((self._file_id, start, count))
+    async def page(self, start: int, count: int) -> bytes:
+        """Rows `start` … `start + count` as CSV with the header row. Whoever asks first has it encoded."""
+        key = (self._file_id, start, count)
+        body = self._cache.get(key)
+        if body is None:
+            body = await asyncio.shield(self._encoding(start, count))
+        return body
 
-    def encode(self, start: int, count: int) -> bytes:
-        """Rows `start` … `start + count` as CSV with the header row. Touches nothing shared: may run in a thread."""
-        return self._header.encode() + self._encode(start, count)
+    def read_ahead(self, start: int, count: int) -> None:
+        """Begin to encode a page that will soon be asked for."""
+        if start < self.rows and self._cache.get((self._file_id, start, count)) is None:
+            self._encoding(start, count)
 
-    def keep(self, start: int, count: int, body: bytes) -> None:
-        """Remember an encoded page."""
-        self._cache.put((self._file_id, start, count), body)
+    def _encoding(self, start: int, count: int) -> asyncio.Task[bytes]:
+        task = self._tasks.get((start, count))
+        if task is None:
+            task = asyncio.create_task(asyncio.to_thread(self._encode, start, count))
+            self._tasks[(start, count)] = task
+            task.add_done_callback(lambda done: self._encoded(start, count, done))
+        return task
+
+    def _encoded(self, start: int, count: int, task: asyncio.Task[bytes]) -> None:
+        del self._tasks[(start, count)]
+        if not task.cancelled() and task.exception() is None:
+            self._cache.put((self._file_id, start, count), task.result())
 
     def locator(self, start: int) -> str:
         """The locator of the page that begins at row `start`."""
@@ -101,6 +117,7 @@ class Pages:
 
     def _encode(self, start: int, count: int) -> bytes:
         buffer = io.BytesIO()
+        buffer.write(self._header.encode())
         self._frame.slice(start, count).write_csv(
             buffer,
             include_header=False,

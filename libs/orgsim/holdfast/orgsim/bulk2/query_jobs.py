@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from holdfast.orgsim.bulk2.jobs import DELIMITERS, FINAL_STATES, LINE_ENDINGS, Job
@@ -69,6 +68,7 @@ def _execute(call: Call, job: Job, query: ast.Query) -> None:
             file_id=make_id("0Ga", jobs.made),
         )
         jobs.keep_result(key, job.pages)
+        job.pages.read_ahead(0, job.pages.page_rows)
     job.object = org.readable(query.object, call.user).name
     job.processed = job.pages.rows
 
@@ -116,10 +116,8 @@ async def results(call: Call) -> Reply:
     start = pages.start_of(locator) if locator and locator != "null" else 0
     count = min(int(size), pages.page_rows) if size else pages.page_rows
     call.org.accounting.bulk_pages[(job.id, locator, size)] += 1
-    body = pages.ready(start, count)
-    if body is None:
-        body = await asyncio.to_thread(pages.encode, start, count)
-        pages.keep(start, count, body)
+    body = await pages.page(start, count)
+    pages.read_ahead(start + count, count)
     end = min(start + count, pages.rows)
     headers = {
         "Sforce-NumberOfRecords": str(end - start),
