@@ -42,15 +42,24 @@ async def open_producer(settings: Settings, service: str) -> AIOKafkaProducer:
         max_request_size=1_048_576,
         metadata_max_age_ms=60_000,
     )
+    starting = asyncio.ensure_future(producer.start())
     try:
-        await asyncio.wait_for(producer.start(), START_TIMEOUT_S)
+        await asyncio.wait_for(asyncio.shield(starting), START_TIMEOUT_S)
     except (KafkaError, OSError, TimeoutError) as error:
-        await close_producer(producer)
+        await _end_start(producer, starting)
         raise unreachable(error) from error
     except asyncio.CancelledError:  # a service that stops while it starts must not leave a producer behind
-        await close_producer(producer)
+        await _end_start(producer, starting)
         raise
     return producer
+
+
+async def _end_start(producer: AIOKafkaProducer, starting: asyncio.Future[None]) -> None:
+    # Cancelled in the middle, a start forgets the connection it has just made: it gets a moment to end by itself.
+    await asyncio.wait([starting], timeout=CLOSE_TIMEOUT_S)
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    await close_producer(producer)
 
 
 async def close_producer(producer: AIOKafkaProducer) -> None:
