@@ -1,0 +1,489 @@
+"""What the commands ask of the API, print and exit with. The API's answers are made from the API's own models."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import httpx
+import pytest
+
+from holdfast.gateway.models.changes import FieldChange, ObjectChanges, RecordHistory, RecordVersion, RunChanges
+from holdfast.gateway.models.connections import Connection
+from holdfast.gateway.models.jobs import Job
+from holdfast.gateway.models.runs import Counts, Gap, Progress, Run, RunDetail, RunObject
+from holdfast.gateway.models.verifications import Damage, Verification
+from holdfast.launcher.commands import output, progress
+
+START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+JOB_ID = str(UUID(int=7))
+CONTACT = "0035g00000XyZaBAAV"
+
+
+def shown(model) -> dict:
+    return model.model_dump(mode="json")
+
+
+def connection(**change) -> dict:
+    values = {
+        "id": str(UUID(int=1)),
+        "name": "Production",
+        "login_url": "https://acme.my.salesforce.com",
+        "instance_url": "https://acme.my.salesforce.com",
+        "organization_id": "00D5g00000ABCDEFGH",
+        "organization_name": "Acme",
+        "username": "backup@acme.example",
+        "flow": "client-credentials",
+        "status": "ok",
+        "status_reason": "",
+        "added_at": START,
+        "api_calls_used": 12,
+        "api_calls_limit": 100_000,
+        "warnings": [],
+    }
+    return shown(Connection(**values | change))
+
+
+def run_values(number: int = 3, state: str = "completed") -> dict:
+    return {
+        "id": str(UUID(int=100 + number)),
+        "job_id": JOB_ID,
+        "number": number,
+        "state": state,
+        "trigger": "manual",
+        "label": "",
+        "requested_at": START,
+        "completed_at": START + timedelta(seconds=75) if state in ("completed", "partial", "failed") else None,
+        "counts": Counts(created=2, updated=1_500),
+        "missing": [],
+        "reason": "",
+    }
+
+
+def run(number: int = 3, state: str = "completed") -> dict:
+    return shown(Run(**run_values(number, state)))
+
+
+def detail(state: str = "completed", rows: int = 1000, **change) -> dict:
+    done = state == "completed"
+    account = RunObject(
+        object="Account",
+        state="done" if done else "reading",
+        mode="incremental",
+        strategy="rest",
+        rows=rows,
+        estimated_rows=1000,
+        bytes=1,
+        api_calls=4,
+        counts=Counts(updated=1_500),
+        reason="",
+    )
+    now = Progress(
+        state="done" if done else "reading",
+        rows=rows,
+        estimated_rows=1000,
+        bytes=1,
+        api_calls=4,
+        objects=1,
+        objects_done=int(done),
+        seconds_elapsed=75,
+        rows_per_second=250,
+        seconds_left=0 if done else 3.0,
+    )
+    values = run_values(state=state) | {"objects": [account], "progress": now}
+    return shown(RunDetail(**values | change))
+
+
+def job(name: str = "Nightly", job_id: str = JOB_ID, **change) -> dict:
+    values = {
+        "id": job_id,
+        "name": name,
+        "connection_id": str(UUID(int=1)),
+        "objects": [],
+        "cron": "0 2 * * *",
+        "time_zone": "UTC",
+        "created_at": START,
+        "next_run_at": START,
+        "status": "completed",
+        "last_run": Run(**run_values()),
+    }
+    return shown(Job(**values | change))
+
+
+def page(*items: dict, next_cursor: str | None = None) -> dict:
+    return {"items": list(items), "next_cursor": next_cursor}
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch):
+    monkeypatch.setattr(progress.time, "sleep", lambda _seconds: None)
+
+
+# connections
+
+
+def test_connection_add_reads_the_secret_from_a_file_and_never_prints_it(cli, tmp_path):
+    (tmp_path / "secret").write_text("s3cr3t\n")
+    cli.answers["POST /v1/connections"] = connection(warnings=["The user cannot see 2 objects."])
+    words = ["connection", "add", "Production", "--login-url", "https://acme.my.salesforce.com", "--client-id", "c"]
+    result = cli.type(*words, "--client-secret-file", str(tmp_path / "secret"))
+    assert result.exit_code == 0, result.output
+    assert cli.body() == {
+        "name": "Production",
+        "login_url": "https://acme.my.salesforce.com",
+        "flow": "client-credentials",
+        "client_id": "c",
+        "secret": "s3cr3t",
+        "username": "",
+    }
+    assert "Connected 'Production' to Acme (00D5g00000ABCDEFGH) as backup@acme.example." in result.stdout
+    assert "Note: The user cannot see 2 objects." in result.stdout
+    assert "s3cr3t" not in result.output
+
+
+@pytest.mark.parametrize(("stdin", "env"), [("piped\n", {}), (None, {"HOLDFAST_CLIENT_SECRET": "piped"})])
+def test_connection_add_takes_the_secret_from_stdin_or_environment(cli, stdin, env):
+    cli.answers["POST /v1/connections"] = connection()
+    words = ["connection", "add", "P", "--login-url", "https://a", "--client-id", "c"]
+    if stdin:
+        words += ["--client-secret-file", "-"]
+    assert cli.type(*words, stdin=stdin, **env).exit_code == 0
+    assert cli.body()["secret"] == "piped"
+
+
+def test_connection_add_with_a_private_key_signs_in_by_jwt(cli, tmp_path):
+    (tmp_path / "key.pem").write_text("-----BEGIN PRIVATE KEY-----\nx\n")
+    cli.answers["POST /v1/connections"] = connection()
+    words = ["connection", "add", "P", "--login-url", "https://a", "--client-id", "c"]
+    words += ["--private-key-file", str(tmp_path / "key.pem")]
+    assert cli.type(*words).exit_code == 2
+    assert cli.type(*words, "--username", "u@x").exit_code == 0
+    assert (cli.body()["flow"], cli.body()["username"]) == ("jwt-bearer", "u@x")
+
+
+def test_connection_add_without_any_secret_says_what_to_do(cli):
+    result = cli.type("connection", "add", "P", "--login-url", "https://a", "--client-id", "c", stdin="")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: Where is the client secret?")
+    assert cli.requests == []
+
+
+def test_connection_list_and_test(cli):
+    cli.answers["GET /v1/connections"] = page(connection())
+    cli.answers["POST /v1/connections/Production/tests"] = connection(status="broken", status_reason="Expired.")
+    listed = cli.type("connection", "list")
+    assert listed.stdout.splitlines() == [
+        "Name        Org   Instance                        Status      API calls",
+        "Production  Acme  https://acme.my.salesforce.com  ok      12 of 100,000",
+    ]
+    assert json.loads(cli.type("connection", "list", "--json").stdout) == [connection()]
+    tested = cli.type("connection", "test", "Production")
+    assert tested.exit_code == 1 and "Expired." in tested.stdout
+
+
+# jobs
+
+
+def test_job_create_uses_the_only_connection(cli):
+    cli.answers["GET /v1/connections"] = page(connection())
+    cli.answers["POST /v1/jobs"] = job()
+    result = cli.type("job", "create", "Nightly", "--object", "Account,Contact", "--object", "Lead")
+    assert result.exit_code == 0, result.output
+    assert cli.body()["connection"] == str(UUID(int=1))
+    assert cli.body()["objects"] == ["Account", "Contact", "Lead"]
+    assert "Created the job 'Nightly'" in result.stdout
+
+
+def test_job_create_leaves_the_objects_out_when_none_is_named(cli):
+    cli.answers["POST /v1/jobs"] = job()
+    assert cli.type("job", "create", "Nightly", "--connection", "P").exit_code == 0
+    assert "objects" not in cli.body()
+
+
+def test_job_create_with_several_connections_asks_which(cli):
+    cli.answers["GET /v1/connections"] = page(connection(), connection(name="Sandbox"))
+    result = cli.type("job", "create", "Nightly")
+    assert result.exit_code == 2 and "Production, Sandbox" in result.stderr
+
+
+def test_job_list_and_show(cli):
+    cli.answers["GET /v1/jobs"] = page(job())
+    cli.answers["GET /v1/jobs/Nightly"] = job()
+    assert "#3 completed" in cli.type("job", "list").stdout
+    assert "Schedule    0 2 * * * (UTC)" in cli.type("job", "show", "Nightly").stdout
+    assert json.loads(cli.type("job", "show", "Nightly", "--json").stdout) == job()
+
+
+def following(cli, *states) -> None:
+    """The API that shows these states one after the other; an exception is a lost answer."""
+    left = list(states)
+    cli.answers["POST /v1/jobs/Nightly/runs"] = run(state="requested")
+
+    def next_state(_request):
+        state = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(state, Exception):
+            raise state
+        return state if isinstance(state, httpx.Response) else httpx.Response(200, json=state)
+
+    cli.answers[f"GET /v1/runs/{UUID(int=103)}"] = next_state
+
+
+def test_job_run_follows_to_the_end_in_plain_lines(cli):
+    waiting = detail("requested", objects=[], progress=None)
+    following(cli, waiting, detail("running", 500), httpx.ConnectError("gone"), detail("running", 700), detail())
+    result = cli.type("job", "run", "Nightly", "--label", "x")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0] == "run 3 requested"
+    assert lines[1] == "run 3 running: 0/1 objects, 500 of 1,000 rows, 250 rows/s, 4 API calls, 3.0 s left"
+    assert lines[2] == "run 3 completed: 1/1 objects, 1,000 of 1,000 rows, 250 rows/s, 4 API calls, 1 min 15 s"
+    assert lines[-1] == "Run 3 completed in 1 min 15 s: 2 created, 1,500 updated; 4 API calls."
+    assert "\x1b" not in result.output
+    assert json.loads(cli.requests[0].content) == {"label": "x", "full": False}
+    assert cli.requests[0].headers["idempotency-key"]
+
+
+def test_job_run_that_ends_partial_exits_with_1_and_says_what_is_missing(cli):
+    following(cli, detail("partial", missing=[Gap(object="Lead", reason="no access")]))
+    result = cli.type("job", "run", "Nightly")
+    assert result.exit_code == 1
+    assert "Missing: Lead: no access" in result.stdout
+
+
+def test_job_run_that_fails_gives_the_reason(cli):
+    following(cli, detail("failed", reason="The org cannot be reached."))
+    result = cli.type("job", "run", "Nightly")
+    assert result.exit_code == 1
+    assert "Run 3 failed in 1 min 15 s: The org cannot be reached.\n" in result.stdout
+
+
+def test_job_run_as_json_prints_one_document(cli):
+    following(cli, detail("running", 1), detail())
+    assert json.loads(cli.type("job", "run", "Nightly", "--json").stdout) == detail()
+
+
+def test_job_run_without_waiting(cli):
+    following(cli, detail())
+    result = cli.type("job", "run", "Nightly", "--no-wait", "--full")
+    assert result.exit_code == 0 and len(cli.requests) == 1
+    assert cli.body() == {"label": "", "full": True}
+    assert f"holdfast runs show {UUID(int=103)} --follow" in result.stdout
+
+
+def test_command_whose_answer_got_lost_is_repeated_with_its_key(cli):
+    answers = iter([httpx.ReadError("lost"), httpx.Response(202, json=run(state="requested"))])
+
+    def lose_the_first(_request):
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    cli.answers["POST /v1/jobs/Nightly/runs"] = lose_the_first
+    assert cli.type("job", "run", "Nightly", "--no-wait").exit_code == 0
+    keys = {request.headers["idempotency-key"] for request in cli.requests}
+    assert len(cli.requests) == 2 and len(keys) == 1
+
+
+# runs
+
+
+def test_runs_list_names_the_jobs(cli):
+    cli.answers["GET /v1/runs"] = page(run(3), run(2, "failed"))
+    cli.answers["GET /v1/jobs"] = page(job())
+    lines = cli.type("runs", "list").stdout.splitlines()
+    assert lines[0].split() == [
+        "Run",
+        "State",
+        "Requested",
+        "(UTC)",
+        "Took",
+        "Captured",
+        "Created",
+        "Updated",
+        "Deleted",
+        "Undeleted",
+        "Label",
+    ]
+    assert lines[1].split() == [
+        "Nightly#3",
+        "completed",
+        "2026-03-01",
+        "12:00:00",
+        "1",
+        "min",
+        "15",
+        "s",
+        "0",
+        "2",
+        "1,500",
+        "0",
+        "0",
+    ]
+    assert lines[2].startswith("Nightly#2  failed")
+
+
+def test_runs_list_of_a_job_goes_on_to_the_next_page(cli):
+    pages = {None: page(run(3), run(2), next_cursor="c"), "c": page(run(1))}
+    cli.answers["GET /v1/jobs/Ni ghtly/runs"] = lambda request: httpx.Response(
+        200, json=pages[request.url.params.get("cursor")]
+    )
+    found = json.loads(cli.type("runs", "list", "--job", "Ni ghtly", "--json").stdout)
+    assert [each["number"] for each in found] == [3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    "words", [["latest"], ["Nightly#3"], ["Nightly", "3"], ["Nightly"], ["Nightly#latest"], [str(UUID(int=103))]]
+)
+def test_a_run_is_named_in_every_documented_way(cli, words):
+    cli.answers["GET /v1/runs"] = page(run(3))
+    cli.answers["GET /v1/jobs/Nightly/runs"] = page(run(3), run(2))
+    cli.answers[f"GET /v1/runs/{UUID(int=103)}"] = detail()
+    result = cli.type("runs", "show", *words, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["number"] == 3
+
+
+def test_run_that_does_not_exist(cli):
+    cli.answers["GET /v1/jobs/Nightly/runs"] = page(run(3), run(2))
+    cli.answers["GET /v1/runs"] = page()
+    result = cli.type("runs", "show", "Nightly#9")
+    assert (result.exit_code, result.stderr) == (
+        4,
+        "Error: The job 'Nightly' has no run 9. See 'holdfast runs list'.\n",
+    )
+    assert cli.type("runs", "show", "latest").exit_code == 4
+    assert cli.type("runs", "show", "Nightly#x").exit_code == 2
+    assert cli.type("runs", "show", "latest", "what").exit_code == 4
+
+
+# changes and records
+
+
+def changed_run(cli) -> str:
+    cli.answers["GET /v1/runs"] = page(run(3))
+    return f"/v1/runs/{UUID(int=103)}/changes"
+
+
+def object_changes(name: str) -> ObjectChanges:
+    counts = {"captured": 0, "created": 1, "updated": 2_000, "touched": 0, "deleted": 0, "undeleted": 0, "unseen": 0}
+    return ObjectChanges(object=name, rows_read=9, bytes_written=2048, table="file:///t", version=2, **counts)
+
+
+def record(**change) -> RecordVersion:
+    values = {
+        "event_id": "e",
+        "record_id": CONTACT,
+        "label": "Zoë",
+        "operation": "updated",
+        "run": 3,
+        "observed_at": START,
+        "modified_at": START,
+        "fields": [
+            FieldChange(field="LastName", before="Old", after="New"),
+            FieldChange(field="Phone", before="1", after=None),
+            FieldChange(field="Title", before=None, after="Dr"),
+        ],
+        "merged_into": None,
+    }
+    return RecordVersion(**values | change)
+
+
+def test_changes_summary_has_a_total(cli):
+    objects = [object_changes("Account"), object_changes("Contact")]
+    found = RunChanges(run_id="r", job_id="j", run=3, objects=objects)
+    cli.answers[f"GET {changed_run(cli)}"] = shown(found)
+    lines = cli.type("changes", "latest").stdout.splitlines()
+    assert lines[1].split() == ["Account", "-", "1", "2,000", "-", "-", "-", "-", "9", "2.0", "KiB"]
+    assert lines[-1].split() == ["All", "-", "2", "4,000", "-", "-", "-", "-", "18", "4.0", "KiB"]
+    assert json.loads(cli.type("changes", "latest", "--json").stdout) == shown(found)
+
+
+def test_changes_of_an_object_show_before_and_after(cli):
+    cli.answers[f"GET {changed_run(cli)}/Contact"] = page(shown(record()), shown(record(operation="deleted")))
+    result = cli.type("changes", "latest", "Contact", "--limit", "1", "--operation", "updated")
+    assert result.stdout.splitlines() == [
+        f"updated {CONTACT} Zoë (run 3, modified 2026-03-01 12:00:00)",
+        "  LastName  Old -> New",
+        "  Phone     1 -> (empty)",
+        "  Title     Dr",
+        "More than 1 records; --limit shows more.",
+    ]
+    assert cli.requests[-1].url.params.get_list("operation") == ["updated"]
+
+
+def test_values_of_an_org_cannot_talk_to_the_terminal(cli):
+    evil = record(
+        label="\x1b]0;owned\x07", fields=[FieldChange(field="A", before="\x1b[2J", after="a\nb\u202e" + "x" * 300)]
+    )
+    cli.answers[f"GET {changed_run(cli)}/Contact"] = page(shown(evil))
+    result = cli.type("changes", "latest", "Contact")
+    assert not any(ord(each) < 0x20 and each != "\n" for each in result.stdout)
+    assert "\\e[2J" in result.stdout and "a\\nb\\u202e" in result.stdout
+    assert "(304 characters; --json prints all)" in result.stdout
+
+
+def test_record_history_needs_the_job_only_when_there_are_several(cli):
+    versions = [record(operation="captured", fields=[]), record(merged_into="0035g00000XyZaCAAV")]
+    found = RecordHistory(job_id=JOB_ID, object="Contact", record_id=CONTACT, versions=versions)
+    cli.answers["GET /v1/jobs"] = page(job())
+    cli.answers[f"GET /v1/jobs/{JOB_ID}/records/Contact/{CONTACT}"] = shown(found)
+    lines = cli.type("record", "history", "Contact", CONTACT).stdout.splitlines()
+    assert lines[0].startswith("captured") and "merged into 0035g00000XyZaCAAV" in lines[1]
+    cli.answers["GET /v1/jobs"] = page(job(), job("Weekly"))
+    result = cli.type("record", "history", "Contact", CONTACT)
+    assert result.exit_code == 2 and "Nightly, Weekly" in result.stderr
+
+
+# verify
+
+
+def verification(state: str, **change) -> dict:
+    values = {
+        "id": str(UUID(int=9)),
+        "job_id": JOB_ID,
+        "state": state,
+        "started_at": START,
+        "ended_at": None,
+        "object": "Account",
+        "objects": 2,
+        "files_done": 5,
+        "files_total": 5,
+        "bytes_done": 4096,
+        "damage": [],
+        "reason": "",
+    }
+    return shown(Verification(**values | change))
+
+
+def verifying(cli, final: dict) -> None:
+    cli.answers["POST /v1/jobs/Nightly/verifications"] = verification("running", files_done=0)
+    states = iter([verification("running", files_done=2), final])
+    cli.answers[f"GET /v1/verifications/{UUID(int=9)}"] = lambda _request: httpx.Response(200, json=next(states))
+
+
+def test_verify_of_an_intact_vault(cli):
+    verifying(cli, verification("intact"))
+    result = cli.type("verify", "Nightly")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0] == "running: 2 of 5 files, 4.0 KiB read Account"
+    assert result.stdout.splitlines()[-1] == "The vault of 'Nightly' is intact: 5 files, 4.0 KiB, 2 objects."
+
+
+def test_verify_names_the_damage_and_exits_with_1(cli):
+    verifying(cli, verification("damaged", damage=[Damage(path="x.parquet", reason="is missing")]))
+    result = cli.type("verify", "Nightly")
+    assert result.exit_code == 1
+    assert "  x.parquet: is missing" in result.stdout
+
+
+def test_verify_that_cannot_finish_is_not_a_success(cli):
+    verifying(cli, verification("failed", reason="The history service is not reachable."))
+    result = cli.type("verify", "Nightly")
+    assert result.exit_code == 1 and "could not be verified: The history service" in result.stdout
+
+
+def test_sizes_and_spans():
+    assert [output.size(each) for each in (0, 1023, 1536, 5 * 2**40)] == ["0 B", "1,023 B", "1.5 KiB", "5.0 TiB"]
+    assert [output.duration(each) for each in (0.44, 59, 60, 7261)] == ["0.4 s", "59 s", "1 min 00 s", "2 h 01 min"]
