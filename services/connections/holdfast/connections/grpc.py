@@ -1,4 +1,3 @@
-# ruff: noqa: N802  (gRPC names its methods in capitals)
 """The gRPC interface of connections: parse, call a handler, answer from the read models."""
 
 from __future__ import annotations
