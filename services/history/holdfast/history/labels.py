@@ -34,12 +34,6 @@ def label_of(values: Mapping[str, str | None]) -> str:
     return next((str(values[field]) for field in _likely(values) if values[field]), "")
 
 
-def label_fields(fields: Iterable[str]) -> list[str]:
-    """Of these fields, those that a label could come from, best first."""
-    known = set(fields)
-    return [field for field in _NAME_FIELDS if field in known] + _likely(known)
-
-
 def _likely(fields: Iterable[str]) -> list[str]:
     """Fields that are named like a name, in alphabetical order, so that a record keeps its label."""
     likely = (field for field in fields if field not in _NAME_FIELDS and field.endswith(_NAME_ENDINGS))

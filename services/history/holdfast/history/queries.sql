@@ -43,11 +43,12 @@ SET complete = true, captured = excluded.captured, created = excluded.created, u
 
 -- name: note_head
 -- The newest head by version; an older one never overwrites it.
-INSERT INTO table_head AS held (job_id, object, table_path, version, chain_head)
-VALUES ($1, $2, $3, $4, $5)
+INSERT INTO table_head AS held (job_id, object, table_path, version, commit_seq, chain_head)
+VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (job_id, object) DO UPDATE
-SET table_path = excluded.table_path, version = excluded.version, chain_head = excluded.chain_head
-WHERE held.version < excluded.version;
+SET table_path = excluded.table_path, version = excluded.version,
+    commit_seq = greatest(held.commit_seq, excluded.commit_seq), chain_head = excluded.chain_head
+WHERE held.version <= excluded.version;
 
 -- name: find_job
 SELECT job_id
@@ -69,7 +70,7 @@ WHERE run_id = $1
 ORDER BY object;
 
 -- name: table_heads
-SELECT object, table_path, version, chain_head
+SELECT object, table_path, version, commit_seq, chain_head
 FROM table_head
 WHERE job_id = $1
 ORDER BY object;

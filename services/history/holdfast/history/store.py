@@ -35,6 +35,7 @@ class TableHead:
     object: str
     table_path: str
     version: int
+    commit_seq: int
     chain_head: str
 
 
@@ -57,17 +58,13 @@ async def end_run(unit: Unit, event: RunEnd) -> None:
     if isinstance(event, RunFailed):
         state, reason = "failed", event.reason
     await know_job(unit, event.job_id)
-    await unit.execute(
-        SQL.end_run, event.run_id, event.job_id, event.run, state, event.completed_at, reason, missing
-    )
+    await unit.execute(SQL.end_run, event.run_id, event.job_id, event.run, state, event.completed_at, reason, missing)
 
 
 async def add_page(unit: Unit, event: ChangesCommitted) -> None:
     """A page's changes are in the table."""
     await know_job(unit, event.job_id)
-    await unit.execute(
-        SQL.add_page, event.run_id, event.object, *_counts(event.counts), event.table, event.version
-    )
+    await unit.execute(SQL.add_page, event.run_id, event.object, *_counts(event.counts), event.table, event.version)
     await _note_head(unit, event)
 
 
@@ -126,8 +123,9 @@ async def insert_verification(unit: Unit, verification_id: UUID, event: Integrit
 
 
 async def _note_head(unit: Unit, event: ChangesCommitted | ObjectDiffed) -> None:
+    commit_seq = event.commit_seq if isinstance(event, ChangesCommitted) else 0
     await unit.execute(
-        SQL.note_head, event.job_id, event.object, event.table, event.version, event.chain_head
+        SQL.note_head, event.job_id, event.object, event.table, event.version, commit_seq, event.chain_head
     )
 
 

@@ -1,4 +1,4 @@
-# ruff: noqa: N802  (gRPC names its methods in capitals)
+
 """The scheduler's gRPC interface: parse, call a handler, answer from the read models."""
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ NAME = "scheduler"
 class SchedulerModule(ServiceModule):
     """The usual service, which hands the slots over when it stops."""
 
-    def __init__(  # noqa: PLR0917 - the rooms of a service in their usual order
+    def __init__(
         self,
         db: Database,
         bus: Bus,

@@ -42,6 +42,7 @@ CREATE TABLE table_head (
     object       text NOT NULL,
     table_path   text NOT NULL,
     version      bigint NOT NULL,
+    commit_seq   bigint NOT NULL,            -- 0 where only object.diffed told of the version
     chain_head   text NOT NULL,
     PRIMARY KEY (job_id, object)
 );
