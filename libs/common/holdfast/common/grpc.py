@@ -64,9 +64,8 @@ class _StreamCredentials(_Credentials, grpc.aio.UnaryStreamClientInterceptor):  
 def channel(settings: Settings, target: str) -> grpc.aio.Channel:
     """A channel to another service; it connects by itself, again and again. Close it at the end."""
     token = settings.internal_token.get_secret_value()
-    return grpc.aio.insecure_channel(
-        target, options=_OPTIONS, interceptors=[_UnaryCredentials(token), _StreamCredentials(token)]
-    )
+    interceptors: Any = [_UnaryCredentials(token), _StreamCredentials(token)]
+    return grpc.aio.insecure_channel(target, options=_OPTIONS, interceptors=interceptors)
 
 
 async def call(method: Callable[..., Awaitable[R]], request: Any, *, timeout: timedelta = DEFAULT_TIMEOUT) -> R:

@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import asyncpg
 import structlog
@@ -26,6 +26,7 @@ __all__ = ["Connection", "Database", "Queries", "Record", "UniqueViolationError"
 
 Record = asyncpg.Record
 Connection = asyncpg.Connection | PoolConnectionProxy
+P = ParamSpec("P")
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
@@ -63,29 +64,29 @@ class Unit:
 
     async def fetch(self, query: str, *args: object) -> list[Record]:
         """All rows."""
-        return list(await translated(self._connection.fetch(query, *args)))
+        return list(await translated(self._connection.fetch, query, *args))
 
     async def fetchrow(self, query: str, *args: object) -> Record | None:
         """The first row, or None."""
-        return await translated(self._connection.fetchrow(query, *args))
+        return await translated(self._connection.fetchrow, query, *args)
 
     async def fetchval(self, query: str, *args: object) -> Any:
         """The first value of the first row, or None."""
-        return await translated(self._connection.fetchval(query, *args))
+        return await translated(self._connection.fetchval, query, *args)
 
     async def execute(self, query: str, *args: object) -> str:
         """Run a statement; returns the server's tag, such as `UPDATE 3`."""
-        return await translated(self._connection.execute(query, *args))
+        return await translated(self._connection.execute, query, *args)
 
     async def executemany(self, query: str, args: Iterable[Sequence[object]]) -> None:
         """Run a statement once per argument list."""
-        await translated(self._connection.executemany(query, args))
+        await translated(self._connection.executemany, query, args)
 
     async def copy_records_to_table(
         self, table: str, *, records: Iterable[Sequence[object]], columns: Sequence[str]
     ) -> None:
         """Insert many rows by COPY."""
-        await translated(self._connection.copy_records_to_table(table, records=records, columns=list(columns)))
+        await translated(self._connection.copy_records_to_table, table, records=records, columns=list(columns))
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Have `callback` called once the transaction is durable; never when it rolls back."""
@@ -127,19 +128,19 @@ class Database:
             max_inactive_connection_lifetime=300,
             server_settings=server_settings(schema),
         )
-        await translated(pool)
+        await translated(lambda: pool)
         return cls(pool, dsn, schema, clock or SystemClock())
 
     async def migrate(self, *packages: str) -> None:
         """Create the schema, common's tables and those of `packages`; safe in many processes at once."""
         async with self.acquire() as connection:
-            for name in await translated(migration.migrate(connection, self.schema, packages)):
+            for name in await translated(migration.migrate, connection, self.schema, packages):
                 log.info("migrated", schema=self.schema, migration=name)
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Connection]:
         """A pooled connection; for this package's own needs (units are for everyone else)."""
-        connection = await translated(self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S))
+        connection = await translated(self._pool.acquire, timeout=ACQUIRE_TIMEOUT_S)
         try:
             yield connection
         finally:
@@ -150,12 +151,11 @@ class Database:
     async def dedicated(self) -> asyncpg.Connection:
         """A connection of its own, outside the pool, for a session lock; the caller closes it."""
         return await translated(
-            asyncpg.connect(
-                self.dsn,
-                timeout=CONNECT_TIMEOUT_S,
-                command_timeout=COMMAND_TIMEOUT_S,
-                server_settings=server_settings(self.schema),
-            )
+            asyncpg.connect,
+            self.dsn,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=COMMAND_TIMEOUT_S,
+            server_settings=server_settings(self.schema),
         )
 
     @asynccontextmanager
@@ -166,17 +166,19 @@ class Database:
         """
         async with self.acquire() as connection:
             transaction = connection.transaction()
-            await translated(transaction.start())
+            await translated(transaction.start)
             unit = Unit(connection, self.outbox_signal)
             try:
                 yield unit
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error.__cause__, asyncpg.exceptions.ReadOnlySQLTransactionError):
+                    await self._pool.expire_connections()  # after a failover: they lead to a replica
                 # The connection may be gone; then the server has rolled back already.
                 with suppress(*DRIVER_ERRORS):
                     await transaction.rollback()
                 raise
             step.before()
-            await translated(transaction.commit())
+            await translated(transaction.commit)
             step.after()
         unit.run_callbacks()
 
@@ -202,17 +204,17 @@ class Database:
     async def fetch(self, query: str, *args: object) -> list[Record]:
         """All rows of a read."""
         async with self.acquire() as connection:
-            return list(await translated(connection.fetch(query, *args)))
+            return list(await translated(connection.fetch, query, *args))
 
     async def fetchrow(self, query: str, *args: object) -> Record | None:
         """The first row of a read, or None."""
         async with self.acquire() as connection:
-            return await translated(connection.fetchrow(query, *args))
+            return await translated(connection.fetchrow, query, *args)
 
     async def fetchval(self, query: str, *args: object) -> Any:
         """The first value of a read, or None."""
         async with self.acquire() as connection:
-            return await translated(connection.fetchval(query, *args))
+            return await translated(connection.fetchval, query, *args)
 
     async def close(self) -> None:
         """Close all connections; those still busy after 5 s are cut."""
@@ -226,9 +228,9 @@ def _unit_may_repeat(error: BaseException) -> bool:
     return isinstance(error, RetryUnitError) or (isinstance(error, HoldfastError) and error.code == "stream-moved")
 
 
-async def translated(call: Awaitable[T]) -> T:
-    """Await a driver call; what it raises comes out as HoldfastError."""
+async def translated(call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Make a driver call; what it raises, at once or when awaited, comes out as HoldfastError."""
     try:
-        return await call
+        return await call(*args, **kwargs)
     except DRIVER_ERRORS as error:
         raise translate(error) from error

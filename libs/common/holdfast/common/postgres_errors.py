@@ -38,6 +38,8 @@ def translate(error: BaseException) -> HoldfastError:
     detail = f"{type(error).__name__}: {error}"
     if isinstance(error, asyncpg.exceptions.UniqueViolationError):
         return UniqueViolationError(error.constraint_name or "", detail)
+    if isinstance(error, asyncpg.exceptions.DataError):
+        return HoldfastError(Kind.INTERNAL, "The database refused a value.", detail=detail)
     if isinstance(error, TimeoutError | asyncpg.exceptions.QueryCanceledError):
         return RetryUnitError(Kind.TIMEOUT, "The database did not answer in time.", detail=detail)
     if isinstance(error, _TRANSIENT):

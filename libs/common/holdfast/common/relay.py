@@ -70,7 +70,7 @@ class Relay:
     async def _stand_or_lead(self) -> None:
         connection = await self._db.dedicated()
         try:
-            while not await translated(connection.fetchval(_queries.relay_lock)):
+            while not await translated(connection.fetchval, _queries.relay_lock):
                 await self._clock.sleep(STANDBY_POLL)
             epoch = await self._take(connection)
             self.leading = True
@@ -82,7 +82,7 @@ class Relay:
                 await connection.close(timeout=2.0)
 
     async def _take(self, connection: Connection) -> int:
-        epoch: int = await translated(connection.fetchval(_queries.take_relay, self._holder))
+        epoch: int = await translated(connection.fetchval, _queries.take_relay, self._holder)
         log.info("relay_leads", service=self._service, epoch=epoch)
         return epoch
 
@@ -105,13 +105,13 @@ class Relay:
         Raises:
             HoldfastError: UNAVAILABLE when something was not acknowledged; FENCED when another relay leads.
         """
-        rows = await translated(connection.fetch(_queries.unpublished, BATCH_ROWS))
+        rows = await translated(connection.fetch, _queries.unpublished, BATCH_ROWS)
         if not rows:
             return 0
         await self._send(rows)
         ids = [row["id"] for row in rows]
         MARKED.before()
-        tag = await translated(connection.execute(_queries.mark_published, ids, epoch))
+        tag = await translated(connection.execute, _queries.mark_published, ids, epoch)
         MARKED.after()
         if int(tag.split()[-1]) != len(ids):
             raise HoldfastError(Kind.FENCED, "Another relay has taken over.", code="relay-fenced")
@@ -160,4 +160,4 @@ class Relay:
         if time.monotonic() - self._forgot_at < FORGET_EVERY_S:
             return
         self._forgot_at = time.monotonic()
-        await translated(connection.execute(_queries.forget_published, KEPT, 10_000))
+        await translated(connection.execute, _queries.forget_published, KEPT, 10_000)
