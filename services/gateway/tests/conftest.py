@@ -83,7 +83,8 @@ class FakeConnections:
 
 
 class FakeScheduler:
-    def __init__(self) -> None:
+    def __init__(self, connections: FakeConnections) -> None:
+        self.connections = connections
         self.once = Once()
         self.jobs: dict[str, scheduler_pb2.Job] = {}
         self.runs: dict[str, scheduler_pb2.Run] = {}
@@ -94,10 +95,16 @@ class FakeScheduler:
         if any(each.name == request.name for each in self.jobs.values()):
             sentence = f"A job named '{request.name}' exists already."
             raise HoldfastError(Kind.CONFLICT, sentence, code="name-taken", field="name")
+        for place, name in enumerate(request.objects):
+            if name not in ("Account", "Contact"):
+                sentence = f"The org has no object '{name}'."
+                raise HoldfastError(Kind.INVALID, sentence, code="unknown-object", field=f"objects[{place}]")
+        connection = connections_pb2.GetConnectionRequest(id=request.connection_id)
+        found = (await self.connections.GetConnection(connection)).connection
         made = scheduler_pb2.Job(
             id=str(uuid4()),
             name=request.name,
-            connection_id=request.connection_id,
+            connection_id=found.id,
             objects=request.objects,
             status="pending first run",
         )
@@ -208,7 +215,8 @@ class World:
 
     def __init__(self) -> None:
         self.clock = ManualClock(START)
-        self.connections, self.scheduler = FakeConnections(), FakeScheduler()
+        self.connections = FakeConnections()
+        self.scheduler = FakeScheduler(self.connections)
         self.extractor, self.history = FakeExtractor(), FakeHistory()
         self.tokens = FakeTokens()
         self.backends = Backends(
@@ -232,7 +240,8 @@ class World:
         return httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers)
 
     async def job(self, name: str = "Nightly") -> scheduler_pb2.Job:
-        request = scheduler_pb2.CreateJobRequest(name=name, connection_id=str(uuid4()))
+        added = await self.connections.AddConnection(connections_pb2.AddConnectionRequest(name=f"for {name}"))
+        request = scheduler_pb2.CreateJobRequest(name=name, connection_id=added.connection.id)
         return (await self.scheduler.CreateJob(request)).job
 
     async def run(self, job: scheduler_pb2.Job) -> scheduler_pb2.Run:

@@ -63,4 +63,4 @@ def to_page_token(listing: str, cursor: str | None) -> str:
 
 def _bad_cursor() -> HoldfastError:
     sentence = "The cursor does not belong to this listing; start again without a cursor."
-    return HoldfastError(Kind.INVALID, sentence, code="bad-cursor", field="cursor")
+    return HoldfastError(Kind.INVALID, sentence, code="bad-cursor", field="page_token")

@@ -6,6 +6,7 @@ people.
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
@@ -23,6 +24,8 @@ from holdfast.common.errors import MAPPING, HoldfastError, Kind
 MEDIA_TYPE = "application/problem+json"
 _log = structlog.get_logger("holdfast.gateway")
 
+_QUERY_FIELDS = {"page_token": "cursor", "page_size": "page_size"}
+_FIELDS = {"connection_id": "connection"}
 _CODE_OF_STATUS = {
     HTTPStatus.BAD_REQUEST: "malformed-json",
     HTTPStatus.NOT_FOUND: "not-found",
@@ -89,9 +92,17 @@ def response_of(error: HoldfastError) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     errors = None
     if error.field:
-        errors = [FieldProblem(location="body", field=error.field, message=error.message)]
+        location, field = _place(error.field)
+        errors = [FieldProblem(location=location, field=field, message=error.message)]
     status = MAPPING[error.kind].http
     return problem_response(status, error.code, error.message, errors=errors, headers=headers)
+
+
+def _place(field: str) -> tuple[str, str]:
+    """Where a client finds a field that a service names: `objects[1]` is `objects.1` of the body here."""
+    if field in _QUERY_FIELDS:
+        return "query", _QUERY_FIELDS[field]
+    return "body", _FIELDS.get(field, re.sub(r"\[(\d+)\]", r".\1", field))
 
 
 def _unexpected(error: Exception) -> JSONResponse:

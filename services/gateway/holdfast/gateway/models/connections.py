@@ -87,6 +87,7 @@ class OrgObject(Resource):
     label: str
     recommended: bool = Field(description="Part of a job that names no objects.")
     reason: str = Field(description="Why it is not recommended, or cannot be backed up.")
+    readable: bool = Field(description="Whether a job may name it.")
     rows: int = Field(description="Records, as the org counts them.")
 
     @classmethod
@@ -96,6 +97,7 @@ class OrgObject(Resource):
             label=found.label,
             recommended=found.recommended,
             reason=found.reason,
+            readable=not found.unreadable,
             rows=found.rows,
         )
 
