@@ -137,7 +137,7 @@ def test_date_literals() -> None:
 
 
 def test_deleted_rows_need_query_all(rows, ask, writer) -> None:
-    a, b, _ = rows
+    _, b, _ = rows
     writer.delete(b)
     assert ask("SELECT Name FROM Account") == [("Acme",), ("O'Neil_1",)]
     assert ask("SELECT IsDeleted FROM Account WHERE Name = 'beta'", all_rows=True) == [("true",)]

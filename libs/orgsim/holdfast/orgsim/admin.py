@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -157,6 +158,17 @@ async def define(call: Call) -> Reply:
     columns = {name: [_plain(row.get(name)) for row in rows] for name in names}
     frame = pl.DataFrame(columns, schema=dict.fromkeys(names, pl.String))
     return json_reply({"object": obj.name, "ids": loading.load_rows(call.org, obj, frame)})
+
+
+@_open("POST", "/load")
+async def load(call: Call) -> Reply:
+    """`{"path": folder or register, "multiply": n}`: load data into the running org."""
+    body = call.json_object()
+    try:
+        rows = loading.load_path(call.org, Path(body["path"]), multiply=int(body.get("multiply", 1)))
+    except FileNotFoundError as error:
+        raise ApiError(404, "NOT_FOUND", str(error)) from error
+    return json_reply({"rows": rows})
 
 
 def _field(definition: dict[str, Any]) -> dict[str, Any]:

@@ -149,18 +149,8 @@ async def _read(receive: Any) -> bytes:
 
 
 async def _answer(send: Any, reply: Reply, method: str) -> None:
-    await send({"type": "http.response.start", "status": reply.status, "headers": raw_headers(reply)})
+    await send(reply.start(len(reply.body)))
     await send({"type": "http.response.body", "body": b"" if method == "HEAD" else reply.body})
-
-
-def raw_headers(reply: Reply) -> list[tuple[bytes, bytes]]:
-    """The reply's headers as ASGI wants them."""
-    headers = [(k.lower().encode(), v.encode("latin-1")) for k, v in reply.headers.items()]
-    if reply.content_type is not None:
-        headers.append((b"content-type", reply.content_type.encode()))
-    if reply.status not in (204, 304):
-        headers.append((b"content-length", str(len(reply.body)).encode()))
-    return headers
 
 
 async def _lifespan(receive: Any, send: Any) -> None:

@@ -157,10 +157,7 @@ def _transport(send: Any) -> asyncio.Transport:
 
 
 async def _send(send: Any, reply: Reply, body: bytes, length: int, *, more: bool = False) -> None:
-    headers = [(k.lower().encode(), v.encode("latin-1")) for k, v in reply.headers.items()]
-    headers.append((b"content-type", (reply.content_type or "application/octet-stream").encode()))
-    headers.append((b"content-length", str(length).encode()))
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send(reply.start(length))
     await send({"type": "http.response.body", "body": body, "more_body": more})
 
 

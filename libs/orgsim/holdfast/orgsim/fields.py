@@ -63,8 +63,8 @@ def relationship_name(field: str) -> str | None:
 
 def system_fields(*, name_kind: str, owner: bool) -> list[dict[str, Any]]:
     """The fields that every object carries, in the platform's order. `name_kind`: text, auto or none."""
-    fixed: dict[str, Any] = dict(createable=False, updateable=False, nillable=False, permissionable=False)
-    user = dict(fixed, referenceTo=["User"])
+    fixed: dict[str, Any] = dict.fromkeys(("createable", "updateable", "nillable", "permissionable"), False)
+    user = {**fixed, "referenceTo": ["User"]}
     fields = [make_field("Id", "id", **fixed, idLookup=True, label="Record ID", defaultedOnCreate=True)]
     if owner:
         fields.append(make_field("OwnerId", "reference", nillable=False, permissionable=False,

@@ -39,6 +39,20 @@ def load_folder(org: Org, folder: Path, *, multiply: int = 1) -> dict[str, int]:
     return _load_frames(org, files, objects, references, multiply)
 
 
+def load_path(org: Org, path: Path, *, multiply: int = 1) -> int:
+    """Load a folder of object files, or the .gov register (`initial.csv` or its folder). Returns rows loaded.
+
+    Raises:
+        FileNotFoundError: there is neither.
+    """
+    register = path / "initial.csv" if path.is_dir() else path
+    if register.is_file():
+        return load_dotgov(org, register)
+    if path.is_dir():
+        return sum(load_folder(org, path, multiply=multiply).values())
+    raise FileNotFoundError(f"{path} is neither a folder nor a file")
+
+
 def load_rows(org: Org, obj: SObject, rows: pl.DataFrame) -> list[str]:
     """Load plain rows (values as text, no Id) of one object. Returns their ids."""
     new_ids = org.new_ids(obj, rows.height)

@@ -47,19 +47,15 @@ def serve(
         settings.client_secret = client_secret
     org = Org(settings)
     for path in load or []:
-        load_path(org, path, multiply)
+        _load(org, path, multiply)
     serve_org(org, port=port, ready_file=ready_file, parent_pid=parent_pid)
 
 
-def load_path(org: Org, path: Path, multiply: int) -> None:
-    """Load a folder of object files, or the .gov register (`initial.csv` or its folder)."""
-    register = path / "initial.csv" if path.is_dir() else path
-    if register.is_file():
-        loading.load_dotgov(org, register)
-    elif path.is_dir():
-        loading.load_folder(org, path, multiply=multiply)
-    else:
-        raise typer.BadParameter(f"{path} is neither a folder nor a file")
+@app.command("load")
+def load_into(url: Url, path: Path, multiply: Annotated[int, typer.Option(min=1)] = 1) -> None:
+    """Load data into a running org."""
+    body: dict[str, str | int] = {"path": str(path.resolve()), "multiply": multiply}
+    _print(httpx.post(f"{url}/_org/load", json=body, timeout=120))
 
 
 @app.command()
@@ -86,6 +82,13 @@ def reset(url: Url) -> None:
     """Clear faults and call counters."""
     httpx.delete(f"{url}/_org/calls", timeout=10).raise_for_status()
     _print(httpx.delete(f"{url}/_org/faults", timeout=10))
+
+
+def _load(org: Org, path: Path, multiply: int) -> None:
+    try:
+        loading.load_path(org, path, multiply=multiply)
+    except FileNotFoundError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _print(response: httpx.Response) -> None:

@@ -26,8 +26,6 @@ from holdfast.orgsim.store import Row, Table
 if TYPE_CHECKING:
     from holdfast.orgsim.deleting import BinEntry
 
-MASTER_RECORD_TYPE = "012000000000000AAA"
-
 
 @dataclass
 class OrgSettings:

@@ -19,6 +19,7 @@ from holdfast.orgsim.store import Row
 if TYPE_CHECKING:
     from holdfast.orgsim.org import Org
 
+MASTER_RECORD_TYPE = "012000000000000AAA"  # on every object; no row stands behind it
 PERSON_NAMES = frozenset({"Contact", "Lead", "User"})
 
 
@@ -90,7 +91,7 @@ def references(change: Change) -> None:
     """Lookups must point at a living record of a fitting object."""
     for name in change.given:
         field, value = change.obj.fields[name], change.after.get(name)
-        if field["type"] != "reference" or value is None or value == "012000000000000AAA":
+        if field["type"] != "reference" or value is None or value == MASTER_RECORD_TYPE:
             continue
         found = change.org.find(value)
         if found is not None and found[0].name not in field["referenceTo"] and field["referenceTo"]:

@@ -75,6 +75,7 @@ class Schema:
         self.objects: dict[str, SObject] = {}
         self.global_only: dict[str, dict[str, Any]] = {}
         self._lower: dict[str, str] = {}
+        self._by_prefix: dict[str, SObject] = {}
         self._custom = 0
         for name, describe in _recorded().items():
             if name != "Global":
@@ -129,7 +130,7 @@ class Schema:
 
     def by_prefix(self, prefix: str) -> SObject | None:
         """The object whose ids begin with `prefix`."""
-        return next((o for o in self.objects.values() if o.key_prefix == prefix), None)
+        return self._by_prefix.get(prefix)
 
     def names(self) -> Sequence[str]:
         """All objects: those that only describeGlobal knows and those that are described."""
@@ -145,11 +146,12 @@ class Schema:
         )
         self.objects[obj.name] = obj
         self._lower[obj.name.lower()] = obj.name
+        if obj.key_prefix is not None:
+            self._by_prefix.setdefault(obj.key_prefix, obj)
         return obj
 
     def _next_custom_prefix(self) -> str:
-        taken = {o.key_prefix for o in self.objects.values()}
-        while (prefix := ids.custom_prefix(self._custom)) in taken:
+        while (prefix := ids.custom_prefix(self._custom)) in self._by_prefix:
             self._custom += 1
         return prefix
 

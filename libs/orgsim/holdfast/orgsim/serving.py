@@ -61,7 +61,7 @@ async def _run(
     parent_pid: int | None,
 ) -> None:
     serving = asyncio.create_task(server.serve(sockets=[listening]))
-    while not server.started and not serving.done():
+    while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn offers a flag, no event
         await asyncio.sleep(0.005)
     if ready_file is not None and server.started:
         _write_atomically(ready_file, orjson.dumps(connection_info(org)))

@@ -29,6 +29,15 @@ class Reply:
     content_type: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
+    def start(self, length: int) -> dict[str, Any]:
+        """The ASGI message that begins this answer, announcing `length` bytes."""
+        headers = [(k.lower().encode(), v.encode("latin-1")) for k, v in self.headers.items()]
+        if self.content_type is not None:
+            headers.append((b"content-type", self.content_type.encode()))
+        if self.status not in (204, 304):
+            headers.append((b"content-length", str(length).encode()))
+        return {"type": "http.response.start", "status": self.status, "headers": headers}
+
 
 def json_reply(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
     """A JSON answer in the platform's content type."""

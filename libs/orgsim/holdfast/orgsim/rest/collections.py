@@ -138,13 +138,13 @@ def _each(call: Call, records: list[dict[str, Any]], save: Callable[[dict[str, A
             for record in records:
                 results.append(_attempt(save, record))
             if not all(result["success"] for result in results):
-                raise _Undone
-    except _Undone:
+                raise _UndoneError
+    except _UndoneError:
         results = [_rolled_back() if result["success"] else result for result in results]
     return json_reply(results)
 
 
-class _Undone(Exception):
+class _UndoneError(Exception):
     """One record failed, so none is kept."""
 
 

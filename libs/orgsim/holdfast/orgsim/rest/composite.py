@@ -16,7 +16,7 @@ router = Router(DATA + "/composite")
 MOST_REQUESTS = 25
 
 
-class _Failed(Exception):
+class _FailedError(Exception):
     """A part failed and all parts stand or fall together."""
 
 
@@ -34,7 +34,7 @@ async def composite(call: Call) -> Reply:
     try:
         with all_or_none(call.org):
             await _run(call, parts, answers, stop=True)
-    except _Failed:
+    except _FailedError:
         failed = len(answers) - 1
         answers = [answers[i] if i == failed else _halted(part) for i, part in enumerate(parts)]
     return json_reply({"compositeResponse": answers})
@@ -49,7 +49,7 @@ async def _run(call: Call, parts: list[dict[str, Any]], answers: list[dict[str, 
         bodies[part["referenceId"]] = parsed
         answers.append(_answer(part, reply, parsed))
         if stop and reply.status >= 400:
-            raise _Failed
+            raise _FailedError
 
 
 def _answer(part: dict[str, Any], reply: Reply, body: Any) -> dict[str, Any]:
