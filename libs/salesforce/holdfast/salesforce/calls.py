@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -78,11 +79,13 @@ class Calls:
         self._retries = retries
         self._allow_insecure = allow_insecure
 
-    async def send(self, call: Call) -> Answer:
-        """The answer to `call`, after as many tries as its errors deserve.
+    async def read(self, call: Call, reader: Callable[[Answer], T]) -> T:
+        """What `reader` makes of the answer to `call`, after as many tries as its errors deserve.
+
+        An answer that was cut off may look complete until it is read, so reading is part of a try.
 
         Raises:
-            SalesforceError: What Salesforce, or the way to it, said last.
+            SalesforceError: What Salesforce, the way to it, or `reader` said last.
             HoldfastError: What the access provider said.
         """
         hiccups = 0
@@ -96,8 +99,11 @@ class Calls:
                 return hiccups <= self._retries.hiccups
             return error.retry is Retry.BACKOFF
 
+        async def one_try() -> T:
+            return reader(await self._with_access(call))
+
         return await retrying(
-            lambda: self._with_access(call),
+            one_try,
             attempts=self._retries.attempts,
             base=self._retries.base,
             cap=self._retries.cap,
@@ -107,8 +113,12 @@ class Calls:
 
     async def json(self, call: Call, model: type[T]) -> T:
         """The answer to `call`, checked against `model`."""
-        checked: T = read_json((await self.send(call)).body, model)
-        return checked
+
+        def checked(answer: Answer) -> T:
+            found: T = read_json(answer.body, model)
+            return found
+
+        return await self.read(call, checked)
 
     async def _with_access(self, call: Call) -> Answer:
         access = await self._access.access()
@@ -203,6 +213,7 @@ def read_json(body: Body, model: Any) -> Any:
             Kind.UNAVAILABLE,
             "Salesforce's answer is not of the expected form.",
             code="answer-unreadable",
+            retry=Retry.TWICE,
             detail=f"at {places}",
         ) from None
 

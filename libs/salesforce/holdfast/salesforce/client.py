@@ -31,7 +31,7 @@ from holdfast.salesforce.models import (
 )
 from holdfast.salesforce.replies import CountReply, DescribeGlobalReply, JobList, RecordCounts
 from holdfast.salesforce.rows import parse_rest
-from holdfast.salesforce.transport import open_http
+from holdfast.salesforce.transport import Answer, open_http
 from holdfast.salesforce.usage import CallObserver
 
 # The platform answers 414 or 431 somewhere above 16,000 characters; headers count too.
@@ -127,11 +127,7 @@ class SalesforceClient:
         call = self._get("sobjects/{object}/describe", f"/sobjects/{quote(object_name, safe='')}/describe")
         if etag is not None:
             call = replace(call, headers=(("If-None-Match", etag),), unchanged=True)
-        answer = await self._calls.send(call)
-        if answer.status == 304 and etag is not None:
-            return NotModified(etag)
-        described: Describe = read_json(answer.body, Describe)
-        return described.model_copy(update={"etag": answer.headers.get("ETag")})
+        return await self._calls.read(call, lambda answer: _described(answer, etag))
 
     async def user_info(self) -> UserInfo:
         """Who the token belongs to, and which org it is for."""
@@ -184,7 +180,7 @@ class SalesforceClient:
         route = "queryAll" if all_rows else "query"
         call = self._get(route, f"/{route}?q={quote(soql, safe='')}")
         options = (("Sforce-Query-Options", f"batchSize={batch_size}"),)
-        return parse_rest((await self._calls.send(replace(call, headers=options))).body, fields)
+        return await self._calls.read(replace(call, headers=options), lambda answer: parse_rest(answer.body, fields))
 
     async def query_more(self, next_url: str, fields: Sequence[str] | None = None) -> RestPage:
         """The page that `next_url` of the page before names.
@@ -196,8 +192,8 @@ class SalesforceClient:
             raise SalesforceError(
                 Kind.UNAVAILABLE, "Salesforce names a next page outside its API.", code="answer-unreadable"
             )
-        answer = await self._calls.send(Call("GET", "query/{locator}", next_url))
-        return parse_rest(answer.body, fields)
+        call = Call("GET", "query/{locator}", next_url)
+        return await self._calls.read(call, lambda answer: parse_rest(answer.body, fields))
 
     async def count(self, soql: str) -> int:
         """The number of rows of a `SELECT COUNT() FROM …`."""
@@ -239,7 +235,8 @@ class SalesforceClient:
     async def delete_query_job(self, job_id: str) -> None:
         """Drop the job and its results. A job that is gone already is fine."""
         try:
-            await self._calls.send(Call("DELETE", "jobs/query/{id}", self._data + self._job(job_id)))
+            call = Call("DELETE", "jobs/query/{id}", self._data + self._job(job_id))
+            await self._calls.read(call, lambda answer: None)
         except SalesforceError as error:
             if error.kind is not Kind.NOT_FOUND:
                 raise
@@ -274,19 +271,7 @@ class SalesforceClient:
             csv=True,
             max_bytes=MAX_PAGE_BYTES,
         )
-        answer = await self._calls.send(call)
-        rows, following = (
-            answer.headers.get("Sforce-NumberOfRecords", ""),
-            answer.headers.get("Sforce-Locator"),
-        )
-        if not rows.isdecimal() or not following:
-            raise SalesforceError(
-                Kind.UNAVAILABLE,
-                "Salesforce sent a page without saying what it holds.",
-                code="answer-unreadable",
-                retry=Retry.BACKOFF,
-            )
-        return BulkPage(answer.body, int(rows), None if following == "null" else following)
+        return await self._calls.read(call, _bulk_page)
 
     def _get(self, route: str, path: str) -> Call:
         return Call("GET", route, self._data + path)
@@ -298,6 +283,25 @@ class SalesforceClient:
         first, last = (quote(at.astimezone(UTC).isoformat(timespec="seconds"), safe="") for at in (start, end))
         path = f"/sobjects/{quote(object_name, safe='')}/{what}/?start={first}&end={last}"
         return self._get(f"sobjects/{{object}}/{what}", path)
+
+
+def _described(answer: Answer, etag: str | None) -> Describe | NotModified:
+    if answer.status == 304 and etag is not None:
+        return NotModified(etag)
+    described: Describe = read_json(answer.body, Describe)
+    return described.model_copy(update={"etag": answer.headers.get("ETag")})
+
+
+def _bulk_page(answer: Answer) -> BulkPage:
+    rows, following = answer.headers.get("Sforce-NumberOfRecords", ""), answer.headers.get("Sforce-Locator")
+    if not rows.isdecimal() or not following:
+        raise SalesforceError(
+            Kind.UNAVAILABLE,
+            "Salesforce sent a page without saying what it holds.",
+            code="answer-unreadable",
+            retry=Retry.TWICE,
+        )
+    return BulkPage(answer.body, int(rows), None if following == "null" else following)
 
 
 def _not_offered(error: HoldfastError) -> bool:

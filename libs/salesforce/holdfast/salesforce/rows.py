@@ -174,7 +174,7 @@ def _unreadable(what: str) -> SalesforceError:
         Kind.UNAVAILABLE,
         f"Salesforce's answer is not that of {what}.",
         code="answer-unreadable",
-        retry=Retry.BACKOFF,
+        retry=Retry.TWICE,
     )
 
 
