@@ -55,11 +55,14 @@ class Postgres:
 
     def prepare(self) -> None:
         """Create the cluster if this folder has none yet."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if self._uid is not None:
-            os.chown(self.folder, self._uid, self._uid)
-        if not (self._cluster / "PG_VERSION").exists():
-            self._initialise()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if self._uid is not None:
+                os.chown(self.folder, self._uid, self._uid)
+            if not (self._cluster / "PG_VERSION").exists():
+                self._initialise()
+        except OSError as error:
+            raise StackError(f"Postgres's folder cannot be used: {error}.{self._advice()}") from error
 
     def launch(self, spawner: Spawner) -> Child:
         """Start the server; after a crash it recovers by itself."""
@@ -101,11 +104,23 @@ class Postgres:
         try:
             spawner.run(self._command(arguments))
         except StackError as error:
-            raise StackError(f"Postgres could not create its data in {self._cluster}: {error}") from error
+            raise StackError(
+                f"Postgres could not create its data in {self._cluster}: {error}{self._advice()}"
+            ) from error
         finally:
             spawner.close()
         if self._durable:
             os.sync()
+
+    def _advice(self) -> str:
+        """What else to try, where root lacks the rights that root usually has."""
+        if self._uid is None:
+            return ""
+        return (
+            f" Postgres refuses to run as root and is started as user {self._uid}, for which root needs rights "
+            "that some containers withhold: run as an ordinary user, or choose a folder that everyone can "
+            "reach with HOLDFAST_DATA."
+        )
 
     def _write_password(self, password: str) -> None:
         self._password_file.unlink(missing_ok=True)

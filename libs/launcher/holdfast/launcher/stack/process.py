@@ -27,6 +27,7 @@ UNPRIVILEGED_UID = 65534
 
 POLL = timedelta(milliseconds=20)
 LOG_TAIL_LINES = 12
+OFFSPRING_TIMEOUT = timedelta(seconds=5)
 # Below the range from which Linux picks ports for outgoing connections (32768 and up), so
 # that no connection takes a server's port while the server restarts.
 PORT_RANGE = (20_000, 32_000)
@@ -98,9 +99,15 @@ class Child:
         return None if code is None else DeadChild(self.name, self.pid, code, log_tail(self.command.log))
 
     def kill(self) -> None:
-        """End the child at once, as a crash would, and reap it."""
+        """End the child at once, as a crash would, and reap it.
+
+        Returns when its own children are gone too: Postgres refuses to start while a backend of
+        the killed server still holds its shared memory.
+        """
+        offspring = _offspring(self.pid)
         self.process.kill()
         self.process.wait()
+        wait_ended(offspring, OFFSPRING_TIMEOUT)
 
     def stop(self, patience: timedelta) -> None:
         """Ask for a clean stop; kill after ``patience``."""
@@ -184,6 +191,34 @@ def _failure(child: Child, what: str) -> StackError:
     tail = log_tail(child.command.log)
     last = tail.splitlines()[-1] if tail else "it printed nothing"
     return StackError(f"{child.name} {what} ({last}). Its log is {child.command.log}.", detail=tail)
+
+
+def wait_ended(processes: list[psutil.Process], timeout: timedelta) -> list[psutil.Process]:
+    """Wait for processes that are not our children; returns those that still run after ``timeout``.
+
+    One that ended but was not collected yet counts as ended: in a container whose first process
+    collects nothing it stays listed for ever.
+    """
+    deadline = time.monotonic() + timeout.total_seconds()
+    while running := [process for process in processes if _runs(process)]:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(POLL.total_seconds())
+    return running
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _offspring(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
 
 
 class ReadyProbe(Protocol):

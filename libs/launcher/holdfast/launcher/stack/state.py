@@ -7,16 +7,17 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
 
 import psutil
 
 from holdfast.launcher.stack.errors import StackError
-from holdfast.launcher.stack.process import Child
+from holdfast.launcher.stack.process import Child, wait_ended
 
 CLOCK_SLACK_S = 0.05
-END_TIMEOUT_S = 5.0
+END_TIMEOUT = timedelta(seconds=5)
 
 
 @dataclass(slots=True)
@@ -96,7 +97,7 @@ def end_leftovers(state: State) -> list[str]:
     ours = [(record["name"], found) for record in state.children if (found := _same_process(record))]
     for _name, process in ours:
         process.kill()
-    _gone, alive = psutil.wait_procs([process for _name, process in ours], timeout=END_TIMEOUT_S)
+    alive = wait_ended([process for _name, process in ours], END_TIMEOUT)
     if alive:
         numbers = ", ".join(str(process.pid) for process in alive)
         raise StackError(f"Processes of an earlier start do not end: {numbers}. Kill them and start again.")
