@@ -61,6 +61,8 @@ def parse(headers: Iterable[tuple[str, bytes]]) -> Envelope:
     missing = {"ce_id", "ce_type", "ce_subject", "ce_sequence", "correlation_id"} - values.keys()
     if missing:
         raise ValueError(f"headers are missing: {', '.join(sorted(missing))}")
+    if "\0" in values["ce_subject"] + values["ce_type"]:
+        raise ValueError("a header holds a NUL, which Postgres cannot")
     event_id = UUID(values["ce_id"])
     meta = Meta(UUID(values["correlation_id"]), event_id, values.get("actor", "unknown"))
     return Envelope(event_id, values["ce_type"], values["ce_subject"], int(values["ce_sequence"]), meta)

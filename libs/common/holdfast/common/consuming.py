@@ -218,7 +218,7 @@ class TopicConsumer:
             if isinstance(error, HoldfastError) and error.transient:
                 raise
             async with self._db.unit(REPLAYED) as unit:
-                await unit.execute(_queries.parked_failed_again, parked_id, str(error)[:2000])
+                await unit.execute(_queries.parked_failed_again, parked_id, str(error)[:2000].replace("\0", "\\0"))
 
     async def _replay(self, unit: Unit, parked_id: int) -> None:
         message = await parking.load_parked(unit, parked_id)

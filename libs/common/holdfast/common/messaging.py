@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -196,6 +197,7 @@ class Bus:
             # A group of its own per topic: in a shared one each further topic's member would rebalance the rest.
             group_id=self._settings.on_kafka(f"{self.service}.{consumer.topic}"),
             listener=drain,
+            parser=_parse,
             decoder=_undecoded,
             **POLICY,
         )
@@ -223,6 +225,13 @@ class Bus:
             return False
         await consumer.replay(found["id"])
         return True
+
+
+async def _parse(record: Any, original: Callable[[Any], Awaitable[KafkaMessage]]) -> KafkaMessage:
+    """FastStream's parser decodes headers as UTF-8, outside our handler: one that is not would spin for ever."""
+    message = await original(replace(record, headers=()))
+    message.raw_message = record
+    return message
 
 
 async def _undecoded(message: KafkaMessage) -> KafkaMessage:

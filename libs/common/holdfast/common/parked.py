@@ -53,7 +53,7 @@ async def park(unit: Unit, consumer: str, message: Incoming, type_name: str | No
         message.value,
         _headers_to_json(message.headers),
         type_name,
-        reason[:2000],
+        reason[:2000].replace("\0", "\\0"),
     )
 
 
@@ -116,8 +116,8 @@ async def _settle(unit: Unit, parked_id: int, state: str) -> None:
 
 
 def _headers_to_json(headers: Iterable[tuple[str, bytes]]) -> str:
-    # Latin-1 maps every byte, so a header that is not text comes back as it was; NUL is beyond JSON in Postgres.
-    pairs = [[name, (value or b"").decode("latin-1").replace("\0", "\\x00")] for name, value in headers]
+    # Latin-1 maps every byte, so a header that is not text comes back as it was.
+    pairs = [[name, (value or b"").decode("latin-1")] for name, value in headers]
     return orjson.dumps(pairs).decode()
 
 

@@ -72,7 +72,7 @@ RETURNING number;
 
 -- name: park
 INSERT INTO parked (consumer, topic, kafka_partition, kafka_offset, message_key, payload, headers, type, reason)
-VALUES ($1, $2, $3, $4, $5, $6, $7::text::jsonb, $8, $9)
+VALUES ($1, $2, $3, $4, $5, $6, $7::text::json, $8, $9)
 ON CONFLICT ON CONSTRAINT parked_message_once DO NOTHING;
 
 -- name: count_attempt

@@ -65,7 +65,7 @@ class Relay:
                     log.warning("relay_failed", service=self._service, error=error.message, detail=error.detail)
                     await self._clock.sleep(pause_before(self.failures + 1, RETRY_BASE, RETRY_CAP))
         finally:
-            await self._drop_producer()
+            await self.close()
 
     async def _stand_or_lead(self) -> None:
         connection = await self._db.dedicated()
@@ -126,10 +126,10 @@ class Relay:
                 sent = [await self._send_one(producer, row) for row in rows]
                 await asyncio.gather(*sent)
         except (KafkaError, OSError, TimeoutError) as error:
-            await self._drop_producer()
+            await self.close()
             raise unreachable(error) from error
         except BaseException:
-            await self._drop_producer()
+            await self.close()
             raise
         SENT.after()
 
@@ -150,7 +150,8 @@ class Relay:
             self._producer = await open_producer(self._settings, self._service)
         return self._producer
 
-    async def _drop_producer(self) -> None:
+    async def close(self) -> None:
+        """Drop the producer; the next send builds a new one."""
         producer, self._producer = self._producer, None
         if producer is not None:
             await close_producer(producer)

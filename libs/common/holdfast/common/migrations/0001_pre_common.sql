@@ -68,7 +68,7 @@ CREATE TABLE parked (
     kafka_offset    bigint NOT NULL,
     message_key     bytea,
     payload         bytea,
-    headers         jsonb NOT NULL,
+    headers         json NOT NULL, -- not jsonb, which refuses a NUL
     type            text,
     reason          text NOT NULL,
     parked_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
