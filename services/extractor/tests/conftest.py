@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -161,10 +162,34 @@ class Harness:
             return await self.finished(await self.request(*objects, full=full))
 
 
-@pytest.fixture
-def org() -> Iterator[RunningOrg]:
+@pytest.fixture(scope="session")
+def one_org() -> Iterator[RunningOrg]:
     with start_org() as running:
         yield running
+
+
+@pytest.fixture
+def org(one_org: RunningOrg) -> Iterator[RunningOrg]:
+    """The org, without what the test before did to it; the objects of that test stay: see `own`."""
+    one_org.reset_calls()
+    yield one_org
+    one_org.clear_faults()
+    one_org.restrict()
+
+
+_tests = itertools.count(1)
+
+
+@pytest.fixture
+def own() -> Callable[[str], str]:
+    """Names of objects that no other test uses."""
+    number = next(_tests)
+    return lambda name: f"{name}{number}__c"
+
+
+@pytest.fixture
+def thing(own: Callable[[str], str]) -> str:
+    return own("Thing")
 
 
 @pytest.fixture

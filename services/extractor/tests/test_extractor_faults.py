@@ -17,9 +17,11 @@ from holdfast.orgsim.testing import RunningOrg
 
 pytestmark = pytest.mark.integration
 Make = Callable[..., Any]
+Own = Callable[[str], str]
 Events = list[tuple[str, dict[str, Any]]]
 SMALL_PAGES = {"extractor_page_bytes": 100_000}  # 1,000 rows, the fewest
 REST_ONLY = {"extractor_bulk_threshold_rows": 1_000_000}
+JOB_CREATED = ("POST", "/services/data/v{version}/jobs/query")
 RESULTS = "jobs/query/[^/]+/results"
 
 
@@ -47,12 +49,12 @@ def fetched(org: RunningOrg) -> list[int]:
     return [page["fetched"] for page in org.calls()["bulk_pages"]]
 
 
-async def test_a_bulk_reading_goes_on_after_the_last_durable_page(org: RunningOrg, harness: Make) -> None:
-    define(org, "Thing__c", 6000)
+async def test_a_bulk_reading_goes_on_after_the_last_durable_page(org: RunningOrg, harness: Make, thing: str) -> None:
+    define(org, thing, 6000)
     one = harness(**SMALL_PAGES)
     org.faults({"path": RESULTS, "skip": 3, "count": 1, "effect": {"latency_s": 5}})
     async with one.running():
-        run_id = await one.request("Thing__c")
+        run_id = await one.request(thing)
         await staged(one, 3)
     assert await one.db.fetchval("SELECT holder FROM task") is None, "given back on stop"
     two = harness(**SMALL_PAGES)
@@ -61,16 +63,16 @@ async def test_a_bulk_reading_goes_on_after_the_last_durable_page(org: RunningOr
     assert extracted(events)["rows"] == rows_staged(events) == 6000
     assert sorted(fetched(org))[:-1] == [1] * 5, "only the page that was not durable came twice"
     assert [body["seq"] for kind, body in events if kind == "page.staged"] == [1, 2, 3, 4, 5, 6]
-    created = [route for route in org.calls()["routes"] if route["method"] == "POST"]
+    created = [route for route in org.calls()["routes"] if (route["method"], route["route"]) == JOB_CREATED]
     assert [route["calls"] for route in created] == [1], "the job was found again"
 
 
-async def test_a_rest_reading_goes_on_after_the_last_durable_record(org: RunningOrg, harness: Make) -> None:
-    define(org, "Thing__c", 7000)
+async def test_a_rest_reading_goes_on_after_the_last_durable_record(org: RunningOrg, harness: Make, thing: str) -> None:
+    define(org, thing, 7000)
     one = harness(**REST_ONLY)
     org.faults({"path": "/query/", "skip": 1, "count": 1, "effect": {"latency_s": 5}})
     async with one.running():
-        run_id = await one.request("Thing__c")
+        run_id = await one.request(thing)
         await staged(one, 2)
     two = harness(**REST_ONLY)
     async with two.running():
@@ -78,19 +80,22 @@ async def test_a_rest_reading_goes_on_after_the_last_durable_record(org: Running
     assert extracted(events)["rows"] == rows_staged(events) == 7000, "nothing twice, nothing missing"
 
 
-async def test_an_expired_locator_is_replaced_by_a_query_for_the_rest(org: RunningOrg, harness: Make) -> None:
-    define(org, "Thing__c", 7000)
+async def test_an_expired_locator_is_replaced_by_a_query_for_the_rest(
+    org: RunningOrg, harness: Make, thing: str
+) -> None:
+    define(org, thing, 7000)
     org.faults({"path": "/query/", "skip": 1, "count": 1, "effect": {"expire_cursors": True}})
-    events = await harness(**REST_ONLY).run("Thing__c")
+    events = await harness(**REST_ONLY).run(thing)
     assert extracted(events)["rows"] == rows_staged(events) == 7000
 
 
-async def test_an_expired_session_is_renewed_once_for_all(org: RunningOrg, harness: Make) -> None:
-    for name in ("A__c", "B__c", "C__c"):
+async def test_an_expired_session_is_renewed_once_for_all(org: RunningOrg, harness: Make, own: Own) -> None:
+    names = [own(letter) for letter in "ABC"]
+    for name in names:
         define(org, name, 3000)
     one = harness(**SMALL_PAGES)
     org.faults({"path": RESULTS, "skip": 2, "count": 1, "effect": {"expire_sessions": True}})
-    events = await one.run("A__c", "B__c", "C__c")
+    events = await one.run(*names)
     assert rows_staged(events) == 9000
     assert len(one.connections.refused) == 1
 
@@ -100,71 +105,71 @@ async def test_an_expired_session_is_renewed_once_for_all(org: RunningOrg, harne
     [{"status": 503}, {"reset": True}, {"close_after": 2000}, {"html": True, "status": 200}],
     ids=["unavailable", "reset", "cut-transfer", "maintenance"],
 )
-async def test_passing_trouble_is_survived(org: RunningOrg, harness: Make, effect: dict[str, Any]) -> None:
-    define(org, "Thing__c", 3000)
+async def test_passing_trouble_is_survived(org: RunningOrg, harness: Make, thing: str, effect: dict[str, Any]) -> None:
+    define(org, thing, 3000)
     org.faults(
         {"path": RESULTS, "skip": 1, "count": 1, "effect": effect},
         {"path": "describe", "count": 1, "effect": effect},
     )
-    events = await harness(**SMALL_PAGES).run("Thing__c")
+    events = await harness(**SMALL_PAGES).run(thing)
     assert extracted(events)["rows"] == rows_staged(events) == 3000
 
 
 @pytest.mark.parametrize("length", [20_000, 20_001, 20_050, 33], ids=str)
-async def test_a_page_cut_short_is_fetched_again(org: RunningOrg, harness: Make, length: int) -> None:
-    define(org, "Thing__c", 3000)
+async def test_a_page_cut_short_is_fetched_again(org: RunningOrg, harness: Make, thing: str, length: int) -> None:
+    define(org, thing, 3000)
     org.faults({"path": RESULTS, "skip": 1, "count": 1, "effect": {"truncate": length}})
-    events = await harness(**SMALL_PAGES).run("Thing__c")
+    events = await harness(**SMALL_PAGES).run(thing)
     assert rows_staged(events) == 3000
     assert sorted(fetched(org)) == [1, 1, 2]
 
 
-async def test_a_failed_job_is_tried_once_more(org: RunningOrg, harness: Make) -> None:
-    define(org, "Thing__c", 3000)
+async def test_a_failed_job_is_tried_once_more(org: RunningOrg, harness: Make, thing: str) -> None:
+    define(org, thing, 3000)
     one = harness()
     org.faults({"method": "GET", "path": "jobs/query/[^/]+$", "count": 1, "effect": {"job": "Failed"}})
-    events = await one.run("Thing__c")
+    events = await one.run(thing)
     assert extracted(events)["rows"] == 3000
     assert await one.db.fetchval("SELECT strategy || bulk_restarts FROM task") == "bulk21"
 
 
-async def test_rest_takes_over_when_bulk_keeps_failing(org: RunningOrg, harness: Make) -> None:
-    define(org, "Thing__c", 3000)
+async def test_rest_takes_over_when_bulk_keeps_failing(org: RunningOrg, harness: Make, thing: str) -> None:
+    define(org, thing, 3000)
     one = harness()
     org.faults({"method": "GET", "path": "jobs/query/[^/]+$", "count": 2, "effect": {"job": "Failed"}})
-    events = await one.run("Thing__c")
+    events = await one.run(thing)
     assert extracted(events)["rows"] == 3000
     assert await one.db.fetchval("SELECT strategy FROM task") == "rest"
 
 
-async def test_rest_takes_over_when_bulk_does_not_take_the_object(org: RunningOrg, harness: Make) -> None:
-    define(org, "Thing__c", 3000)
+async def test_rest_takes_over_when_bulk_does_not_take_the_object(org: RunningOrg, harness: Make, thing: str) -> None:
+    define(org, thing, 3000)
     one = harness()
     body = [{"errorCode": "INVALIDENTITY", "message": "Entity 'Thing__c' is not supported by the Bulk API."}]
     org.faults({"method": "POST", "path": "jobs/query", "effect": {"status": 400, "body": body}})
-    events = await one.run("Thing__c")
+    events = await one.run(thing)
     assert extracted(events)["rows"] == 3000
     assert await one.db.fetchval("SELECT strategy FROM task") == "rest"
 
 
-async def test_a_result_that_is_gone_is_made_anew(org: RunningOrg, harness: Make) -> None:
-    define(org, "Thing__c", 3000)
+async def test_a_result_that_is_gone_is_made_anew(org: RunningOrg, harness: Make, thing: str) -> None:
+    define(org, thing, 3000)
     one = harness(**SMALL_PAGES)
     body = [{"errorCode": "NOT_FOUND", "message": "The requested resource does not exist"}]
     org.faults({"path": RESULTS, "skip": 1, "count": 1, "effect": {"status": 404, "body": body}})
-    events = await one.run("Thing__c")
+    events = await one.run(thing)
     closed = extracted(events)
     assert closed["pages"] == 4, "one page of the first job, three of the second: the differ takes both"
     assert rows_staged(events) == closed["rows"] == 4000
 
 
-async def test_a_used_up_limit_is_waited_for(org: RunningOrg, harness: Make) -> None:
-    define(org, "Thing__c", 10)
+async def test_a_used_up_limit_is_waited_for(org: RunningOrg, harness: Make, thing: str) -> None:
+    define(org, thing, 10)
     one = harness(extractor_patience=timedelta(milliseconds=1))
     body = [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests Limit exceeded."}]
     org.faults({"path": "queryAll", "count": 1, "effect": {"status": 403, "body": body}})
     async with one.running():
-        run_id = await one.request("Thing__c")
+        run_id = await one.request(thing)
         async with asyncio.timeout(10):
             while not await one.db.fetchval("SELECT failures FROM task"):
                 await asyncio.sleep(0.02)
@@ -173,10 +178,10 @@ async def test_a_used_up_limit_is_waited_for(org: RunningOrg, harness: Make) -> 
         assert not [kind for kind, _ in await one.events(run_id) if kind.startswith("object")]
 
 
-async def test_a_reader_that_lost_its_lease_cannot_write(org: RunningOrg, harness: Make) -> None:
-    define(org, "Thing__c", 10)
+async def test_a_reader_that_lost_its_lease_cannot_write(org: RunningOrg, harness: Make, thing: str) -> None:
+    define(org, thing, 10)
     one = harness(extractor_lease=timedelta(milliseconds=200))
-    run_id = await one.request("Thing__c")
+    run_id = await one.request(thing)
     lease = one.settings.extractor_lease
     planning = await RunRows(one.db, "late", lease).claim()
     assert planning is not None
@@ -199,10 +204,10 @@ async def test_a_reader_that_lost_its_lease_cannot_write(org: RunningOrg, harnes
     assert [kind for kind, _ in events] == ["extraction.planned", "page.staged", "object.extracted"]
 
 
-async def test_the_same_holder_takes_its_own_leases_back_at_once(org: RunningOrg, harness: Make) -> None:
-    define(org, "Thing__c", 10)
+async def test_the_same_holder_takes_its_own_leases_back_at_once(org: RunningOrg, harness: Make, thing: str) -> None:
+    define(org, thing, 10)
     one = harness(extractor_lease=timedelta(hours=1))
-    await one.request("Thing__c")
+    await one.request(thing)
     rows = RunRows(one.db, "me", one.settings.extractor_lease)
     assert await rows.claim() is not None
     assert await rows.claim() is None
@@ -212,10 +217,10 @@ async def test_the_same_holder_takes_its_own_leases_back_at_once(org: RunningOrg
     assert await rows.claim() is not None
 
 
-async def test_leases_are_renewed_while_work_goes_on(org: RunningOrg, harness: Make) -> None:
-    define(org, "Thing__c", 3000)
+async def test_leases_are_renewed_while_work_goes_on(org: RunningOrg, harness: Make, thing: str) -> None:
+    define(org, thing, 3000)
     one = harness(extractor_lease=timedelta(milliseconds=600), **SMALL_PAGES)
     org.faults({"path": RESULTS, "skip": 1, "count": 1, "effect": {"latency_s": 1.5}})
-    events = await one.run("Thing__c")
+    events = await one.run(thing)
     assert rows_staged(events) == 3000
     assert await one.db.fetchval("SELECT epoch FROM task") == 1, "nobody took it over"

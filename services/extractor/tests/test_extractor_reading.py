@@ -20,6 +20,7 @@ from holdfast.vault.schema import RecordSchema
 
 pytestmark = pytest.mark.integration
 Make = Callable[..., Any]
+Own = Callable[[str], str]
 Events = list[tuple[str, dict[str, Any]]]
 
 FIELDS = [{"name": "Number__c", "type": "double"}, {"name": "Text__c", "type": "string", "length": 255}]
@@ -35,13 +36,15 @@ def of(events: Events, kind: str, name: str | None = None) -> list[dict[str, Any
     return [body for what, body in events if what == kind and name in (None, body.get("object"))]
 
 
-async def test_a_baseline_reads_small_objects_by_rest_and_large_ones_by_bulk(org: RunningOrg, harness: Make) -> None:
-    define(org, "Small__c", 300)
-    define(org, "Large__c", 5000)
-    events = await harness().run("Small__c", "Large__c")
+async def test_a_baseline_reads_small_objects_by_rest_and_large_ones_by_bulk(
+    org: RunningOrg, harness: Make, own: Own
+) -> None:
+    define(org, own("Small"), 300)
+    define(org, own("Large"), 5000)
+    events = await harness().run(own("Small"), own("Large"))
     plan = {item["object"]: item for item in of(events, "extraction.planned")[0]["objects"]}
-    assert (plan["Small__c"]["strategy"], plan["Large__c"]["strategy"]) == ("rest", "bulk2")
-    for name, rows in (("Small__c", 300), ("Large__c", 5000)):
+    assert (plan[own("Small")]["strategy"], plan[own("Large")]["strategy"]) == ("rest", "bulk2")
+    for name, rows in ((own("Small"), 300), (own("Large"), 5000)):
         extracted = of(events, "object.extracted", name)[0]
         assert extracted["rows"] == rows
         assert extracted["mode"] == "baseline"
@@ -49,11 +52,11 @@ async def test_a_baseline_reads_small_objects_by_rest_and_large_ones_by_bulk(org
         assert extracted["watermark"]
 
 
-async def test_what_is_staged_is_what_the_org_holds(org: RunningOrg, harness: Make) -> None:
-    ids = define(org, "Large__c", 4500)
+async def test_what_is_staged_is_what_the_org_holds(org: RunningOrg, harness: Make, own: Own) -> None:
+    ids = define(org, own("Large"), 4500)
     one = harness(extractor_page_bytes=100_000)
-    events = await one.run("Large__c")
-    state = org.state("Large__c")
+    events = await one.run(own("Large"))
+    state = org.state(own("Large"))
     rows = [row for page in of(events, "page.staged") for row in read(one, page)]
     assert len(of(events, "page.staged")) == 5
     assert {row["_record_id"] for row in rows} == set(ids)
@@ -62,10 +65,10 @@ async def test_what_is_staged_is_what_the_org_holds(org: RunningOrg, harness: Ma
     assert {row["_op"] for row in rows} == {"captured"}
 
 
-async def test_the_manifest_and_the_schema_fit_what_is_in_the_store(org: RunningOrg, harness: Make) -> None:
-    define(org, "Large__c", 4500)
+async def test_the_manifest_and_the_schema_fit_what_is_in_the_store(org: RunningOrg, harness: Make, own: Own) -> None:
+    define(org, own("Large"), 4500)
     one = harness(extractor_page_bytes=100_000)
-    events = await one.run("Large__c")
+    events = await one.run(own("Large"))
     pages = of(events, "page.staged")
     lines = [f"{page['page_id']} {page['rows']} {page['sha256']}\n" for page in pages]
     extracted = of(events, "object.extracted")[0]
@@ -76,99 +79,101 @@ async def test_the_manifest_and_the_schema_fit_what_is_in_the_store(org: Running
         assert hashlib.sha256(stored).hexdigest() == page["sha256"]
         assert len(stored) == page["bytes"]
     schema = RecordSchema.from_json(await one.objects.get(f"{one.job_id}/schemas/{pages[0]['schema_id']}.json"))
-    assert schema.object == "Large__c" and "Number__c" in schema.names
+    assert schema.object == own("Large") and "Number__c" in schema.names
 
 
-async def test_the_next_run_reads_only_what_changed(org: RunningOrg, harness: Make) -> None:
-    ids = define(org, "Thing__c", 2500)
+async def test_the_next_run_reads_only_what_changed(org: RunningOrg, harness: Make, own: Own) -> None:
+    ids = define(org, own("Thing"), 2500)
     one = harness()
-    await one.run("Thing__c")
+    await one.run(own("Thing"))
     with rest(org) as api:
-        api.patch(f"Thing__c/{ids[7]}", json={"Text__c": "00123"}).raise_for_status()
-        api.delete(f"Thing__c/{ids[8]}").raise_for_status()
-    events = await one.run("Thing__c")
+        api.patch(f"{own('Thing')}/{ids[7]}", json={"Text__c": "00123"}).raise_for_status()
+        api.delete(f"{own('Thing')}/{ids[8]}").raise_for_status()
+    events = await one.run(own("Thing"))
     assert of(events, "object.extracted")[0]["mode"] == "incremental"
     rows = [row for page in of(events, "page.staged") for row in read(one, page)]
     assert {row["_record_id"]: row["_op"] for row in rows} == {ids[7]: "captured", ids[8]: "deleted"}
-    assert of(events, "page.staged")[0]["path"].startswith(f"{one.job_id}/staging/2/Thing__c/")
+    assert of(events, "page.staged")[0]["path"].startswith(f"{one.job_id}/staging/2/{own('Thing')}/")
 
 
-async def test_an_unchanged_object_costs_one_query_and_no_page(org: RunningOrg, harness: Make) -> None:
-    define(org, "Large__c", 2500)
-    define(org, "Small__c", 30)
+async def test_an_unchanged_object_costs_one_query_and_no_page(org: RunningOrg, harness: Make, own: Own) -> None:
+    define(org, own("Large"), 2500)
+    define(org, own("Small"), 30)
     one = harness()
-    await one.run("Large__c", "Small__c")
+    await one.run(own("Large"), own("Small"))
     marks = await one.db.fetch("SELECT object, mark FROM watermark ORDER BY object")
     org.reset_calls()
-    events = await one.run("Large__c", "Small__c")
+    events = await one.run(own("Large"), own("Small"))
     assert org.calls()["total"] == 6  # global, counts, and a describe and a query each
     assert not of(events, "page.staged")
     assert [item["pages"] for item in of(events, "object.extracted")] == [0, 0]
     assert await one.db.fetch("SELECT object, mark FROM watermark ORDER BY object") == marks
 
 
-async def test_an_empty_object_leaves_no_mark_and_is_read_again(org: RunningOrg, harness: Make) -> None:
-    define(org, "Empty__c", 0)
+async def test_an_empty_object_leaves_no_mark_and_is_read_again(org: RunningOrg, harness: Make, own: Own) -> None:
+    define(org, own("Empty"), 0)
     one = harness()
-    first = of(await one.run("Empty__c"), "object.extracted")[0]
+    first = of(await one.run(own("Empty")), "object.extracted")[0]
     assert (first["pages"], first["rows"], first["watermark"], first["mode"]) == (0, 0, None, "baseline")
-    second = of(await one.run("Empty__c"), "object.extracted")[0]
+    second = of(await one.run(own("Empty")), "object.extracted")[0]
     assert second["mode"] == "full", "what appears later is new, not part of a first capture"
 
 
-async def test_a_full_run_reads_everything_again(org: RunningOrg, harness: Make) -> None:
-    define(org, "Thing__c", 50)
+async def test_a_full_run_reads_everything_again(org: RunningOrg, harness: Make, own: Own) -> None:
+    define(org, own("Thing"), 50)
     one = harness()
-    await one.run("Thing__c")
+    await one.run(own("Thing"))
     org.advance(7200)
-    extracted = of(await one.run("Thing__c", full=True), "object.extracted")[0]
+    extracted = of(await one.run(own("Thing"), full=True), "object.extracted")[0]
     assert (extracted["mode"], extracted["rows"]) == ("full", 50)
 
 
-async def test_a_change_too_large_for_rest_moves_to_bulk(org: RunningOrg, harness: Make) -> None:
-    define(org, "Thing__c", 1500)
+async def test_a_change_too_large_for_rest_moves_to_bulk(org: RunningOrg, harness: Make, own: Own) -> None:
+    define(org, own("Thing"), 1500)
     one = harness()
-    await one.run("Thing__c")
+    await one.run(own("Thing"))
     one.settings = one.settings.model_copy(update={"extractor_bulk_threshold_rows": 1000})
     one.worker._settings = one.settings
-    events = await one.run("Thing__c")
+    events = await one.run(own("Thing"))
     assert of(events, "extraction.planned")[0]["objects"][0]["strategy"] == "rest"
     assert of(events, "object.extracted")[0]["rows"] == 1500
     assert await one.db.fetchval("SELECT strategy FROM task ORDER BY task_id DESC LIMIT 1") == "bulk2"
 
 
-async def test_an_empty_selection_takes_recommended_objects_with_rows(org: RunningOrg, harness: Make) -> None:
-    define(org, "Thing__c", 3)
-    define(org, "Empty__c", 0)
+async def test_an_empty_selection_takes_recommended_objects_with_rows(org: RunningOrg, harness: Make, own: Own) -> None:
+    define(org, own("Thing"), 3)
+    define(org, own("Empty"), 0)
     events = await harness().run()
     names = {item["object"] for item in of(events, "extraction.planned")[0]["objects"]}
-    assert "Thing__c" in names and "Empty__c" not in names
+    assert own("Thing") in names and own("Empty") not in names
     assert not {name for name in names if name.endswith(("History", "Share", "Feed", "ChangeEvent"))}
 
 
-async def test_objects_that_cannot_be_read_fail_with_words_and_the_others_go_on(org: RunningOrg, harness: Make) -> None:
-    define(org, "Thing__c", 3)
-    define(org, "Hidden__c", 3)
-    org.restrict(hidden_objects=["Hidden__c"])
-    events = await harness().run("Thing__c", "Hidden__c", "Nope__c")
+async def test_objects_that_cannot_be_read_fail_with_words_and_the_others_go_on(
+    org: RunningOrg, harness: Make, own: Own
+) -> None:
+    define(org, own("Thing"), 3)
+    define(org, own("Hidden"), 3)
+    org.restrict(hidden_objects=[own("Hidden")])
+    events = await harness().run(own("Thing"), own("Hidden"), "Nope__c")
     planned = {item["object"] for item in of(events, "extraction.planned")[0]["objects"]}
-    assert planned == {"Thing__c", "Hidden__c", "Nope__c"}
+    assert planned == {own("Thing"), own("Hidden"), "Nope__c"}
     assert "no object Nope__c" in of(events, "object.failed", "Nope__c")[0]["reason"]
-    assert of(events, "object.failed", "Hidden__c")[0]["reason"]
-    assert of(events, "object.extracted", "Thing__c")[0]["rows"] == 3
+    assert of(events, "object.failed", own("Hidden"))[0]["reason"]
+    assert of(events, "object.extracted", own("Thing"))[0]["rows"] == 3
 
 
-async def test_a_failed_object_leaves_the_mark_where_it_was(org: RunningOrg, harness: Make) -> None:
-    define(org, "Thing__c", 3)
+async def test_a_failed_object_leaves_the_mark_where_it_was(org: RunningOrg, harness: Make, own: Own) -> None:
+    define(org, own("Thing"), 3)
     one = harness()
-    mark = of(await one.run("Thing__c"), "object.extracted")[0]["watermark"]
+    mark = of(await one.run(own("Thing")), "object.extracted")[0]["watermark"]
     org.advance(7200)
-    define(org, "Other__c", 1)
+    define(org, own("Other"), 1)
     body = [{"message": "no", "errorCode": "INSUFFICIENT_ACCESS"}]
-    org.faults({"path": "queryAll.*Thing__c", "count": None, "effect": {"status": 403, "body": body}})
-    events = await one.run("Thing__c", "Other__c")
-    assert of(events, "object.failed", "Thing__c")[0]["code"] == "salesforce-insufficient-access"
-    kept = await one.db.fetchval("SELECT mark FROM watermark WHERE object = 'Thing__c'")
+    org.faults({"path": f"queryAll.*{own('Thing')}", "count": None, "effect": {"status": 403, "body": body}})
+    events = await one.run(own("Thing"), own("Other"))
+    assert of(events, "object.failed", own("Thing"))[0]["code"] == "salesforce-insufficient-access"
+    kept = await one.db.fetchval("SELECT mark FROM watermark WHERE object = $1", own("Thing"))
     assert kept == datetime.fromisoformat(mark)
 
 
@@ -187,11 +192,11 @@ async def test_an_org_that_stays_away_is_refused_in_the_end(org: RunningOrg, har
     assert events[0][1]["reason"]
 
 
-async def test_calls_are_reported_in_batches(org: RunningOrg, harness: Make) -> None:
-    define(org, "Large__c", 3000)
+async def test_calls_are_reported_in_batches(org: RunningOrg, harness: Make, own: Own) -> None:
+    define(org, own("Large"), 3000)
     one = harness(extractor_page_bytes=100_000)
     org.reset_calls()
-    events = await one.run("Large__c")
+    events = await one.run(own("Large"))
     await one.orgs.ledger.report()
     assert sum(one.connections.reports) == org.calls()["total"]
     assert len(one.connections.reports) <= 4
@@ -199,20 +204,20 @@ async def test_calls_are_reported_in_batches(org: RunningOrg, harness: Make) -> 
     assert extracted["api_calls"] == org.calls()["total"] - 3  # describe global, counts, describe
 
 
-async def test_progress_is_told_per_object(org: RunningOrg, harness: Make) -> None:
-    define(org, "Thing__c", 30)
+async def test_progress_is_told_per_object(org: RunningOrg, harness: Make, own: Own) -> None:
+    define(org, own("Thing"), 30)
     one = harness()
     service = ExtractorService(one.db, one.orgs, one.worker.live_calls)
     async with one.running():
-        run_id = await one.request("Thing__c", "Nope__c")
+        run_id = await one.request(own("Thing"), "Nope__c")
         await one.finished(run_id)
     progress = await service.GetProgress(messages.GetProgressRequest(run_id=str(run_id)), None)
     states = {item.object: (item.state, item.rows, item.pages) for item in progress.objects}
-    assert states == {"Thing__c": ("extracted", 30, 1), "Nope__c": ("failed", 0, 0)}
+    assert states == {own("Thing"): ("extracted", 30, 1), "Nope__c": ("failed", 0, 0)}
     assert (progress.state, progress.rows, progress.api_calls) == ("done", 30, 4)
     listed = await service.ListObjects(messages.ListObjectsRequest(connection_id=str(one.connection_id)), None)
     things = {item.name: item for item in listed.objects}
-    assert things["Thing__c"].recommended and things["Thing__c"].rows == 30
+    assert things[own("Thing")].recommended and things[own("Thing")].rows == 30
 
 
 async def test_progress_of_an_unknown_run_is_not_found(org: RunningOrg, harness: Make) -> None:
