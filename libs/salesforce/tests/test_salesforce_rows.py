@@ -46,6 +46,13 @@ def test_csv_byte_order_mark_is_no_part_of_the_first_name() -> None:
     assert parse_csv(b"\xef\xbb\xbf" + THREE, 3).column_names == ["Id", "Name"]
 
 
+@pytest.mark.parametrize("size", [1 << 20, (1 << 20) + 7, 5 << 20])
+def test_csv_values_larger_than_a_block(size: int) -> None:
+    long = "ab\n" * (size // 3)
+    body = f'"Id","V"\n"1","x"\n"2","{long}"\n"3","y"\n'
+    assert parse_csv(body.encode(), 3)["V"].to_pylist() == ["x", long, "y"]
+
+
 def test_csv_nulls_of_a_one_column_page_count_as_rows() -> None:
     assert parse_csv(b'"V"\n"a"\n\n"b"\n', 3)["V"].to_pylist() == ["a", None, "b"]
 
