@@ -69,6 +69,12 @@ async def run_services(
     await run_modules(modules, stop=stop, ready=ready)
 
 
+def load(names: Sequence[str]) -> None:
+    """Import the services: seconds of work that can overlap with the start of the servers."""
+    for name in chosen(names):
+        importlib.import_module(f"holdfast.{name}.module")
+
+
 async def _build(name: str, platform: Platform) -> Module:
     module = importlib.import_module(f"holdfast.{name}.module")
     built: Module = await module.build(platform)

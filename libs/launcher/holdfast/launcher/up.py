@@ -12,7 +12,7 @@ from pathlib import Path
 
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.settings import Settings
-from holdfast.launcher.compose import run_services
+from holdfast.launcher.compose import load, run_services
 from holdfast.launcher.demo.data import demo_data
 from holdfast.launcher.environment import embedded_environment, wanted_parts
 from holdfast.launcher.stack.embedded import EmbeddedStack
@@ -78,12 +78,16 @@ async def installation(
     """
     data = data.absolute()
     data.mkdir(parents=True, exist_ok=True)
+    (data / "api-address").unlink(missing_ok=True)  # one that was killed left it
     stack = EmbeddedStack(data, **wanted_parts(), s3=s3, progress=tell)
     stop = asyncio.Event()
     children = ExitStack()
     try:
-        starting_org = asyncio.to_thread(_start_org, children, data, loads)
-        org, _ = await asyncio.gather(starting_org, asyncio.to_thread(stack.start))
+        org, _, _ = await asyncio.gather(
+            asyncio.to_thread(_start_org, children, data, loads),
+            asyncio.to_thread(stack.start),
+            asyncio.to_thread(load, ["all"]),
+        )
         os.environ.update(embedded_environment(data, stack, s3=s3))
         if loads is not None:
             os.environ["HOLDFAST_ALLOW_INSECURE_SALESFORCE"] = "true"

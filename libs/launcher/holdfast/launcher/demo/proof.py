@@ -23,7 +23,7 @@ SHOWN_DIFFERENCES = 20
 
 # The newest event of each record, by the order that the vault's format gives: stamp, run, page, row.
 STATE = """
-SELECT * EXCLUDE (filename, file_row_number)
+SELECT * EXCLUDE (filename, file_row_number, _observed_at, _modified_at)
 FROM read_parquet($files, union_by_name = true, filename = true, file_row_number = true)
 QUALIFY row_number() OVER (
     PARTITION BY _record_id ORDER BY _modified_at DESC NULLS LAST, _run DESC, _seq DESC, file_row_number DESC
