@@ -17,6 +17,7 @@ import pytest
 from holdfast.common.clock import SystemClock, TimeOrderedIds
 from holdfast.common.contracts.base import PublicEvent
 from holdfast.common.contracts.history import IntegrityVerified
+from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.failpoints import durable_step
 from holdfast.common.grpc import Server, call, channel
 from holdfast.common.grpc_errors import from_rpc
@@ -28,6 +29,7 @@ from holdfast.common.postgres import Database, Unit
 from holdfast.common.rpc.differ.v1 import differ_pb2, differ_pb2_grpc
 from holdfast.common.rpc.history.v1 import history_pb2 as pb
 from holdfast.common.rpc.history.v1 import history_pb2_grpc
+from holdfast.common.rpc.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
 from holdfast.common.service import Platform, started
 from holdfast.common.settings import Settings
 from holdfast.history.module import build
@@ -61,12 +63,28 @@ class Differ(differ_pb2_grpc.DifferServiceServicer):
 
 
 @dataclass
+class Scheduler(scheduler_pb2_grpc.SchedulerServiceServicer):
+    """Knows the runs that the test says; no jobs."""
+
+    runs: dict[str, Any] = field(default_factory=dict)
+
+    async def GetJob(self, request: Any, context: Any) -> Any:
+        raise HoldfastError(Kind.NOT_FOUND, f"There is no job {request.id!r}.", code="unknown-job")
+
+    async def GetRun(self, request: Any, context: Any) -> Any:
+        if request.id not in self.runs:
+            raise HoldfastError(Kind.NOT_FOUND, f"There is no run {request.id!r}.", code="unknown-run")
+        return scheduler_pb2.GetRunResponse(run=self.runs[request.id])
+
+
+@dataclass
 class Running:
     """History, seen from outside."""
 
     stub: Any
     vault: Vault
     differ: Differ
+    scheduler: Scheduler
     db: Database
     verified: list[IntegrityVerified]
 
@@ -100,7 +118,7 @@ class Running:
 
 @pytest.fixture
 async def history(postgres_dsn: str, kafka_servers: str, tmp_path: Path) -> AsyncIterator[Running]:
-    ports = free_ports([], 2)
+    ports = free_ports([], 3)
     folder = tmp_path / "vault"
     folder.mkdir()
     settings = Settings(
@@ -113,17 +131,22 @@ async def history(postgres_dsn: str, kafka_servers: str, tmp_path: Path) -> Asyn
         secret_key=base64.b64encode(SECRET).decode(),
         history_grpc=f"127.0.0.1:{ports[0]}",
         differ_grpc=f"127.0.0.1:{ports[1]}",
+        scheduler_grpc=f"127.0.0.1:{ports[2]}",
     )
-    differ, heard = Differ(), list[IntegrityVerified]()
+    differ, scheduler, heard = Differ(), Scheduler(), list[IntegrityVerified]()
 
     async def hear(unit: Unit, event: IntegrityVerified, meta: Meta) -> None:
         heard.append(event)
 
     async with AsyncExitStack() as cleanup:
-        server = Server(settings, settings.differ_grpc)
-        server.add(lambda endpoint: differ_pb2_grpc.add_DifferServiceServicer_to_server(differ, endpoint))
-        await server.start()
-        cleanup.push_async_callback(server.stop)
+        for address, add, servicer in (
+            (settings.differ_grpc, differ_pb2_grpc.add_DifferServiceServicer_to_server, differ),
+            (settings.scheduler_grpc, scheduler_pb2_grpc.add_SchedulerServiceServicer_to_server, scheduler),
+        ):
+            server = Server(settings, address)
+            server.add(lambda endpoint, add=add, servicer=servicer: add(servicer, endpoint))
+            await server.start()
+            cleanup.push_async_callback(server.stop)
         db = await Database.open(postgres_dsn, "others")
         cleanup.push_async_callback(db.close)
         await db.migrate()
@@ -139,4 +162,4 @@ async def history(postgres_dsn: str, kafka_servers: str, tmp_path: Path) -> Asyn
         to_history = channel(settings, settings.history_grpc)
         cleanup.push_async_callback(to_history.close, None)
         stub = history_pb2_grpc.HistoryServiceStub(to_history)
-        yield Running(stub, Vault(folder, tmp_path), differ, db, heard)
+        yield Running(stub, Vault(folder, tmp_path), differ, scheduler, db, heard)

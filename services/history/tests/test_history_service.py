@@ -21,6 +21,7 @@ from holdfast.common.contracts.scheduler import (
 )
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.rpc.history.v1 import history_pb2 as pb
+from holdfast.common.rpc.scheduler.v1.scheduler_pb2 import ObjectProgress, Run
 from holdfast.vault.refs import Committed
 
 pytestmark = pytest.mark.integration
@@ -133,6 +134,26 @@ async def test_changes_of_a_run_with_before_and_after(history: Any) -> None:
     [touched] = (await history.ask("ListChanges", listing(operations=["touched"]))).records
     assert shown(touched)[2].keys() == {"SystemModstamp"}
     assert not (await history.ask("ListChanges", listing(operations=["unseen"]))).records
+
+
+async def test_run_that_history_has_not_heard_of_yet_is_answered_all_the_same(history: Any) -> None:
+    committed = history.vault.write(1, "baseline", [contact(1, 1, Name="Ada")])
+    history.differ.remember(committed)
+    diffed = ObjectProgress(object="Contact", state="diffed")
+    lost = ObjectProgress(object="Lead", state="failed")
+    history.scheduler.runs[str(RUNS[1])] = Run(
+        id=str(RUNS[1]), job_id=str(JOB), number=1, state="partial", objects=[diffed, lost]
+    )
+    [record] = (await history.ask("ListChanges", listing(1))).records
+    assert record.label == "Ada"
+    error = await refused(history, "ListChanges", listing(1, object="Lead"))
+    assert error.message == "This run has no object 'Lead'. It has Contact."
+    summarised = asyncio.create_task(history.ask("SummarizeChanges", summary(1)))
+    await asyncio.sleep(0.3)
+    assert not summarised.done()
+    await history.send(CREATED, whole(1, committed, 1, captured=1))
+    [counts] = (await summarised).objects
+    assert counts.captured == 1
 
 
 async def test_changes_come_page_by_page(history: Any) -> None:

@@ -11,7 +11,6 @@ from grpc.aio import ServicerContext
 
 from holdfast.common.clock import Clock, Ids
 from holdfast.common.contracts.history import IntegrityVerified
-from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.meta import Meta
 from holdfast.common.objectstore import ObjectStore
 from holdfast.common.postgres import Database, Unit
@@ -21,6 +20,7 @@ from holdfast.history import handlers, store
 from holdfast.history.messages import object_changes
 from holdfast.history.past import Past
 from holdfast.history.peers import Peers
+from holdfast.history.runs import Runs
 from holdfast.history.steps import VERIFIED
 from holdfast.history.verification import Verdict, Verification, compare_witnesses
 
@@ -45,6 +45,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         self._objects = objects
         self._past = Past(objects)
         self._peers = peers
+        self._runs = Runs(db, peers, clock)
         self._key = key
         self._clock = clock
         self._ids = ids
@@ -53,8 +54,8 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         self, request: pb.SummarizeChangesRequest, context: Context
     ) -> pb.SummarizeChangesResponse:
         """Changes per object of a run, as far as they are known."""
-        run = await self._run(request.run_id)
-        rows = await store.run_objects(self._db, run.run_id)
+        run = await self._runs.run(request.run_id)
+        rows = await self._runs.settled_objects(run)
         return pb.SummarizeChangesResponse(
             run_id=str(run.run_id),
             job_id=str(run.job_id),
@@ -64,22 +65,21 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
 
     async def ListChanges(self, request: pb.ListChangesRequest, context: Context) -> pb.ListChangesResponse:
         """Changed records of one object in a run."""
-        run = await self._run(request.run_id)
-        known = [row["object"] for row in await store.run_objects(self._db, run.run_id)]
-        _require(request.object, known, "this run")
+        run = await self._runs.run(request.run_id)
+        await self._runs.require_in_run(run, request.object)
         return await self._past.changes(run, request)
 
     async def GetRecordHistory(
         self, request: pb.GetRecordHistoryRequest, context: Context
     ) -> pb.GetRecordHistoryResponse:
         """Every version of one record."""
-        job_id = await self._job(request.job_id)
-        _require(request.object, list(await store.table_heads(self._db, job_id)), "this job")
+        job_id = await self._runs.job(request.job_id)
+        await self._runs.require_in_job(job_id, request.object)
         return await self._past.history(job_id, request.object, request.record_id)
 
     async def VerifyJob(self, request: pb.VerifyJobRequest, context: Context) -> AsyncIterator[pb.VerifyJobResponse]:
         """Progress per object, then one message that is `done`, with all damage."""
-        job_id = await self._job(request.job_id)
+        job_id = await self._runs.job(request.job_id)
         kept = await self._peers.tables(job_id)
         expected = compare_witnesses(str(job_id), kept, await store.table_heads(self._db, job_id))
         verification = Verification(self._objects, self._key, str(job_id))
@@ -110,32 +110,3 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             await handlers.record_verification(unit, verification_id, event, meta)
 
         await self._db.run(VERIFIED, work)
-
-    async def _run(self, run_id: str) -> store.Run:
-        try:
-            run = await store.get_run(self._db, UUID(run_id))
-        except ValueError:
-            run = None
-        if run is None:
-            raise HoldfastError(Kind.NOT_FOUND, f"There is no run {run_id!r}.", code="unknown-run")
-        return run
-
-    async def _job(self, id_or_name: str) -> UUID:
-        job_id = await store.find_job(self._db, id_or_name)
-        if job_id is None:
-            raise HoldfastError(Kind.NOT_FOUND, f"There is no job {id_or_name!r}.", code="unknown-job")
-        return job_id
-
-
-def _require(name: str, known: list[str], where: str) -> None:
-    """The object's name becomes part of a path in the vault: only names that events brought are taken.
-
-    Raises:
-        HoldfastError: NOT_FOUND, naming the objects that there are.
-    """
-    if name in known:
-        return
-    there_are = f"It has {', '.join(known)}." if known else "It has none yet."
-    raise HoldfastError(
-        Kind.NOT_FOUND, f"{where.capitalize()} has no object {name!r}. {there_are}", code="unknown-object"
-    )

@@ -8,6 +8,7 @@ from holdfast.common.messaging import Bus
 from holdfast.common.postgres import Database
 from holdfast.common.rpc.differ.v1.differ_pb2_grpc import DifferServiceStub
 from holdfast.common.rpc.history.v1.history_pb2_grpc import add_HistoryServiceServicer_to_server
+from holdfast.common.rpc.scheduler.v1.scheduler_pb2_grpc import SchedulerServiceStub
 from holdfast.common.service import Module, Platform, ServiceModule
 from holdfast.history import consumers
 from holdfast.history.grpc import HistoryServicer
@@ -27,14 +28,16 @@ async def build(platform: Platform) -> Module:
     bus.publishes(IntegrityVerified)
     consumers.subscribe(bus)
     differ = channel(settings, settings.differ_grpc)
+    scheduler = channel(settings, settings.scheduler_grpc)
+    peers = Peers(DifferServiceStub(differ), SchedulerServiceStub(scheduler), settings.history_peer_timeout)
     servicer = HistoryServicer(
         db,
         platform.store,
-        Peers(DifferServiceStub(differ), settings.history_peer_timeout),
+        peers,
         signing_key(settings.envelope_key()).public_key(),
         clock=platform.clock,
         ids=platform.ids,
     )
     server = Server(settings, settings.history_grpc)
     server.add(lambda endpoint: add_HistoryServiceServicer_to_server(servicer, endpoint))
-    return ServiceModule(NAME, db, bus, server, channels=[differ])
+    return ServiceModule(NAME, db, bus, server, channels=[differ, scheduler])

@@ -12,11 +12,11 @@ ON CONFLICT (run_id) DO UPDATE
 SET requested_at = excluded.requested_at;
 
 -- name: end_run
-INSERT INTO run (run_id, job_id, number, state, completed_at, reason, missing)
-VALUES ($1, $2, $3, $4, $5, $6, $7::text::jsonb)
+INSERT INTO run (run_id, job_id, number, state, completed_at, reason, missing, objects)
+VALUES ($1, $2, $3, $4, $5, $6, $7::text::jsonb, $8)
 ON CONFLICT (run_id) DO UPDATE
 SET state = excluded.state, completed_at = excluded.completed_at, reason = excluded.reason,
-    missing = excluded.missing;
+    missing = excluded.missing, objects = excluded.objects;
 
 -- name: add_page
 -- A page that comes after the whole adds nothing.
@@ -58,12 +58,12 @@ ORDER BY (job_id::text = $1) DESC
 LIMIT 1;
 
 -- name: get_run
-SELECT run_id, job_id, number, state
+SELECT run_id, job_id, number, state, objects
 FROM run
 WHERE run_id = $1;
 
 -- name: run_objects
-SELECT object, captured, created, updated, touched, deleted, undeleted, unseen, rows_read, bytes_written,
+SELECT object, complete, captured, created, updated, touched, deleted, undeleted, unseen, rows_read, bytes_written,
     table_path, version
 FROM run_object
 WHERE run_id = $1

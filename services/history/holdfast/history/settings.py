@@ -16,5 +16,5 @@ class HistorySettings(Settings):
         default=timedelta(seconds=15),
         gt=timedelta(0),
         le=timedelta(minutes=5),
-        description="Wait for the differ's list of tables; it reads rows of Postgres only.",
+        description="Wait for an answer of differ or scheduler; both read rows of Postgres only.",
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -20,12 +19,13 @@ RunEnd = RunCompleted | RunPartial | RunFailed
 
 @dataclass(frozen=True)
 class Run:
-    """A run that was heard of."""
+    """A run that was heard of. `objects`: how many it holds or should hold; None until it has completed."""
 
     run_id: UUID
     job_id: UUID
     number: int
     state: str
+    objects: int | None = None
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,15 @@ async def request_run(unit: Unit, event: RunRequested) -> None:
 async def end_run(unit: Unit, event: RunEnd) -> None:
     """The run is over."""
     state, reason, missing = "completed", "", "[]"
+    objects = event.objects if isinstance(event, RunCompleted) else None
     if isinstance(event, RunPartial):
         state, missing = "partial", json.dumps([gap.model_dump() for gap in event.missing])
     if isinstance(event, RunFailed):
         state, reason = "failed", event.reason
     await know_job(unit, event.job_id)
-    await unit.execute(SQL.end_run, event.run_id, event.job_id, event.run, state, event.completed_at, reason, missing)
+    await unit.execute(
+        SQL.end_run, event.run_id, event.job_id, event.run, state, event.completed_at, reason, missing, objects
+    )
 
 
 async def add_page(unit: Unit, event: ChangesCommitted) -> None:
@@ -98,7 +101,7 @@ async def get_run(db: Database, run_id: UUID) -> Run | None:
     return Run(**dict(row)) if row else None
 
 
-async def run_objects(db: Database, run_id: UUID) -> Sequence[Row]:
+async def run_objects(db: Database, run_id: UUID) -> list[Row]:
     """Changes per object of a run, in order of name."""
     return await db.fetch(SQL.run_objects, run_id)
 

@@ -14,6 +14,7 @@ CREATE TABLE run (
     completed_at  timestamptz,
     reason        text NOT NULL DEFAULT '',
     missing       jsonb NOT NULL DEFAULT '[]',
+    objects       bigint,                    -- of a completed run: how many it holds
     CONSTRAINT run_number_once UNIQUE (job_id, number)
 );
 
