@@ -6,6 +6,7 @@ import json
 from uuid import uuid4
 
 import pytest
+import structlog
 
 from holdfast.common.errors import HoldfastError, Kind
 
@@ -223,7 +224,9 @@ async def test_the_unexpected_tells_nothing_but_a_reference(world, api, error):
         raise error
 
     world.scheduler.ListJobs = break_down
-    answer = await api.get("/v1/jobs")
+    with structlog.testing.capture_logs() as logged:
+        answer = await api.get("/v1/jobs")
     found = problem(answer, 500, "internal")
     assert found["reference"] in found["detail"]
+    assert [(each["reference"], each["exc_info"]) for each in logged] == [(found["reference"], error)]
     assert "hunter2" not in answer.text and "boom" not in answer.text

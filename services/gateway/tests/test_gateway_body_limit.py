@@ -67,3 +67,11 @@ async def test_stranger_is_refused_before_the_size_matters(world):
     sender = Sender("hf_wrong", 50 * MIB, announced=False)
     await world.app(sender.scope, sender.receive, sender.send)
     assert sender.answer[0]["status"] == 401 and sender.taken_before_answer == 0
+
+
+async def test_unannounced_body_is_taken_to_its_end_after_the_answer(world):
+    sender = Sender(world.token, 50 * MIB, announced=False)
+    await world.app(sender.scope, sender.receive, sender.send)
+    assert sender.left == 0
+    assert [message["type"] for message in sender.answer].count("http.response.start") == 1
+    assert not sender.answer[-1]["more_body"] and sender.answer[-2]["more_body"]

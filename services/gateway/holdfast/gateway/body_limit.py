@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import timedelta
 from http import HTTPStatus
 
@@ -28,40 +29,49 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif _announced_bytes(scope) > self._max_bytes:
-            await self._refuse(receive, send)
+            await self._answer()(scope, receive, _lingering(receive, send))
         else:
-            await self._app(scope, self._counting(receive), send)
+            await self._count(scope, receive, send)
 
-    def _sentence(self) -> str:
-        return f"The body is larger than {self._max_bytes} bytes, the most this API accepts."
-
-    def _counting(self, receive: Receive) -> Receive:
-        seen = 0
+    async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
+        seen_bytes = 0
 
         async def counted() -> Message:
-            nonlocal seen
+            nonlocal seen_bytes
             message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self._max_bytes:
-                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, self._sentence(), {"Connection": "close"})
+            seen_bytes += len(message.get("body", b""))
+            if seen_bytes > self._max_bytes:
+                # The framework answers 400 to any other error that breaks a body off.
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
             return message
 
-        return counted
+        async def unless_too_large(message: Message) -> None:
+            if seen_bytes <= self._max_bytes:
+                await send(message)
 
-    async def _refuse(self, receive: Receive, send: Send) -> None:
-        response = problem_response(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            "too-large",
-            self._sentence(),
-            headers={"Connection": "close"},
-        )
-        await _send_open(response, send)
-        try:
+        await self._app(scope, counted, unless_too_large)
+        if seen_bytes > self._max_bytes:
+            await self._answer()(scope, receive, _lingering(receive, send))
+
+    def _answer(self) -> Response:
+        sentence = f"The body is larger than {self._max_bytes} bytes, the most this API accepts."
+        too_large = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        return problem_response(too_large, "too-large", sentence, headers={"Connection": "close"})
+
+
+def _lingering(receive: Receive, send: Send) -> Send:
+    """Sends the whole answer, then throws away what is still coming, then ends the answer."""
+
+    async def lingering(message: Message) -> None:
+        if message["type"] != "http.response.body" or message.get("more_body", False):
+            await send(message)
+            return
+        await send({**message, "more_body": True})
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(_discard(receive), _DISCARD_FOR.total_seconds())
-        except TimeoutError:
-            pass
-        finally:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return lingering
 
 
 def _announced_bytes(scope: Scope) -> int:
@@ -69,11 +79,6 @@ def _announced_bytes(scope: Scope) -> int:
         if name == b"content-length" and value.isdigit():
             return int(value)
     return 0
-
-
-async def _send_open(response: Response, send: Send) -> None:
-    await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
-    await send({"type": "http.response.body", "body": bytes(response.body), "more_body": True})
 
 
 async def _discard(receive: Receive) -> None:
