@@ -77,6 +77,7 @@ class ExtractorService(ExtractorServiceServicer):
                     recommended=verdict.recommended,
                     reason=verdict.reason,
                     rows=counts.get(entry.name, 0),
+                    unreadable=not verdict.readable,
                 )
             )
         return messages.ListObjectsResponse(objects=listed)
