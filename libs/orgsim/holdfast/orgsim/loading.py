@@ -122,7 +122,7 @@ def _load_frames(
         copies = [
             plain.with_columns(
                 new_ids[name].slice(copy * rows.height, rows.height),
-                *[_remapped(column, link, new_ids, files, copy) for column, link in links.items()],
+                *[_remapped(name, column, link, new_ids, files, copy) for column, link in links.items()],
             )
             for copy in range(multiply)
         ]
@@ -144,6 +144,7 @@ def _positions(
 
 
 def _remapped(
+    own: str,
     column: str,
     links: Sequence[tuple[str, pl.Series]],
     new_ids: Mapping[str, pl.Series],
@@ -151,8 +152,8 @@ def _remapped(
     copy: int,
 ) -> pl.Series:
     pieces = [new_ids[parent].gather(positions + copy * files[parent].height) for parent, positions in links]
-    if not pieces:
-        raise ValueError(f"no rows for the parents of {column}")
+    if not pieces:  # the folder has no rows of the parent
+        return pl.Series(column, [None] * files[own].height, dtype=pl.String)
     return pl.select(pl.coalesce(pieces).alias(column)).to_series()
 
 

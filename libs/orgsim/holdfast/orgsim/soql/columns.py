@@ -103,17 +103,17 @@ class Columns:
         return self._lookup(objects, at, relationship)[0]
 
     def _join(self, objects: list[SObject], prefix: str, name: str) -> None:
-        parents = [
-            self.org.table(o).frame().select("Id", name)
-            for o in objects
-            if name in o.fields and o.name in self.org.tables
-        ]
         full, key = f"{prefix}.{name}", self.key_of(prefix)
-        if not parents:
+        if name == "Id":
+            self.frame = self.frame.with_columns(pl.col(key).alias(full))
+            return
+        holders = [o for o in objects if name in o.fields and o.name in self.org.tables]
+        if not holders:
             self.frame = self.frame.with_columns(pl.lit(None, dtype=pl.String).alias(full))
             return
-        right = pl.concat(parents).rename({"Id": "__parent", name: full})
-        self.frame = self.frame.join(right, left_on=key, right_on="__parent", how="left", maintain_order="left")
+        parents = pl.concat([self.org.table(o).frame().select("Id", name) for o in holders])
+        parents = parents.rename({"Id": "__parent", name: full})
+        self.frame = self.frame.join(parents, left_on=key, right_on="__parent", how="left", maintain_order="left")
 
     def _type_column(self, objects: list[SObject], prefix: str) -> Column:
         full = f"{prefix}.Type"
