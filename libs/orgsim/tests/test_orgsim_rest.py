@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 V = "/services/data/v62.0"
 
 
@@ -178,3 +180,23 @@ async def test_soap_undelete_merge_and_faults(api) -> None:
     assert "UNDELETE_FAILED" in await soap(api, f"<u:undelete><u:ids>{loser}</u:ids></u:undelete>")
     assert "<userId>005" in await soap(api, "<u:getUserInfo/>")
     assert "<faultcode>sf:INVALID_SESSION_ID</faultcode>" in await soap(api, "<u:getUserInfo/>", token="x")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("sobjects/Account", {"Name": ["x"]}), ("sobjects/Account", [1]), ("composite", {"compositeRequest": [{"a": 1}]}),
+     ("composite", {}), ("composite/batch", {"batchRequests": [{}]}), ("composite/sobjects", {"records": [1]}),
+     ("jobs/query", {"operation": "query"}), ("jobs/query", {"operation": "query", "query": 5}),
+     ("jobs/ingest", {"operation": "insert"}), ("jobs/ingest", {"operation": "fly", "object": "Account"})],
+)  # fmt: skip
+async def test_bad_bodies_are_refused_in_words(api, path: str, body: object) -> None:
+    answer = await api.http.post(f"{V}/{path}", json=body)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()[0]["message"]
+    assert (await api.query("SELECT COUNT() FROM Account")).json()["totalSize"] == 0
+
+
+async def test_a_record_without_a_type_fails_alone(api) -> None:
+    records = [{"attributes": None}, {"attributes": {"type": "Account"}, "Name": "n"}]
+    answer = (await api.http.post(f"{V}/composite/sobjects", json={"records": records})).json()
+    assert [r["success"] for r in answer] == [False, True]

@@ -66,6 +66,7 @@ def test_malformed_queries_are_refused(text: str) -> None:
         ("AnnualRevenue > 9.5", ["Acme", "O'Neil_1"]),
         ("AnnualRevenue IN (9, 100.50)", ["beta", "O'Neil_1"]),
         ("Industry = null", ["beta", "O'Neil_1"]),
+        ("Industry = ''", ["beta", "O'Neil_1"]),
         ("Industry != 'Energy'", ["beta", "O'Neil_1"]),
         ("NOT Industry = 'Energy'", ["beta", "O'Neil_1"]),
         ("Industry NOT IN ('Energy')", ["beta", "O'Neil_1"]),
@@ -98,6 +99,10 @@ def test_order_puts_nulls_first_and_numbers_by_value(rows, ask) -> None:
 def test_aggregates(rows, ask, org) -> None:
     assert ask("SELECT COUNT(Id) c, MAX(AnnualRevenue), SUM(AnnualRevenue) FROM Account") == [("3", "100.5", "119.5")]
     assert ask("SELECT Industry, COUNT(Id) FROM Account GROUP BY Industry") == [(None, "2"), ("Energy", "1")]
+    by_count = "SELECT Industry, COUNT(Id) n FROM Account GROUP BY Industry ORDER BY"
+    assert ask(f"{by_count} COUNT(Id)") == [("Energy", "1"), (None, "2")]
+    assert ask(f"{by_count} n DESC LIMIT 1") == [(None, "2")]
+    assert ask(f"{by_count} Industry DESC NULLS LAST") == [("Energy", "1"), (None, "2")]
 
 
 def test_unknown_names_are_told_apart(rows, ask, org) -> None:

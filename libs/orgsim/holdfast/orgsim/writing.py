@@ -129,6 +129,8 @@ class Writer:
                 continue
             field = obj.find(name)
             if field is not None and self.user.reads_field(obj.name, field["name"]):
+                if isinstance(value, list | dict):
+                    raise ApiError(400, "JSON_PARSER_ERROR", f"Cannot deserialize a value of {field['name']}", [])
                 given[field["name"]] = canonical(field, value)
             elif isinstance(value, dict) or "." in name:
                 lookup, parent_id = self._by_external_id(obj, name, value)

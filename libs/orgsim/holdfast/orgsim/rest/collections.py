@@ -119,7 +119,10 @@ def _records(call: Call) -> list[dict[str, Any]]:
 
 
 def _type(record: dict[str, Any]) -> str:
-    return str(record.get("attributes", {}).get("type", ""))
+    attributes = record.get("attributes")
+    if not isinstance(attributes, dict) or "type" not in attributes:
+        raise ApiError(400, "INVALID_INPUT", "Each record needs attributes with a type", [])
+    return str(attributes["type"])
 
 
 def _ok(record_id: str) -> Result:

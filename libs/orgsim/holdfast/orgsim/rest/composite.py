@@ -24,9 +24,7 @@ class _FailedError(Exception):
 async def composite(call: Call) -> Reply:
     """Up to 25 requests that may refer to earlier answers as `@{ref.field}`."""
     body = call.json_object()
-    parts = body.get("compositeRequest")
-    if not isinstance(parts, list) or len(parts) > MOST_REQUESTS:
-        raise ApiError(400, "INVALID_INPUT", f"compositeRequest must hold at most {MOST_REQUESTS} requests")
+    parts = _parts(body, "compositeRequest", ("method", "url", "referenceId"))
     answers: list[dict[str, Any]] = []
     if not body.get("allOrNone"):
         await _run(call, parts, answers, stop=False)
@@ -38,6 +36,16 @@ async def composite(call: Call) -> Reply:
         failed = len(answers) - 1
         answers = [answers[i] if i == failed else _halted(part) for i, part in enumerate(parts)]
     return json_reply({"compositeResponse": answers})
+
+
+def _parts(body: dict[str, Any], name: str, needed: tuple[str, ...]) -> list[dict[str, Any]]:
+    parts = body.get(name)
+    if not isinstance(parts, list) or len(parts) > MOST_REQUESTS:
+        raise ApiError(400, "INVALID_INPUT", f"{name} must hold at most {MOST_REQUESTS} requests")
+    for part in parts:
+        if not isinstance(part, dict) or not all(isinstance(part.get(key), str) for key in needed):
+            raise ApiError(400, "INVALID_INPUT", f"each of {name} needs {', '.join(needed)}")
+    return parts
 
 
 async def _run(call: Call, parts: list[dict[str, Any]], answers: list[dict[str, Any]], *, stop: bool) -> None:
@@ -110,9 +118,7 @@ async def _sub_request(call: Call, method: str, url: str, body: Any, headers: di
 async def batch(call: Call) -> Reply:
     """Up to 25 independent requests."""
     body = call.json_object()
-    parts = body.get("batchRequests")
-    if not isinstance(parts, list) or len(parts) > MOST_REQUESTS:
-        raise ApiError(400, "INVALID_INPUT", f"batchRequests must hold at most {MOST_REQUESTS} requests")
+    parts = _parts(body, "batchRequests", ("method", "url"))
     results: list[dict[str, Any]] = []
     failed = False
     for part in parts:

@@ -8,7 +8,7 @@ from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.fields import make_field
 from holdfast.orgsim.soql import ast
 from holdfast.orgsim.soql.columns import Column, Columns
-from holdfast.orgsim.soql.conditions import NUMBERS
+from holdfast.orgsim.soql.conditions import NUMBERS, comparable
 
 _FUNCTIONS = frozenset({"count", "count_distinct", "min", "max", "sum", "avg"})
 
@@ -41,8 +41,35 @@ class Aggregation:
         if not keys:
             return self._as_text(self._columns.frame.select(self._expressions)), self._outputs, 1
         names = list(dict.fromkeys(key.name for key in keys))
-        grouped = self._columns.frame.group_by(names, maintain_order=True).agg(self._expressions)
-        return self._as_text(grouped.sort(names)), self._outputs, grouped.height
+        grouped = self._columns.frame.group_by(names, maintain_order=True).agg(self._expressions).sort(names)
+        return self._as_text(self._sorted(grouped)), self._outputs, grouped.height
+
+    def _sorted(self, grouped: pl.DataFrame) -> pl.DataFrame:
+        """ORDER BY over grouped fields, aliases, or functions that were selected. Numbers are not yet text here."""
+        if not self._query.order_by:
+            return grouped
+        orders = self._query.order_by
+        return grouped.sort(
+            [self._order_key(order.operand) for order in orders],
+            descending=[o.descending for o in orders],
+            nulls_last=[o.nulls_last for o in orders],
+            maintain_order=True,
+        )
+
+    def _order_key(self, operand: ast.Operand) -> pl.Expr:
+        for item, (label, column) in zip(self._query.items, self._outputs, strict=True):
+            same = isinstance(item, ast.CallItem) and (item.function, tuple(item.path or ())) == (
+                operand.function,
+                operand.path,
+            )
+            if same or (operand.function is None and operand.path == (label,)):
+                return pl.col(column.name)
+        if operand.function is not None:
+            raise ApiError(400, "MALFORMED_QUERY", f"ORDER BY {operand.function} must also be selected")
+        column = self._columns.resolve(operand.path)
+        if column.name not in {self._columns.resolve(path).name for path in self._query.group_by}:
+            raise ApiError(400, "MALFORMED_QUERY", f"Ordered field must be grouped or aggregated: {column.name}")
+        return comparable(column)
 
     def _add(self, item: ast.Item, keys: list[Column]) -> None:
         if isinstance(item, ast.FieldItem):

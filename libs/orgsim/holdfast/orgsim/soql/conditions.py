@@ -60,8 +60,8 @@ def _filterable(columns: Columns, operand: ast.Operand) -> Column:
 
 
 def _comparison(column: Column, operator: str, literal: ast.Literal, now: datetime) -> pl.Expr:
-    if literal.kind == "null":
-        return _null_check(column, operator)
+    if literal.kind == "null" or (literal.kind == "string" and not literal.text and operator in ("=", "!=")):
+        return _null_check(column, operator)  # empty text is null
     if operator == "like":
         return _like(column, literal)
     if literal.kind == "word":
