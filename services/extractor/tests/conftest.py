@@ -45,9 +45,11 @@ class LocalConnections:
     org: RunningOrg
     reports: list[int] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    asked: int = 0
     _token: str = ""
 
     async def access(self, connection_id: UUID, refused: str | None) -> tuple[Access, str]:
+        self.asked += 1
         if refused:
             self.refused.append(refused)
         if not self._token or refused == self._token:

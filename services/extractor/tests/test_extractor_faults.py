@@ -224,3 +224,32 @@ async def test_leases_are_renewed_while_work_goes_on(org: RunningOrg, harness: M
     events = await one.run(thing)
     assert rows_staged(events) == 3000
     assert await one.db.fetchval("SELECT epoch FROM task") == 1, "nobody took it over"
+
+
+@pytest.mark.parametrize("rows", [50, 3000], ids=["rest", "bulk"])
+async def test_a_field_taken_away_after_planning_is_left_out(
+    org: RunningOrg, harness: Make, thing: str, rows: int
+) -> None:
+    define(org, thing, rows)
+    one = harness()
+    lease = one.settings.extractor_lease
+    run_id = await one.request(thing)
+    await one.planner.plan(await RunRows(one.db, "test", lease).claim())
+    org.restrict(hidden_fields=[f"{thing}.Text__c"])
+    await one.worker.read(await TaskRows(one.db, "test", lease).claim())
+    events = await one.events(run_id)
+    assert extracted(events)["rows"] == rows_staged(events) == rows
+    page = next(body for kind, body in events if kind == "page.staged")
+    schema = await one.objects.get(f"{one.job_id}/schemas/{page['schema_id']}.json")
+    assert b"Text__c" not in schema and b"Name" in schema
+
+
+async def test_a_plan_asks_for_the_token_of_today(org: RunningOrg, harness: Make, thing: str) -> None:
+    define(org, thing, 5)
+    one = harness()
+    await one.run(thing)
+    one.connections._token = ""
+    asked = one.connections.asked
+    await one.run(thing)
+    assert one.connections.asked == asked + 1
+    assert one.connections.refused == []

@@ -113,6 +113,11 @@ class _Token(AccessProvider):
         self._access = first
         self._refreshing = asyncio.Lock()
 
+    async def ask_again(self) -> None:
+        """Take the token that `connections` has now: the org may have moved, or be signed in to anew."""
+        async with self._refreshing:
+            self._access, _ = await self._connections.access(self._connection_id, None)
+
     async def access(self, refused: str | None = None) -> Access:
         """The present token; a new one if the present one is the one refused."""
         async with self._refreshing:
@@ -131,19 +136,27 @@ class Orgs:
         self._concurrency = concurrency
         self._allow_insecure = allow_insecure
         self._clients: dict[UUID, SalesforceClient] = {}
+        self._tokens: dict[UUID, _Token] = {}
         self._opening = asyncio.Lock()
 
-    async def client(self, connection_id: UUID) -> SalesforceClient:
+    async def client(self, connection_id: UUID, *, ask_again: bool = False) -> SalesforceClient:
         """The client of a connection.
+
+        Args:
+            ask_again: Do not go on with the token in hand, even if the org has not refused it.
 
         Raises:
             HoldfastError: What `connections` says if it has no token to give.
         """
         async with self._opening:
-            if connection_id not in self._clients:
+            if connection_id in self._clients:
+                if ask_again:
+                    await self._tokens[connection_id].ask_again()
+            else:
                 access, version = await self._connections.access(connection_id, None)
+                token = self._tokens[connection_id] = _Token(self._connections, connection_id, access)
                 self._clients[connection_id] = SalesforceClient(
-                    _Token(self._connections, connection_id, access),
+                    token,
                     observer=_Observer(self.ledger, connection_id),
                     clock=self._clock,
                     api_version=version,

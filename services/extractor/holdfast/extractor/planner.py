@@ -103,7 +103,7 @@ class Planner:
             await self._refuse(claim, error.message, calls)
 
     async def _make(self, claim: RunClaim) -> Plan:
-        client = await self._orgs.client(claim.run.connection_id)
+        client = await self._orgs.client(claim.run.connection_id, ask_again=True)
         offered, counts, known = await asyncio.gather(
             client.describe_global(),
             client.record_counts(),

@@ -121,6 +121,9 @@ UPDATE task SET strategy = $2, bulk_job = $3, bulk_locator = NULL, bulk_restarts
     read_from = coalesce(read_from, $5), last_stamp = NULL, last_id = NULL
 WHERE task_id = $1;
 
+-- name: renew_schema
+UPDATE task SET schema = $2 WHERE task_id = $1;
+
 -- name: rows_of_job
 -- Rows of a Bulk job that are durable.
 SELECT coalesce(sum(rows), 0)::bigint FROM page WHERE task_id = $1 AND bulk_job = $2;

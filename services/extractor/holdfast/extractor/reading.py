@@ -17,6 +17,7 @@ from holdfast.common.errors import HoldfastError, Kind
 from holdfast.extractor.classification import in_bulk
 from holdfast.extractor.planning import Strategy, bulk_page_rows
 from holdfast.extractor.soql import STAMP, ObjectQuery, Position
+from holdfast.salesforce.calls import is_refusal_of
 from holdfast.salesforce.client import SalesforceClient
 from holdfast.salesforce.models import BulkPage, RestPage
 from holdfast.salesforce.rows import parse_csv
@@ -227,7 +228,7 @@ class BulkSource:
         try:
             job = await self._client.create_query_job(self._query.unordered(), all_rows=True)
         except HoldfastError as error:
-            if error.kind is Kind.INVALID:
+            if error.kind is Kind.INVALID and not names_missing_field(error):
                 # Bulk does not take every object and field; if the query itself is wrong, REST says so too.
                 raise Elsewhere("rest", MOST_BULK_JOBS, error.message) from error
             raise
@@ -275,6 +276,11 @@ class BulkSource:
         restarts = self._start.restarts + 1
         rest_at_last: Strategy = "bulk2" if restarts < MOST_BULK_JOBS else "rest"
         return Elsewhere(rest_at_last, restarts, reason)
+
+
+def names_missing_field(error: HoldfastError) -> bool:
+    """Whether the org refused a query because a field of it is gone, or no longer visible."""
+    return is_refusal_of(error, "INVALID_FIELD")
 
 
 def hands_over_to_bulk(query: ObjectQuery, bulk_restarts: int, pages_durable: int) -> bool:

@@ -17,7 +17,7 @@ from holdfast.extractor import store
 from holdfast.extractor.manifest import manifest_of
 from holdfast.extractor.org import CallCounter, Orgs, count_calls
 from holdfast.extractor.patience import Patience
-from holdfast.extractor.planning import Strategy, new_mark
+from holdfast.extractor.planning import Strategy, new_mark, record_schema
 from holdfast.extractor.reading import (
     BulkSource,
     BulkStart,
@@ -25,12 +25,14 @@ from holdfast.extractor.reading import (
     PageSource,
     RestSource,
     hands_over_to_bulk,
+    names_missing_field,
 )
 from holdfast.extractor.settings import ExtractorSettings
 from holdfast.extractor.staging import Staging
 from holdfast.extractor.steps import OBJECT_CLOSED, READING_MOVED
 from holdfast.extractor.store import TaskClaim, sql
 from holdfast.salesforce.client import SalesforceClient
+from holdfast.salesforce.models import Describe
 
 log = structlog.get_logger(__name__)
 
@@ -97,6 +99,28 @@ class Worker:
             except Elsewhere as move:
                 log.info("reading_moves", object=claim.object, to=move.strategy, reason=move.reason)
                 claim = await self._move(claim, move.strategy, None, move.bulk_restarts, None)
+            except HoldfastError as error:
+                if not names_missing_field(error):
+                    raise
+                claim = await self._with_new_schema(client, claim, error)
+
+    async def _with_new_schema(self, client: SalesforceClient, claim: TaskClaim, error: HoldfastError) -> TaskClaim:
+        """Go on with the fields that the object has now: one was taken away since the run was planned."""
+        described = await client.describe(claim.object)
+        schema = record_schema(described) if isinstance(described, Describe) else claim.schema
+        if schema == claim.schema:
+            raise error
+
+        async def work(unit: Unit) -> int:
+            _, next_seq = await store.lock_task(unit, claim)
+            await unit.execute(sql.renew_schema, claim.key, schema.to_json().decode())
+            return next_seq
+
+        log.info("schema_changed", object=claim.object, run_id=str(claim.run.run_id))
+        next_seq = await self._db.run(READING_MOVED, work)
+        return await self._move(
+            replace(claim, schema=schema, next_seq=next_seq), claim.strategy, None, claim.bulk_restarts, None
+        )
 
     async def _source(self, client: SalesforceClient, claim: TaskClaim) -> PageSource:
         if claim.strategy == "rest":
