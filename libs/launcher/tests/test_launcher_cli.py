@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -356,6 +357,41 @@ def test_run_that_does_not_exist(cli):
     assert cli.type("runs", "show", "latest").exit_code == 4
     assert cli.type("runs", "show", "Nightly#x").exit_code == 2
     assert cli.type("runs", "show", "latest", "what").exit_code == 4
+
+
+def test_a_run_on_its_way_is_one_line(cli):
+    cli.answers[f"GET /v1/runs/{UUID(int=103)}"] = detail("running", 500)
+    last = cli.type("runs", "show", str(UUID(int=103))).stdout.splitlines()[-1]
+    assert last == "Run 3 running: 0/1 objects, 500 of 1,000 rows, 250 rows/s, 4 API calls, 3.0 s left"
+
+
+def test_terminal_is_spared_columns_that_say_nothing(cli, monkeypatch):
+    monkeypatch.setattr(output, "on_terminal", lambda: True)
+    cli.answers["GET /v1/runs"] = page(run(3))
+    cli.answers["GET /v1/jobs"] = page(job())
+    shown_table = cli.type("runs", "list").stdout
+    assert "Nightly#3" in shown_table and "1,500" in shown_table
+    assert "Created" in shown_table and "Undeleted" not in shown_table and "Label" not in shown_table
+
+
+def test_terminal_follows_a_run_in_place(cli, monkeypatch):
+    monkeypatch.setattr(output, "on_terminal", lambda: True)
+    following(cli, detail("requested", objects=[], progress=None), detail("running", 500), detail())
+    result = cli.type("job", "run", "Nightly")
+    assert result.exit_code == 0, result.output
+    assert "Run 3 completed in 1 min 15 s" in result.stdout
+
+
+def test_screen_of_a_large_run_shows_what_is_at_work_first():
+    from rich.console import Console
+
+    objects = [detail()["objects"][0] | {"object": f"O{number:02}", "state": "waiting"} for number in range(30)]
+    objects.append(detail()["objects"][0] | {"object": "Busy", "state": "reading"})
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(progress.run_screen(detail("running", 500) | {"objects": objects}))
+    lines = console.export_text().splitlines()
+    assert lines[0].startswith("run 3 running: 0/1 objects")
+    assert lines[2].startswith("Busy") and lines[-1].strip() == "and 16 more"
 
 
 # changes and records

