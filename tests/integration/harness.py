@@ -22,6 +22,8 @@ from holdfast.launcher.demo.org_session import OrgSession
 from holdfast.launcher.demo.proof import ObjectProof, prove_object
 from holdfast.orgsim.testing import RunningOrg
 
+from .zygote import Child, Zygote
+
 ENDED = {"completed", "partial", "failed"}
 START_TIMEOUT_S = 45.0
 
@@ -35,11 +37,14 @@ def free_port() -> int:
 class Installation:
     """Services on given Kafka and Postgres servers; all in one process, or a process each."""
 
-    def __init__(self, folder: Path, *, kafka: str, dsn: str, separate: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, kafka: str, dsn: str, separate: bool = False, zygote: Zygote | None = None
+    ) -> None:
         self.folder = folder
+        self._zygote = zygote
         self.vault = folder / "vault"
         self._groups = [[name] for name in SERVICES] if separate else [["all"]]
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: list[subprocess.Popen[bytes] | Child] = []
         ports = {f"HOLDFAST_{name.upper()}_GRPC": f"127.0.0.1:{free_port()}" for name in SERVICES[:-1]}
         self.env = {
             **{name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")},
@@ -57,6 +62,7 @@ class Installation:
             "HOLDFAST_DIFFER_LEASE_S": "2",
             **ports,
         }
+        self.trial_env: dict[str, str] = {}  # on top of `env`, for a command that is run beside the services
         self.api = f"http://{self.env['HOLDFAST_GATEWAY_HTTP']}"
         self._http: httpx.Client | None = None
 
@@ -69,17 +75,21 @@ class Installation:
     def start(self, env: Mapping[str, str] | None = None) -> None:
         """Start the processes; returns when the API answers, or when one has died (see `alive`)."""
         for group in self._groups:
-            with (self.folder / f"{group[0]}.log").open("ab") as log:
-                self._processes.append(
-                    subprocess.Popen(
-                        [sys.executable, "-m", "holdfast.launcher.main", "run", *group],
-                        env={**self.env, **(env or {})},
-                        stdin=subprocess.DEVNULL,
-                        stdout=log,
-                        stderr=log,
-                    )
-                )
+            self._processes.append(self._spawn(group, {**self.env, **(env or {})}))
         self._wait_ready()
+
+    def _spawn(self, group: list[str], env: Mapping[str, str]) -> subprocess.Popen[bytes] | Child:
+        log_file = self.folder / f"{group[0]}.log"
+        if self._zygote is not None:
+            return self._zygote.spawn(group, env, log_file)
+        with log_file.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "holdfast.launcher.main", "run", *group],
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
 
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S

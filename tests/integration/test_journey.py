@@ -66,9 +66,9 @@ def _changes_are_the_edits(holdfast: Installation, run_id: str, edits: story.Edi
     assert objects["Contact"]["undeleted"] == 1
     assert objects["Contact"]["created"] == edits.counts["Contact", "insert"]
     assert objects["Contact"]["deleted"] == edits.counts["Contact", "delete"]
-    merged = holdfast.get(f"/runs/{run_id}/changes/Account", operations="deleted")["items"]
+    merged = holdfast.get(f"/runs/{run_id}/changes/Account", operation="deleted")["items"]
     assert len(merged) == 1 and merged[0]["merged_into"]
-    updated = holdfast.get(f"/runs/{run_id}/changes/Opportunity", operations="updated", page_size=100)["items"]
+    updated = holdfast.get(f"/runs/{run_id}/changes/Opportunity", operation="updated", page_size=100)["items"]
     amounts = [f for record in updated for f in record["fields"] if f["field"] == "Amount"]
     assert amounts and all(float(f["after"]) - float(f["before"]) == pytest.approx(0.01) for f in amounts)
 

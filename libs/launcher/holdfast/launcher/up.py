@@ -48,14 +48,18 @@ async def up(data: Path, *, org_demo: bool = False, s3: bool = False, tell: Tell
         tell("Stopping.")
 
 
+def _write_private(path: Path, secret: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(secret)
+
+
 def _demo_loads() -> list[Path]:
     return [demo_data() / "npsp-1k", demo_data() / "dotgov"]
 
 
 def _tell_org(org: RunningOrg, data: Path, tell: Tell) -> None:
     secret = data / "org" / "client-secret"
-    secret.touch(mode=0o600)
-    secret.write_text(org.client_secret)
+    _write_private(secret, org.client_secret)
     tell(f"Local org    {org.url}")
     tell(
         f"Connect it   holdfast connection add demo --login-url {org.url} "
@@ -96,6 +100,7 @@ async def installation(
         watcher = asyncio.create_task(_watch(stack, services, stop))
         api = f"http://{settings.gateway_http}"
         (data / "api-address").write_text(api)
+        _write_private(data / "postgres-dsn", settings.postgres)
         try:
             yield Installation(data, api, data / "admin-token", stack, org, services, stop)
         finally:
