@@ -26,8 +26,7 @@ _PLAIN = r"^(?:-?[1-9]\d*|0)$|^-?(?:0|[1-9]\d*)\.\d*[1-9]$"
 _EXPONENT = r"^[+-]?(?:\d+\.?\d*|\.\d+)[eE][+-]?\d{1,4}$"
 _DECIMAL = r"^([+-]?)0*(\d*?)(?:\.(\d*?)0*)?$"
 _LARGEST_EXPONENT = 400
-_DATETIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"
-_TIME = r"^\d\d:\d\d:\d\d\.\d{3}Z$"
+_DATETIME_BYTES, _TIME_BYTES = 24, 13  # with milliseconds and Z; no other form has that length and a Z
 
 
 def canonical(table: pa.Table, schema: RecordSchema, source: Source) -> pa.Table:
@@ -75,7 +74,27 @@ def _canonical_column(column: pa.ChunkedArray, field_type: str) -> pa.ChunkedArr
     odd = ~matches(values)
     if not odd.any():
         return column
-    return _rewritten(values, odd.fill_null(False), rewrite)
+    odd = odd.fill_null(False)
+    if field_type in _NUMBER_TYPES:
+        values, odd = _without_trailing_zeros(values, odd)
+    return _rewritten(values, odd, rewrite)
+
+
+def _without_trailing_zeros(values: pl.Series, odd: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """`100.0` as `100`, which is how REST delivers doubles; ten times as fast as the general rule.
+
+    Returns:
+        The values, and which of them are still not canonical.
+    """
+    value = pl.col("value")
+    short = value.str.strip_chars_end("0").str.strip_suffix(".").alias("short")
+    frame = pl.DataFrame({"value": values, "odd": odd}).with_columns(short)
+    one_point = value.str.count_matches(".", literal=True) == 1
+    done = (pl.col("odd") & one_point & pl.col("short").str.contains(_PLAIN)).fill_null(False)
+    result = frame.select(
+        pl.when(done).then("short").otherwise("value").alias("value"), (pl.col("odd") & ~done).alias("odd")
+    )
+    return result["value"], result["odd"]
 
 
 def _without_empty(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -87,6 +106,8 @@ def _without_empty(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _rewritten(values: pl.Series, odd: pl.Series, rewrite: Callable[[pl.Expr], pl.Expr]) -> pa.ChunkedArray:
+    if not odd.any():
+        return pa.chunked_array([values.to_arrow().cast(pa.string())])
     frame = pl.DataFrame({"value": values, "odd": odd})
     texts = frame.lazy().filter("odd").select("value").unique()
     mapped = texts.with_columns(rewrite(pl.col("value")).alias("canonical")).collect()
@@ -103,11 +124,11 @@ def _rule(field_type: str) -> _Rule | None:
     if field_type in _NUMBER_TYPES:
         return (lambda s: s.str.contains(_PLAIN)), decimal_text
     if field_type == "datetime":
-        return (lambda s: s.str.contains(_DATETIME)), _datetime_text
+        return (lambda s: (s.str.len_bytes() == _DATETIME_BYTES) & s.str.ends_with("Z")), _datetime_text
     if field_type == "time":
-        return (lambda s: s.str.contains(_TIME)), _time_text
+        return (lambda s: (s.str.len_bytes() == _TIME_BYTES) & s.str.ends_with("Z")), _time_text
     if field_type == "boolean":
-        return (lambda s: s.is_in(["true", "false"])), _boolean_text
+        return (lambda s: (s == "true") | (s == "false")), _boolean_text
     if field_type in _ID_TYPES:
         return (lambda s: s.str.len_bytes() != 15), long_ids
     return None

@@ -71,10 +71,9 @@ def decide(
             false if the page observes a field that the file does not and an earlier one did.
     """
     joined = pl.concat([rows, state.drop("key").rename(lambda name: f"s_{name}")], how="horizontal")
-    place = pl.col("s_file")
     joined = joined.with_columns(
-        place.replace_strict(range(len(orders)), orders, return_dtype=pl.Int64).alias("s_order"),
-        place.replace_strict(range(len(orders)), list(comparable), return_dtype=pl.Boolean).alias("comparable"),
+        _of_file(joined["s_file"], orders).alias("s_order"),
+        _of_file(joined["s_file"], pl.Series(comparable, dtype=pl.Boolean)).alias("comparable"),
     )
     equal = pl.col("comparable") & (pl.col("print") == pl.col("s_print"))
     repeat = _KNOWN & _SAME_STAMP & equal & (pl.col("deleted") == pl.col("s_deleted"))
@@ -89,6 +88,11 @@ def decide(
     look = pl.col("op").is_null() | (pl.col("op") == UNDELETED)
     repeated = int(marked["repeat"].sum())
     return Decided(kept.with_columns(look.alias("look")), repeated, len(marked) - repeated - len(kept))
+
+
+def _of_file(files: pl.Series, values: pl.Series) -> pl.Series:
+    """A value of each row's file; null for a row without one."""
+    return values.extend_constant(None, 1).gather(files.fill_null(len(values)))
 
 
 def _operation(mode: Mode) -> pl.Expr:

@@ -48,7 +48,15 @@ def save_index(log: TableLog, index: StateIndex) -> str:
     }
     table = index.entries().to_arrow().replace_schema_metadata({_META: json.dumps(meta).encode()})
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", compression_level=1, write_page_checksum=True, use_dictionary=False)
+    pq.write_table(
+        table,
+        sink,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=False,
+        write_page_checksum=True,
+        store_schema=False,
+    )
     key = f"{index_folder(log)}/{index.commit_seq:010d}-{index.version:010d}.parquet"
     if log.root.size(key) is None:
         log.root.put_new(key, sink.getvalue().to_pybytes(), INDEX_PUT)

@@ -1,0 +1,107 @@
+"""The state index is a cache: small, replayed, rebuilt, never trusted when it does not fit."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+from vault_pages import Backup, record, schema_of
+
+from holdfast.vault.chain import GENESIS
+from holdfast.vault.index import ENTRY_SCHEMA, StateIndex
+from holdfast.vault.index_store import load_index, newest_index_key, read_index, rebuilt, same_entries
+from holdfast.vault.log import TableLog
+from holdfast.vault.refs import EventFile
+from holdfast.vault.table import RecordTable
+
+NAME = schema_of("Name")
+
+
+def filled(backup: Backup, runs: int = 3) -> RecordTable:
+    table = backup.open()
+    for run in range(1, runs + 1):
+        rows = [record(n, run, Name=f"{run}", deleted=n == run) for n in range(run + 3)]
+        backup.add(table, backup.stage(rows, NAME, run=run))
+    return table
+
+
+def log_of(backup: Backup, table: RecordTable) -> TableLog:
+    return TableLog(backup.root, table.job_id, table.object)
+
+
+def test_the_index_equals_the_one_made_from_the_table(backup: Backup) -> None:
+    table = filled(backup)
+    fresh = rebuilt(log_of(backup, table), table.version)
+    assert same_entries(table.index, fresh)
+    assert fresh.head == table.index.head
+    shorter = rebuilt(log_of(backup, table), table.version - 1)
+    assert not same_entries(table.index, shorter)
+
+
+def test_a_stored_index_is_loaded_and_newer_commits_replayed(backup: Backup) -> None:
+    table = filled(backup)
+    table.save_index()
+    stored = load_index(log_of(backup, table), table.version)
+    assert stored.version == table.version
+    assert same_entries(stored, table.index)
+    backup.add(table, backup.stage([record(1, 9, Name="x")], NAME, run=9))
+    opened = backup.open()
+    assert same_entries(opened.index, table.index)
+    assert opened.index.files == table.index.files
+
+
+@pytest.mark.parametrize("fault", ["bytes", "other history"])
+def test_an_index_that_does_not_fit_is_ignored(backup: Backup, fault: str) -> None:
+    table = filled(backup)
+    table.save_index()
+    key = newest_index_key(log_of(backup, table))
+    assert key is not None
+    path = backup.root.path(key)
+    assert path is not None
+    if fault == "bytes":
+        path.write_bytes(b"PAR1 no more")
+    else:
+        data = path.read_bytes()
+        assert table.index.head.encode() in data
+        path.write_bytes(data.replace(table.index.head.encode(), b"0" * 64))
+    assert load_index(log_of(backup, table), table.version).version == -1
+    assert same_entries(backup.open().index, table.index)
+
+
+def test_old_index_files_are_dropped(backup: Backup) -> None:
+    table = backup.open()
+    for run in range(1, 5):
+        backup.add(table, backup.stage([record(1, run, Name=str(run))], NAME, run=run))
+        table.save_index()
+        table.save_index()
+    files = [entry.key for entry in backup.root.list(f"{table.job_id}/index")]
+    assert len(files) == 2
+    assert read_index(log_of(backup, table), max(files)).head == table.index.head
+
+
+def test_a_large_index_stays_small_and_right() -> None:
+    """Parts merge as they grow; the newest entry of a key wins, and a record takes less than 40 bytes."""
+    index = StateIndex(0, -1, GENESIS)
+    rows, batches = 30_000, 8
+    for number in range(batches):
+        start = number * rows // 2
+        changes = pl.DataFrame(
+            {
+                "key": pl.int_range(start, start + rows, dtype=pl.UInt64, eager=True).shuffle(seed=number),
+                "print": pl.repeat(number, rows, dtype=pl.Int64, eager=True),
+                "stamp": pl.repeat(number, rows, dtype=pl.Int64, eager=True),
+                "row": pl.int_range(rows, dtype=pl.UInt32, eager=True),
+                "deleted": pl.repeat(number == batches - 1, rows, dtype=pl.Boolean, eager=True),
+            }
+        )
+        file = EventFile(f"{number}.parquet", "", rows, 1, f"p{number}", 1, number, "s", "full")
+        index = index.with_file(file, changes)
+    entries = index.entries()
+    total = rows // 2 * (batches + 1)
+    assert len(entries) == total
+    assert entries.schema == pl.Schema(ENTRY_SCHEMA)
+    assert entries["key"].is_sorted()
+    assert entries["print"].to_list() == [min(key // (rows // 2), batches - 1) for key in range(total)]
+    assert index.alive == total - rows
+    assert index.bytes / total < 40
+    found = index.lookup(pl.Series([0, total - 1, total], dtype=pl.UInt64))
+    assert found["file"].to_list() == [0, batches - 1, None]
