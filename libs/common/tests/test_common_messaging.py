@@ -10,8 +10,10 @@ from uuid import UUID, uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import OutOfOrderSequenceNumber
 
 from holdfast.common import cloudevents, consuming, parked
+from holdfast.common import relay as relay_module
 from holdfast.common.clock import SystemClock
 from holdfast.common.contracts.connections import BudgetObserved, ConnectionAdded, ConnectionRecovered
 from holdfast.common.errors import HoldfastError, Kind
@@ -433,3 +435,38 @@ async def test_kafka_that_is_not_there_is_said_in_words(db: Database, settings: 
     with pytest.raises(HoldfastError, match="Kafka is not reachable"):
         await bus.start()
     await bus.stop()
+
+
+async def test_any_send_error_rebuilds_the_producer_and_nothing_is_lost(
+    db: Database,
+    consumer_db: Database,
+    make_bus: MakeBus,
+    seen: Seen,
+    meta: Meta,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After an expired batch an idempotent producer stays out of sequence: it must never be used again."""
+    opened: list[Any] = []
+    real = relay_module.open_producer
+
+    async def counting(settings: Settings, service: str) -> Any:
+        producer = await real(settings, service)
+        opened.append(producer)
+        return producer
+
+    monkeypatch.setattr(relay_module, "open_producer", counting)
+    reader, writer = make_bus("reader", consumer_db), make_bus("svc")
+    reader.consume(ConnectionAdded, seen, step=HANDLE)
+    await reader.start()
+    await writer.start()
+    await until(lambda: writer.liveness()["relay_leads"] and opened)
+    first = next(producer for producer in opened if producer is writer._relay._producer)
+
+    async def broken(*_: object, **__: object) -> Any:
+        raise OutOfOrderSequenceNumber
+
+    monkeypatch.setattr(first, "send", broken)
+    await publish(db, meta, added(uuid4()))
+    await until(lambda: len(seen.events) == 1)
+    assert writer._relay._producer is not first
+    assert first._closed

@@ -156,10 +156,29 @@ def test_message_id_differs_by_topic_key_and_number() -> None:
     assert cloudevents.message_id("a", "x", 1) == cloudevents.message_id("a", "x", 1)
 
 
-@pytest.mark.parametrize("headers", [[], [("ce_id", b"\xff")], [("ce_id", b"1"), ("ce_type", b"t")]])
-def test_bad_headers_are_a_value_error(headers: list[tuple[str, bytes]]) -> None:
-    with pytest.raises(ValueError, match=""):
-        cloudevents.parse(headers)
+COMPLETE = {
+    "ce_id": b"00000000-0000-0000-0000-000000000001",
+    "ce_type": b"t",
+    "ce_subject": b"s",
+    "ce_sequence": b"1",
+    "correlation_id": b"00000000-0000-0000-0000-000000000002",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"ce_id": None}, "headers are missing: ce_id"),
+        ({"ce_id": b"1"}, "badly formed"),
+        ({"ce_type": b"\xff"}, "invalid start byte"),
+        ({"ce_subject": b"a\x00b"}, "holds a NUL"),
+        ({"ce_sequence": b"one"}, "invalid literal"),
+    ],
+)
+def test_bad_headers_are_a_value_error(change: dict[str, bytes], sentence: str) -> None:
+    assert cloudevents.parse(COMPLETE.items()).number == 1
+    with pytest.raises(ValueError, match=sentence):
+        cloudevents.parse((COMPLETE | change).items())
 
 
 @pytest.mark.parametrize(
@@ -181,6 +200,13 @@ def test_queries_have_names(tmp_path: Path) -> None:
     assert queries.load_stream.startswith("-- A stream's facts")
     with pytest.raises(AttributeError, match="no statement named 'loda_stream'"):
         queries.loda_stream  # noqa: B018
+
+
+def test_every_statement_of_common_is_used() -> None:
+    folder = Path(cloudevents.__file__).parent
+    code = "".join(path.read_text() for path in folder.glob("*.py"))
+    unused = [name for name in Queries.load("holdfast.common").names() if f"queries.{name}" not in code]
+    assert unused == []
 
 
 def test_a_statement_that_is_named_twice_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

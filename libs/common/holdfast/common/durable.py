@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from uuid import uuid4
 
 from holdfast.common.failpoints import DurableStep
 
@@ -43,11 +44,14 @@ def write_file(path: Path, data: bytes, step: DurableStep) -> None:
 
     A crash leaves the old content or the new one, never a mixture.
     """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    scratch.write_bytes(data)
-    sync_file(scratch)
-    step.before()
-    os.replace(scratch, path)  # noqa: PTH105 - the one place where it is made durable
+    scratch = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    try:
+        scratch.write_bytes(data)
+        sync_file(scratch)
+        step.before()
+        os.replace(scratch, path)  # noqa: PTH105 - the one place where it is made durable
+    finally:
+        scratch.unlink(missing_ok=True)
     sync_folder(path.parent)
     step.after()
 

@@ -32,9 +32,6 @@ UPDATE outbox SET published_at = clock_timestamp()
 WHERE id = ANY($1::bigint[]) AND published_at IS NULL
   AND (SELECT epoch FROM outbox_relay WHERE shard = 0 FOR SHARE) = $2;
 
--- name: relay_epoch
-SELECT epoch FROM outbox_relay WHERE shard = 0;
-
 -- name: take_relay
 INSERT INTO outbox_relay AS r (shard, epoch, holder) VALUES (0, 1, $1)
 ON CONFLICT (shard) DO UPDATE SET epoch = r.epoch + 1, holder = excluded.holder

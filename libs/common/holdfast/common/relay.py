@@ -15,6 +15,7 @@ from datetime import timedelta
 
 import orjson
 import structlog
+from prometheus_client import Gauge
 
 from holdfast.common.clock import Clock
 from holdfast.common.cloudevents import message_id, to_kafka
@@ -36,8 +37,12 @@ RETRY_BASE = timedelta(milliseconds=100)
 RETRY_CAP = timedelta(seconds=5)
 KEPT = timedelta(days=7)
 FORGET_EVERY_S = 3600.0
+FORGET_ROWS = 10_000
+MEASURE_EVERY_S = 15.0
 _queries = Queries.load("holdfast.common")
 log = structlog.get_logger(__name__)
+UNPUBLISHED = Gauge("holdfast_outbox_unpublished_rows", "Events that wait for Kafka", ["service"])
+OLDEST = Gauge("holdfast_outbox_oldest_seconds", "Age of the oldest event that waits for Kafka", ["service"])
 
 
 class Relay:
@@ -51,6 +56,7 @@ class Relay:
         self._holder = holder
         self._producer: AIOKafkaProducer | None = None
         self._forgot_at = time.monotonic()
+        self._measured_at = 0.0
         self.leading = False
         self.failures = 0
 
@@ -92,7 +98,7 @@ class Relay:
             if await self.pass_once(connection, epoch):
                 poll = BUSY_POLL
                 continue
-            await self._forget(connection)
+            await self._look_after(connection)
             woken = await self._db.outbox_signal.wait(poll)
             poll = BUSY_POLL if woken else min(poll * 2, IDLE_POLL)
 
@@ -156,9 +162,15 @@ class Relay:
         if producer is not None:
             await close_producer(producer)
 
-    async def _forget(self, connection: Connection) -> None:
-        """Once an hour, delete a bounded batch of rows that Kafka has had for a week."""
-        if time.monotonic() - self._forgot_at < FORGET_EVERY_S:
-            return
-        self._forgot_at = time.monotonic()
-        await translated(connection.execute, _queries.forget_published, KEPT, 10_000)
+    async def _look_after(self, connection: Connection) -> None:
+        """Now and then: measure the outbox, and delete a bounded batch of rows that Kafka has had for a week."""
+        now = time.monotonic()
+        if now - self._measured_at >= MEASURE_EVERY_S:
+            self._measured_at = now
+            lag = await translated(connection.fetchrow, _queries.outbox_lag)
+            if lag is not None:
+                UNPUBLISHED.labels(self._service).set(lag["rows"])
+                OLDEST.labels(self._service).set(lag["age_s"])
+        if now - self._forgot_at >= FORGET_EVERY_S:
+            self._forgot_at = now
+            await translated(connection.execute, _queries.forget_published, KEPT, FORGET_ROWS)
