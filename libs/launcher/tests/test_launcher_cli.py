@@ -9,6 +9,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+from rich.console import Console
 
 from holdfast.gateway.models.changes import FieldChange, ObjectChanges, RecordHistory, RecordVersion, RunChanges
 from holdfast.gateway.models.connections import Connection
@@ -383,7 +384,6 @@ def test_terminal_follows_a_run_in_place(cli, monkeypatch):
 
 
 def test_screen_of_a_large_run_shows_what_is_at_work_first():
-    from rich.console import Console
 
     objects = [detail()["objects"][0] | {"object": f"O{number:02}", "state": "waiting"} for number in range(30)]
     objects.append(detail()["objects"][0] | {"object": "Busy", "state": "reading"})

@@ -205,6 +205,7 @@ async def test_nobody_gets_in_without_a_good_token(world, header):
         (HoldfastError(Kind.TIMEOUT, "The scheduler takes too long."), 504),
         (HoldfastError(Kind.LIMIT, "The org's API calls are used up."), 429),
         (HoldfastError(Kind.CONFLICT, "A run is active.", code="run-active"), 409),
+        (HoldfastError(Kind.UNAUTHENTICATED, "Salesforce refuses the secret.", code="connection-broken"), 422),
     ],
 )
 async def test_errors_of_services_keep_their_sentence(world, api, error, status):
@@ -214,6 +215,16 @@ async def test_errors_of_services_keep_their_sentence(world, api, error, status)
     world.scheduler.ListJobs = refuse
     found = problem(await api.get("/v1/jobs"), status, error.code)
     assert found["detail"] == error.message
+
+
+async def test_refusal_by_salesforce_is_not_taken_for_a_bad_token(world, api):
+    async def refuse(_request, **_):
+        raise HoldfastError(Kind.FORBIDDEN, "The connected user has no API access.")
+
+    world.connections.ListConnections = refuse
+    answer = await api.get("/v1/connections")
+    problem(answer, 422, "org-access-refused")
+    assert "www-authenticate" not in answer.headers
 
 
 @pytest.mark.parametrize(

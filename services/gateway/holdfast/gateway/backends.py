@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 
+from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.grpc import call, channel
 from holdfast.common.grpc_errors import from_rpc
 from holdfast.common.rpc.connections.v1 import connections_pb2, connections_pb2_grpc
@@ -38,7 +39,10 @@ class Backends:
             HoldfastError: What the service answered, or UNAVAILABLE or TIMEOUT.
         """
         timeout = self.org_timeout if waits_for_org else self.timeout
-        return await call(method, request, timeout=timeout)
+        try:
+            return await call(method, request, timeout=timeout)
+        except HoldfastError as error:
+            raise _as_seen_by_client(error) from error
 
     async def connection(self, ref: str) -> connections_pb2.Connection:
         """The connection with this id or name. Raises HoldfastError (NOT_FOUND)."""
@@ -70,6 +74,14 @@ class Backends:
         """Close the channels."""
         for each in self.channels:
             await each.close(None)
+
+
+def _as_seen_by_client(error: HoldfastError) -> HoldfastError:
+    """Salesforce turning a connection away is not about the client's own token: 422, never 401 or 403."""
+    if error.kind not in (Kind.UNAUTHENTICATED, Kind.FORBIDDEN):
+        return error
+    code = "org-access-refused" if error.code == error.kind.value else error.code
+    return HoldfastError(Kind.INVALID, error.message, code=code, detail=error.detail, field=error.field)
 
 
 def connect(settings: GatewaySettings) -> Backends:

@@ -58,7 +58,7 @@ def _summary(found: dict[str, Any], as_json: bool) -> None:
         total = {name: sum(each[name] for each in found["objects"]) for name in names}
         rows.append(_summary_row("All", total))
     if rows:
-        output.print_table(columns, rows, right=columns[1:])
+        output.print_table(columns, rows, right=columns[1:], sparse=columns[1:-2])
     else:
         output.say("Nothing is known of this run's changes yet.")
 

@@ -52,13 +52,29 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2, ensure_ascii=False))
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()) -> None:
-    """A table; a box on a terminal, aligned columns in a pipe."""
+def print_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    right: Sequence[str] = (),
+    sparse: Sequence[str] = (),
+) -> None:
+    """A table; ruled on a terminal, aligned columns in a pipe.
+
+    Args:
+        right: Columns of figures.
+        sparse: Columns that a terminal, which is narrow, is spared when they say nothing in any row.
+    """
     cells = [[visible(cell) for cell in row] for row in rows]
     if on_terminal():
-        _boxed(columns, cells, right)
+        kept = [place for place, name in enumerate(columns) if name not in sparse or _says_something(cells, place)]
+        _boxed([columns[place] for place in kept], [[row[place] for place in kept] for row in cells], right)
     else:
         _aligned(columns, cells, right)
+
+
+def _says_something(rows: list[list[str]], place: int) -> bool:
+    return any(row[place] not in ("", "0", "-") for row in rows)
 
 
 def _boxed(columns: Sequence[str], rows: list[list[str]], right: Sequence[str]) -> None:
@@ -68,8 +84,9 @@ def _boxed(columns: Sequence[str], rows: list[list[str]], right: Sequence[str]) 
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for place, column in enumerate(columns):
+        whole = place == 0 or column in right
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console(highlight=False).print(table)

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from holdfast.common.parked import Parked
     from holdfast.common.postgres import Database
 
+T = TypeVar("T")
 app = typer.Typer(help="Messages set aside because a service could not handle them.", no_args_is_help=True)
 DSN_FILE = "postgres-dsn"
 CONSUMERS = ("scheduler", "extractor", "differ", "history", "connections")
@@ -37,7 +38,7 @@ def list_(postgres: Postgres = "", data: Data = DEFAULT_DATA, as_json: Json = Fa
 
         return [_as_dict(service, each) for each in await list_parked(db)]
 
-    found = asyncio.run(_in_all(_dsn(postgres, data), find))
+    found = _finish(_in_all(_dsn(postgres, data), find))
     if as_json:
         output.print_json(found)
     elif not found:
@@ -87,7 +88,7 @@ def _settle(service: str, number: int, dsn: str, act: Callable[[Database, int], 
         await act(db, number)
         return True
 
-    if not asyncio.run(_in_one(dsn, service, settle)):
+    if not _finish(_in_one(dsn, service, settle)):
         raise CommandError(f"No message {number} of {service} is parked.", ExitCode.REFUSED)
 
 
@@ -96,6 +97,16 @@ def _done(service: str, number: int, state: str, sentence: str, as_json: bool) -
         output.print_json({"service": service, "id": number, "state": state})
     else:
         output.say(sentence)
+
+
+def _finish(work: Coroutine[Any, Any, T]) -> T:
+    from holdfast.common.errors import HoldfastError
+
+    try:
+        return asyncio.run(work)
+    except HoldfastError as error:
+        code = ExitCode.NO_ACCESS if error.transient else ExitCode.REFUSED
+        raise CommandError(error.message, code) from None
 
 
 async def _in_one(dsn: str, service: str, work: Callable[[Database], Awaitable[bool]]) -> bool:

@@ -16,8 +16,8 @@ from holdfast.launcher.commands.failure import UnreachableError
 from holdfast.launcher.commands.session import path
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.live import Live
-    from rich.table import Table
 
     from holdfast.launcher.commands.api import Api
 
@@ -169,12 +169,13 @@ def verification_line(found: dict[str, Any]) -> str:
     return f"{found['state']}: {files}, {output.size(found['bytes_done'])} read {found['object']}".rstrip()
 
 
-def run_screen(run: dict[str, Any]) -> Table:
+def run_screen(run: dict[str, Any]) -> Group:
     """A run as a table of its objects, those at work first, under a line of totals."""
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, title=run_line(run), title_justify="left", title_style="bold")
+    table = Table(box=None, pad_edge=False)
     table.add_column("Object")
     table.add_column("")
     table.add_column("Rows", justify="right")
@@ -189,7 +190,7 @@ def run_screen(run: dict[str, Any]) -> Table:
         )
     if len(objects) > _SHOWN_OBJECTS:
         table.add_row(Text(f"and {len(objects) - _SHOWN_OBJECTS} more"))
-    return table
+    return Group(Text(run_line(run), style="bold"), table)
 
 
 def _bar(each: dict[str, Any]) -> Any:

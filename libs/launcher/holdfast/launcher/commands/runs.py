@@ -41,7 +41,7 @@ def list_(
     else:
         columns = ["Run", "State", "Requested (UTC)", "Took", *(name.capitalize() for name in _COUNTS), "Label"]
         right = ["Took", *(name.capitalize() for name in _COUNTS)]
-        output.print_table(columns, [_row(run, names) for run in runs], right=right)
+        output.print_table(columns, [_row(run, names) for run in runs], right=right, sparse=[*right[1:], "Label"])
 
 
 def _row(run: dict[str, Any], names: dict[str, str]) -> list[str]:
@@ -108,7 +108,7 @@ def print_run(run: dict[str, Any]) -> None:
         for each in run["objects"]
     ]
     if rows:
-        output.print_table(columns, rows, right=columns[3:])
+        output.print_table(columns, rows, right=columns[3:], sparse=columns[4:-1])
     output.say(_sentence(run))
     for gap in run["missing"]:
         output.say(output.visible(f"Missing: {gap['object']}: {gap['reason']}"))
@@ -116,7 +116,8 @@ def print_run(run: dict[str, Any]) -> None:
 
 def _sentence(run: dict[str, Any]) -> str:
     if run["state"] in ("requested", "running"):
-        return run_line(run).capitalize()
+        line = run_line(run)
+        return line[0].upper() + line[1:]
     took = output.span(run["requested_at"], run["completed_at"])
     line = f"Run {run['number']} {run['state']} in {took}: "
     if run["state"] == "failed":
