@@ -7,6 +7,7 @@ import base64
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -94,6 +95,15 @@ class Others:
             return next(event for event in self.heard if wanted(event))
 
 
+class ShiftedClock(SystemClock):
+    """The machine's clock, put forward by the test."""
+
+    ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
+
+
 @dataclass
 class Running:
     """The scheduler, seen from outside."""
@@ -101,6 +111,7 @@ class Running:
     stub: Any
     others: Others
     extractor: Extractor
+    clock: ShiftedClock
 
     async def ask(self, method: str, request: Any) -> Any:
         return await call(getattr(self.stub, method), request)
@@ -121,7 +132,7 @@ async def scheduler(postgres_dsn: str, kafka_servers: str, tmp_path: Path) -> As
         connections_grpc=f"127.0.0.1:{ports[1]}",
         extractor_grpc=f"127.0.0.1:{ports[2]}",
     )
-    extractor = Extractor()
+    extractor, clock = Extractor(), ShiftedClock()
     async with AsyncExitStack() as cleanup:
         for address, add, servicer in (
             (settings.connections_grpc, connections_pb2_grpc.add_ConnectionsServiceServicer_to_server, Connections()),
@@ -135,7 +146,7 @@ async def scheduler(postgres_dsn: str, kafka_servers: str, tmp_path: Path) -> As
         cleanup.push_async_callback(db.close)
         await db.migrate()
         store = await open_store(settings)
-        module = await build(Platform(settings, store, SystemClock(), TimeOrderedIds(), "test"))
+        module = await build(Platform(settings, store, clock, TimeOrderedIds(), "test"))
         await cleanup.enter_async_context(started([module]))
         work = asyncio.create_task(module.run())
         cleanup.callback(work.cancel)
@@ -144,4 +155,4 @@ async def scheduler(postgres_dsn: str, kafka_servers: str, tmp_path: Path) -> As
         cleanup.push_async_callback(others.bus.stop)
         to_scheduler = channel(settings, settings.scheduler_grpc)
         cleanup.push_async_callback(to_scheduler.close, None)
-        yield Running(scheduler_pb2_grpc.SchedulerServiceStub(to_scheduler), others, extractor)
+        yield Running(scheduler_pb2_grpc.SchedulerServiceStub(to_scheduler), others, extractor, clock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -236,9 +237,15 @@ async def test_bad_page_size_and_label_are_refused(scheduler: Any) -> None:
 
 
 async def test_due_slot_starts_a_run_by_itself(scheduler: Any) -> None:
-    job = (await scheduler.ask("CreateJob", new_job(cron="* * * * *", time_zone="Europe/Berlin"))).job
+    job = (await scheduler.ask("CreateJob", new_job(cron="0 2 * * *", time_zone="Europe/Berlin"))).job
     assert job.next_run_at.seconds > job.created_at.seconds
-    assert job.next_run_at.seconds % 60 == 0
+    scheduler.clock.ahead = timedelta(days=1)
+    event = await scheduler.others.hears(lambda event: isinstance(event, RunRequested))
+    assert isinstance(event, RunRequested)
+    assert (str(event.job_id), event.run, event.trigger) == (job.id, 1, "slot")
+    after = (await scheduler.ask("GetJob", pb.GetJobRequest(id=job.id))).job
+    assert (after.status, after.last_run.trigger) == ("running", "slot")
+    assert after.next_run_at.seconds > job.next_run_at.seconds
 
 
 async def test_events_of_an_unknown_run_are_parked_and_the_rest_goes_on(scheduler: Any) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from holdfast.common.clock import ManualClock, SystemClock, TimeOrderedIds
+from holdfast.common.contracts.differ import ChangeCounts, ObjectDiffed
 from holdfast.common.contracts.extractor import (
     ExtractionPlanned,
     ExtractionRefused,
+    ObjectExtracted,
     ObjectFailed,
     PlannedObject,
 )
@@ -23,7 +26,7 @@ from holdfast.common.postgres import Database, Unit
 from holdfast.scheduler import handlers, store
 from holdfast.scheduler.domain.job import CreateJob
 from holdfast.scheduler.due_slots import DueSlots
-from holdfast.scheduler.steps import JOB_CREATED, LOSS_FOLDED, PLAN_FOLDED, REFUSAL_FOLDED, RUN_REQUESTED
+from holdfast.scheduler.steps import DIFF_FOLDED, JOB_CREATED, LOSS_FOLDED, PLAN_FOLDED, REFUSAL_FOLDED, RUN_REQUESTED
 
 pytestmark = pytest.mark.integration
 
@@ -158,6 +161,40 @@ async def test_reports_in_parallel_end_the_run_once(db: Database) -> None:
     assert await db.fetchval("SELECT count(*) FROM outbox WHERE topic = 'holdfast.scheduler.run'") == 2
     objects = await store.run_objects(db, run_id)
     assert [(row["state"], row["mode"], row["reason"]) for row in objects] == [("failed", "baseline", "Locked.")] * 6
+
+
+async def test_progress_of_an_object_never_goes_back(db: Database) -> None:
+    job_id = await new_job(db)
+    run_id = await open_run(db, job_id)
+    about: dict[str, Any] = {"run_id": run_id, "job_id": job_id, "run": 1}
+    read = ObjectExtracted(**about, object="A", mode="full", pages=1, rows=3, manifest="m", api_calls=2, watermark=None)
+    held = ObjectDiffed(
+        **about,
+        object="A",
+        table="t",
+        version=1,
+        chain_head="h",
+        rows_read=3,
+        bytes_written=1,
+        counts=ChangeCounts(created=3),
+    )
+    lost = ObjectFailed(**about, object="A", reason="Locked.", code="x")
+    seen = []
+    for fold in (
+        lambda unit: handlers.hold_object(unit, held, meta(), START),
+        lambda unit: handlers.note_read(unit, read),
+        lambda unit: handlers.lose_object(unit, lost, meta(), START),
+        lambda unit: handlers.hold_object(unit, held, meta(), START),
+    ):
+        await db.run(DIFF_FOLDED, fold)
+        [row] = await store.run_objects(db, run_id)
+        seen.append((row["state"], row["api_calls"], row["created"], row["reason"]))
+    assert seen == [
+        ("diffed", 0, 3, ""),
+        ("diffed", 2, 3, ""),
+        ("failed", 2, 3, "Locked."),
+        ("failed", 2, 3, "Locked."),
+    ]
 
 
 async def test_report_on_an_unknown_run_is_refused(db: Database) -> None:

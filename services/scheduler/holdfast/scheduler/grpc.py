@@ -1,4 +1,3 @@
-
 """The scheduler's gRPC interface: parse, call a handler, answer from the read models."""
 
 from __future__ import annotations
