@@ -23,13 +23,13 @@ from holdfast.common.meta import Meta
 from holdfast.common.postgres import Database
 from holdfast.extractor import store
 from holdfast.extractor.dispatch import Dispatcher
+from holdfast.extractor.leased_rows import RunRows, TaskRows
 from holdfast.extractor.org import Orgs
 from holdfast.extractor.patience import Patience
 from holdfast.extractor.planner import Planner
 from holdfast.extractor.settings import ExtractorSettings
 from holdfast.extractor.staging import Staging
 from holdfast.extractor.steps import RUN_RECEIVED
-from holdfast.extractor.store import RunRows, TaskRows
 from holdfast.extractor.worker import Worker
 from holdfast.orgsim.testing import RunningOrg, start_org
 from holdfast.salesforce.models import Access

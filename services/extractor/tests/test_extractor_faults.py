@@ -11,8 +11,8 @@ import pytest
 
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.extractor import store
+from holdfast.extractor.leased_rows import RunRows, TaskRows, release_own
 from holdfast.extractor.steps import OBJECT_CLOSED
-from holdfast.extractor.store import RunRows, TaskRows, release_own
 from holdfast.orgsim.testing import RunningOrg
 
 pytestmark = pytest.mark.integration
@@ -253,3 +253,20 @@ async def test_a_plan_asks_for_the_token_of_today(org: RunningOrg, harness: Make
     await one.run(thing)
     assert one.connections.asked == asked + 1
     assert one.connections.refused == []
+
+
+async def test_a_defect_of_ours_ends_the_run_after_three_tries(
+    org: RunningOrg, harness: Make, thing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    define(org, thing, 5)
+    one = harness()
+
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(one.worker, "_source", broken)
+    failed = dict(await one.run(thing))["object.failed"]
+    assert "ZeroDivisionError" in failed["reason"]
+    monkeypatch.setattr(one.planner, "_make", broken)
+    refused = dict(await one.run(thing))["extraction.refused"]
+    assert "ZeroDivisionError" in refused["reason"]

@@ -76,11 +76,11 @@ class Dispatcher(Loop, Generic[C]):
 
     async def run(self) -> None:
         """Until cancelled; then ends the work in hand and gives its rows back."""
-        heartbeat = asyncio.create_task(self._heartbeat(), name=f"{self.name}-heartbeat")
         try:
-            await super().run()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._heartbeat(), name=f"{self.name}-heartbeat")
+                group.create_task(super().run(), name=self.name)
         finally:
-            heartbeat.cancel()
             await self._stop()
 
     async def _fill(self) -> bool:

@@ -22,17 +22,17 @@ from holdfast.common.postgres import Database
 from holdfast.common.rpc.extractor.v1.extractor_pb2_grpc import add_ExtractorServiceServicer_to_server
 from holdfast.common.service import Module, Platform, ServiceModule
 from holdfast.common.wakeup import Signal
-from holdfast.extractor import store
 from holdfast.extractor.connections import ConnectionsPort
 from holdfast.extractor.consumers import consume
 from holdfast.extractor.dispatch import Dispatcher
 from holdfast.extractor.grpc import ExtractorService
+from holdfast.extractor.leased_rows import RunRows, TaskRows, release_own
 from holdfast.extractor.org import Orgs
 from holdfast.extractor.patience import Patience
 from holdfast.extractor.planner import Planner
 from holdfast.extractor.settings import ExtractorSettings
 from holdfast.extractor.staging import Staging
-from holdfast.extractor.store import RunClaim, RunRows, TaskClaim, TaskRows
+from holdfast.extractor.store import RunClaim, TaskClaim
 from holdfast.extractor.worker import Worker
 
 NAME = "extractor"
@@ -68,7 +68,7 @@ class ExtractorModule(ServiceModule):
     async def start(self) -> None:
         """Take back what an earlier life of this process held, then serve."""
         self._rooms.staging.clean()
-        await store.release_own(self._rooms.db, self._holder)
+        await release_own(self._rooms.db, self._holder)
         await super().start()
 
     async def stop(self) -> None:

@@ -90,6 +90,10 @@ class Planner:
                 await self._db.run(RUN_PLANNED, lambda unit: self._record(unit, claim, plan, counter.calls))
         except HoldfastError as error:
             await self._settle(claim, error, counter.calls)
+        except Exception as error:
+            log.exception("planning_broke", run_id=str(claim.key))
+            broken = HoldfastError(Kind.INTERNAL, f"Planning failed inside Holdfast: {type(error).__name__}.")
+            await self._settle(claim, broken, counter.calls)
         await self._orgs.ledger.report()
 
     async def _settle(self, claim: RunClaim, error: HoldfastError, calls: int) -> None:

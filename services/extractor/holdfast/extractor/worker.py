@@ -14,19 +14,13 @@ from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.outbox import enqueue
 from holdfast.common.postgres import Database, Unit
 from holdfast.extractor import store
+from holdfast.extractor.bulk_source import BulkSource, BulkStart
 from holdfast.extractor.manifest import manifest_of
 from holdfast.extractor.org import CallCounter, Orgs, count_calls
 from holdfast.extractor.patience import Patience
 from holdfast.extractor.planning import Strategy, new_mark, record_schema
-from holdfast.extractor.reading import (
-    BulkSource,
-    BulkStart,
-    Elsewhere,
-    PageSource,
-    RestSource,
-    hands_over_to_bulk,
-    names_missing_field,
-)
+from holdfast.extractor.reading import Elsewhere, PageSource, names_missing_field
+from holdfast.extractor.rest_source import RestSource, hands_over_to_bulk
 from holdfast.extractor.settings import ExtractorSettings
 from holdfast.extractor.staging import Staging
 from holdfast.extractor.steps import OBJECT_CLOSED, READING_MOVED
