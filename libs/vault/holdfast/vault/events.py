@@ -26,6 +26,8 @@ from holdfast.vault.schema import RecordSchema, schema_key
 NEWEST = "_modified_at DESC NULLS LAST, _run DESC, _seq DESC"
 OLDEST = "_modified_at ASC NULLS FIRST, _run ASC, _seq ASC"
 
+_UNREADABLE = (duckdb.IOException, duckdb.InvalidInputException, pa.ArrowException, OSError)
+
 
 @dataclass
 class Events:
@@ -43,7 +45,11 @@ class Events:
     def __enter__(self) -> Events:
         self._connection = duckdb.connect()
         self._connection.execute("SET TimeZone = 'UTC'")
-        self._connection.execute(f"CREATE VIEW events AS SELECT * FROM {self._source()}")  # noqa: S608
+        try:
+            self._connection.execute(f"CREATE VIEW events AS SELECT * FROM {self._source()}")  # noqa: S608
+        except _UNREADABLE as error:
+            self._connection.close()
+            raise self._damaged(error) from error
         return self
 
     def __exit__(
@@ -87,12 +93,19 @@ class Events:
         return pyarrow.dataset.dataset(files, filesystem=system, schema=pa.unify_schemas(schemas))
 
     def table(self, query: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
-        """The result of a query over the view `events`."""
+        """The result of a query over the view `events`.
+
+        Raises:
+            HoldfastError: DAMAGED if a file is missing or cannot be read.
+        """
         try:
             return self._connection.sql(query, params=dict(parameters or {})).to_arrow_table()
-        except (duckdb.IOException, duckdb.InvalidInputException) as error:
-            message = f"A file of {self.object} in the vault is missing or damaged."
-            raise HoldfastError(Kind.DAMAGED, message, detail=str(error)) from error
+        except _UNREADABLE as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> HoldfastError:
+        message = f"A file of {self.object} in the vault is missing or damaged."
+        return HoldfastError(Kind.DAMAGED, message, detail=str(error))
 
     @cached_property
     def schemas(self) -> dict[str, RecordSchema]:

@@ -20,7 +20,7 @@ from holdfast.vault.log import TableLog
 from holdfast.vault.refs import EventFile
 
 INDEX_PUT = durable_step("vault.index_put")
-_META = b"holdfast.index"
+_META = "holdfast.index"
 _KEPT = 2
 _NAME = re.compile(r"/(\d{10})-(\d{10})\.parquet$")
 
@@ -46,17 +46,19 @@ def save_index(log: TableLog, index: StateIndex) -> str:
         "prefixes": list(index.prefixes),
         "files": [file.to_json() for file in index.files],
     }
-    table = index.entries().to_arrow().replace_schema_metadata({_META: json.dumps(meta).encode()})
+    table = index.entries().to_arrow()
     sink = pa.BufferOutputStream()
-    pq.write_table(
-        table,
+    with pq.ParquetWriter(
         sink,
+        table.schema,
         compression="zstd",
         compression_level=1,
         use_dictionary=False,
         write_page_checksum=True,
         store_schema=False,
-    )
+    ) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({_META: json.dumps(meta)})
     key = f"{index_folder(log)}/{index.commit_seq:010d}-{index.version:010d}.parquet"
     if log.root.size(key) is None:
         log.root.put_new(key, sink.getvalue().to_pybytes(), INDEX_PUT)
@@ -84,7 +86,7 @@ def read_index(log: TableLog, key: str) -> StateIndex:
     try:
         source = pa.BufferReader(log.root.read(key))
         table = pq.read_table(source, page_checksum_verification=True)
-        meta = json.loads(table.schema.metadata[_META])
+        meta = json.loads(table.schema.metadata[_META.encode()])
         entries = pl.DataFrame(pl.from_arrow(table)).cast(ENTRY_SCHEMA)  # type: ignore[arg-type]
         files = tuple(EventFile.from_json(body) for body in meta["files"])
         return StateIndex(
