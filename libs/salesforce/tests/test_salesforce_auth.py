@@ -97,16 +97,16 @@ async def test_key_that_is_no_key() -> None:
     [
         (
             {"error": "invalid_client", "error_description": "invalid client credentials"},
-            Kind.UNAUTHENTICATED,
+            Kind.INVALID,
             "secret",
         ),
-        ({"error": "invalid_client_id"}, Kind.UNAUTHENTICATED, "client id"),
+        ({"error": "invalid_client_id"}, Kind.INVALID, "client id"),
         (
             {"error": "invalid_grant", "error_description": "user hasn't approved this consumer"},
-            Kind.UNAUTHENTICATED,
+            Kind.INVALID,
             "user hasn't approved this consumer",
         ),
-        ({"error": "inactive_user"}, Kind.UNAUTHENTICATED, "not active"),
+        ({"error": "inactive_user"}, Kind.INVALID, "not active"),
         ({"error": "unsupported_grant_type"}, Kind.INVALID, "sign-in flow"),
     ],
 )

@@ -125,6 +125,12 @@ async def test_trouble_that_does_not_pass_is_told_after_a_bounded_time() -> None
     assert world.clock.now() - START <= timedelta(seconds=31)
 
 
+async def test_maintenance_page_that_stays_is_told_as_such() -> None:
+    world = World(httpx.Response(200, headers={"content-type": "text/html"}, text="<html>Maintenance</html>"))
+    error = await failing(world)
+    assert (error.kind, error.code) == (Kind.UNAVAILABLE, "answer-not-data")
+
+
 async def test_unknown_error_500_is_tried_twice_more_only() -> None:
     world = World(no(500, "UNKNOWN_EXCEPTION"))
     assert (await failing(world)).kind is Kind.UNAVAILABLE
@@ -183,7 +189,7 @@ async def test_expired_session_is_renewed_once_for_all_callers() -> None:
 async def test_session_refused_again_after_renewal_is_final() -> None:
     world = World(no(401, "INVALID_SESSION_ID"))
     error = await failing(world)
-    assert error.kind is Kind.UNAUTHENTICATED
+    assert error.kind is Kind.INVALID
     assert world.provider.refreshes == 1
     assert len(world.sent) == 2
 

@@ -128,7 +128,7 @@ def page(*records: str, total: int | None = None, more: str | None = None) -> by
 
 
 def test_rest_numbers_are_the_tokens_of_the_text() -> None:
-    tokens = ["123456789012345678", "0.1", "100.0", "1e3", "-0.0", "1234567890123.4567890123", "3E-7"]
+    tokens = ["123456789012345678", "0.1", "100.0", "1e3", "-0.0", "-0", "1234567890123.4567890123", "3E-7"]
     table = parse_rest(page(*(f'{{"Id":"x","N":{token}}}' for token in tokens))).table
     assert table["N"].to_pylist() == tokens
 

@@ -96,24 +96,24 @@ async def test_name_taken(service: Any) -> None:
     assert await kept(service) == before
 
 
-BAD_INPUT: list[tuple[dict[str, Any], Kind, str, str]] = [
-    ({"secret": MISTAKEN_SECRET}, Kind.UNAUTHENTICATED, "salesforce-invalid-client", "client secret"),
-    ({"client_id": "nobody"}, Kind.UNAUTHENTICATED, "salesforce-invalid-client-id", "client id"),
-    ({"name": "x" * 121}, Kind.INVALID, "bad-name", "120 characters"),
-    ({"name": ""}, Kind.INVALID, "bad-name", "name"),
-    ({"login_url": "http://example.my.salesforce.com"}, Kind.INVALID, "address-refused", "https://"),
-    ({"login_url": "https://example.com"}, Kind.INVALID, "address-refused", "not a Salesforce address"),
-    ({"login_url": "not an address"}, Kind.INVALID, "address-refused", "address"),
-    ({"flow": 0}, Kind.INVALID, "bad-input", "sign in"),
-    ({"secret": ""}, Kind.INVALID, "bad-input", "secret"),
-    ({"flow": 2, "username": "ann@example.com", "secret": "no key"}, Kind.INVALID, "private-key-invalid", "PEM"),
+BAD_INPUT: list[tuple[dict[str, Any], str, str, str]] = [
+    ({"secret": MISTAKEN_SECRET}, "secret", "salesforce-invalid-client", "client secret"),
+    ({"client_id": "nobody"}, "client_id", "salesforce-invalid-client-id", "client id"),
+    ({"name": "x" * 121}, "name", "bad-name", "120 characters"),
+    ({"name": ""}, "name", "bad-name", "name"),
+    ({"login_url": "http://example.my.salesforce.com"}, "login_url", "address-refused", "https://"),
+    ({"login_url": "https://example.com"}, "login_url", "address-refused", "not a Salesforce address"),
+    ({"login_url": "not an address"}, "login_url", "address-refused", "address"),
+    ({"flow": 0}, "flow", "bad-input", "sign in"),
+    ({"secret": ""}, "secret", "bad-input", "secret"),
+    ({"flow": 2, "username": "ann@example.com", "secret": "no key"}, "secret", "private-key-invalid", "PEM"),
 ]
 
 
 async def test_bad_input_gets_a_sentence_and_leaves_nothing(service: Any) -> None:
-    for values, kind, code, words in BAD_INPUT:
+    for values, field, code, words in BAD_INPUT:
         error = await refused(service.add(**values))
-        assert (error.kind, error.code) == (kind, code), values
+        assert (error.kind, error.code, error.field) == (Kind.INVALID, code, field), values
         assert words in error.message
         assert MISTAKEN_SECRET not in error.message + error.detail
         assert await kept(service) == 0, values
@@ -167,7 +167,7 @@ async def test_refused_credentials_break_the_connection_without_a_storm(service:
     held = (await service.access(added.id)).access_token
     service.sign_ins_meet(WRONG_SECRET)
 
-    assert (await refused(service.access(added.id, held))).kind is Kind.UNAUTHENTICATED
+    assert (await refused(service.access(added.id, held))).kind is Kind.INVALID
     for _ in range(5):
         error = await refused(service.access(added.id, held))
         assert error.code == "connection-broken"
@@ -183,8 +183,8 @@ async def test_refused_credentials_break_the_connection_without_a_storm(service:
 async def test_broken_connection_recovers_by_a_test(service: Any) -> None:
     added = await service.add()
     service.sign_ins_meet(WRONG_SECRET)
-    assert (await refused(service.ask("TestConnection", id=added.id))).kind is Kind.UNAUTHENTICATED
-    assert (await refused(service.ask("TestConnection", id=added.id))).kind is Kind.UNAUTHENTICATED
+    assert (await refused(service.ask("TestConnection", id=added.id))).kind is Kind.INVALID
+    assert (await refused(service.ask("TestConnection", id=added.id))).kind is Kind.INVALID
     service.org.clear_faults()
     assert (await service.ask("TestConnection", id=added.id)).connection.status == "ok"
     assert (await service.access(added.id)).access_token

@@ -118,8 +118,8 @@ async def sign_in(http: httpx.AsyncClient, grant: Grant, *, now: datetime, allow
         allow_insecure: Let http to this machine pass.
 
     Raises:
-        SalesforceError: UNAUTHENTICATED if Salesforce refuses the credentials; INVALID
-            (`not-salesforce`) if something else answers there; UNAVAILABLE or TIMEOUT if nothing does.
+        SalesforceError: INVALID if Salesforce refuses the credentials, or (`not-salesforce`) if something
+            else answers there; UNAVAILABLE or TIMEOUT if nothing does.
         HoldfastError: INVALID for an address that is not Salesforce's, or an unusable key.
     """
     origin = salesforce_origin(grant.login_url, allow_insecure=allow_insecure, field="login_url")

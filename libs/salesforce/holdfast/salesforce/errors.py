@@ -44,12 +44,12 @@ QUOTA_PAUSE = timedelta(minutes=15)
 _QUERY = "Salesforce does not accept the query: {message}"
 _LOCKED_OUT = "Salesforce refuses the connection's credentials: {message}"
 
+# A refused session or sign-in is INVALID input of ours to Salesforce: UNAUTHENTICATED would tell the users of
+# Holdfast that their own sign-in has ended.
 RULES: dict[str, Rule] = {
     # session
-    "INVALID_SESSION_ID": Rule(
-        Kind.UNAUTHENTICATED, Retry.REFRESH, "Salesforce no longer accepts the session.", "rest"
-    ),
-    "Bad_OAuth_Token": Rule(Kind.UNAUTHENTICATED, Retry.REFRESH, "Salesforce no longer accepts the session.", "oauth"),
+    "INVALID_SESSION_ID": Rule(Kind.INVALID, Retry.REFRESH, "Salesforce no longer accepts the session.", "rest"),
+    "Bad_OAuth_Token": Rule(Kind.INVALID, Retry.REFRESH, "Salesforce no longer accepts the session.", "oauth"),
     "INVALID_AUTH_HEADER": Rule(Kind.INTERNAL, Retry.NEVER, "Salesforce could not read the token.", "rest"),
     # availability
     "SERVER_UNAVAILABLE": Rule(Kind.UNAVAILABLE, Retry.BACKOFF, "Salesforce is briefly unavailable.", "rest"),
@@ -106,17 +106,15 @@ RULES: dict[str, Rule] = {
     # concurrency
     "UNABLE_TO_LOCK_ROW": Rule(Kind.UNAVAILABLE, Retry.BACKOFF, "A record is locked by another change.", "soap"),
     # sign-in
-    "invalid_client_id": Rule(Kind.UNAUTHENTICATED, Retry.NEVER, "Salesforce does not know the client id.", "oauth"),
+    "invalid_client_id": Rule(Kind.INVALID, Retry.NEVER, "Salesforce does not know the client id.", "oauth"),
     "invalid_client": Rule(
-        Kind.UNAUTHENTICATED, Retry.NEVER, "Salesforce refuses the client id or the client secret.", "oauth"
+        Kind.INVALID, Retry.NEVER, "Salesforce refuses the client id or the client secret.", "oauth"
     ),
-    "invalid_grant": Rule(Kind.UNAUTHENTICATED, Retry.NEVER, _LOCKED_OUT, "oauth"),
-    "invalid_assertion": Rule(Kind.UNAUTHENTICATED, Retry.NEVER, _LOCKED_OUT, "oauth"),
-    "invalid_app_access": Rule(
-        Kind.UNAUTHENTICATED, Retry.NEVER, "The user is not admitted to the connected app.", "oauth"
-    ),
-    "inactive_user": Rule(Kind.UNAUTHENTICATED, Retry.NEVER, "The Salesforce user is not active.", "oauth"),
-    "inactive_org": Rule(Kind.UNAUTHENTICATED, Retry.NEVER, "The Salesforce org is not active.", "oauth"),
+    "invalid_grant": Rule(Kind.INVALID, Retry.NEVER, _LOCKED_OUT, "oauth"),
+    "invalid_assertion": Rule(Kind.INVALID, Retry.NEVER, _LOCKED_OUT, "oauth"),
+    "invalid_app_access": Rule(Kind.INVALID, Retry.NEVER, "The user is not admitted to the connected app.", "oauth"),
+    "inactive_user": Rule(Kind.INVALID, Retry.NEVER, "The Salesforce user is not active.", "oauth"),
+    "inactive_org": Rule(Kind.INVALID, Retry.NEVER, "The Salesforce org is not active.", "oauth"),
     "invalid_request": Rule(Kind.INVALID, Retry.NEVER, "Salesforce refuses the sign-in request: {message}", "oauth"),
     "unsupported_grant_type": Rule(
         Kind.INVALID, Retry.NEVER, "The org does not offer this sign-in flow on this address.", "oauth"
@@ -152,7 +150,7 @@ VARIANTS: tuple[tuple[str, str, Rule], ...] = (
 
 # For answers without a code that the table knows.
 STATUSES: dict[int, Rule] = {
-    401: Rule(Kind.UNAUTHENTICATED, Retry.NEVER, "Salesforce refuses the session: {message}", "rest"),
+    401: Rule(Kind.INVALID, Retry.NEVER, "Salesforce refuses the session: {message}", "rest"),
     403: Rule(Kind.FORBIDDEN, Retry.NEVER, "The connected user may not do this: {message}", "rest"),
     404: Rule(Kind.NOT_FOUND, Retry.NEVER, "Salesforce does not know it: {message}", "rest"),
     409: Rule(Kind.CONFLICT, Retry.NEVER, "Salesforce refuses this in the present state: {message}", "rest"),

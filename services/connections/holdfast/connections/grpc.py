@@ -21,7 +21,7 @@ from holdfast.connections.cursor import decode_cursor, encode_cursor
 from holdfast.connections.domain import AddConnection, check_name
 from holdfast.connections.envelope import Envelope
 from holdfast.connections.messages import connection_message, credentials_of
-from holdfast.connections.org import Credentials, Introduction, Orgs, Tally
+from holdfast.connections.org import Credentials, Introduction, Orgs, Tally, blame
 from holdfast.connections.sign_ins import SignIns, unknown_connection
 from holdfast.connections.tokens import Tokens
 
@@ -62,7 +62,11 @@ class ConnectionsServicer(connections_pb2_grpc.ConnectionsServiceServicer):
         """Sign in, ask the org who it is, and only then keep the connection."""
         name = check_name(request.name)
         credentials = credentials_of(request, self._orgs.check_address(request.login_url))
-        found = await self._orgs.introduce(credentials)
+        try:
+            found = await self._orgs.introduce(credentials)
+        except HoldfastError as error:
+            blame(error)
+            raise
         command = _command(self._ids.new(), name, credentials, found)
         sealed = self._envelope.seal(command.connection_id, credentials.secret)
 

@@ -15,6 +15,7 @@ from holdfast.connections.domain import Flow, Survey, choose_api_version
 from holdfast.salesforce.auth import ClientCredentials, Grant, JwtBearer, Token, sign_in
 from holdfast.salesforce.calls import Retries
 from holdfast.salesforce.client import SalesforceClient
+from holdfast.salesforce.errors import SalesforceError
 from holdfast.salesforce.hosts import is_loopback, salesforce_origin
 from holdfast.salesforce.models import Access, Permissions
 from holdfast.salesforce.usage import Usage
@@ -26,6 +27,16 @@ NEWEST_API_VERSION = 66
 _IMPATIENT = Retries(attempts=3, base=timedelta(milliseconds=500), cap=timedelta(seconds=2), hiccups=1)
 
 MAX_SECRET_CHARS = 16_384
+
+_FIELD_OF_REFUSAL = {
+    "invalid_client": "secret",
+    "invalid_client_id": "client_id",
+    "unsupported_grant_type": "login_url",
+    **dict.fromkeys(
+        ("not-salesforce", "host-not-found", "connection-refused", "connect-timeout", "certificate-refused"),
+        "login_url",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -163,7 +174,13 @@ def warnings(permissions: Permissions) -> list[str]:
 
 def is_refusal(error: HoldfastError) -> bool:
     """Whether the credentials will not work until someone changes something."""
-    return error.kind in (Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.INVALID)
+    return error.kind in (Kind.INVALID, Kind.FORBIDDEN)
+
+
+def blame(error: HoldfastError) -> None:
+    """Note in `error` the input field that it is about, where Salesforce tells."""
+    if isinstance(error, SalesforceError):
+        error.field = error.field or _FIELD_OF_REFUSAL.get(error.error_code)
 
 
 def _access(token: Token) -> Access:

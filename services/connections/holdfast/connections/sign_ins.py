@@ -49,7 +49,7 @@ class SignIns:
         """A fresh token for a connection that may be used.
 
         Raises:
-            HoldfastError: NOT_FOUND; UNAUTHENTICATED (`connection-broken`) without asking Salesforce while the
+            HoldfastError: NOT_FOUND; INVALID (`connection-broken`) without asking Salesforce while the
                 credentials are known to be refused; what Salesforce, or the way to it, says.
         """
         row = await self.connection(connection_id)
@@ -86,7 +86,7 @@ class SignIns:
             return
         if self._clock.now() < row.refused_at + self._broken_pause:
             raise HoldfastError(
-                Kind.UNAUTHENTICATED,
+                Kind.INVALID,
                 f"The connection “{row.name}” is broken: {row.broken_reason} "
                 "Mend it in Salesforce, then test the connection.",
                 code="connection-broken",
