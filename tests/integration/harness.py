@@ -52,6 +52,7 @@ class Installation:
             "HOLDFAST_KAFKA": kafka,
             "HOLDFAST_KAFKA_PREFIX": f"t{secrets.token_hex(4)}.",
             "HOLDFAST_KAFKA_PARTITIONS": "2",
+            "HOLDFAST_INSTANCE": "test",
             "HOLDFAST_POSTGRES": dsn,
             "HOLDFAST_OBJECT_STORE": self.vault.as_uri(),
             "HOLDFAST_INTERNAL_TOKEN": secrets.token_hex(16),

@@ -202,7 +202,7 @@ def _parked(world: World) -> dict[str, Any]:
 
 
 def _cli(world: World, *words: str) -> None:
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: PLW1510 - a kill is expected
         [sys.executable, "-m", "holdfast.launcher.main", *words],
         env={**world.holdfast.env, **world.holdfast.trial_env},
         capture_output=True,

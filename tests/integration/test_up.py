@@ -1,4 +1,4 @@
-"""`holdfast up`: starts, keeps its data, stops within ten seconds, and leaves nothing behind, not even after kill -9."""
+"""`holdfast up` starts, keeps its data, stops in ten seconds, and leaves nothing behind, not even after kill -9."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_kill_9_leaves_no_orphan_and_the_next_start_recovers(tmp_path: Path) -> 
 def test_a_second_installation_on_one_folder_is_refused(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with up(data):
-        refused = subprocess.run(
+        refused = subprocess.run(  # noqa: PLW1510 - its exit code is what is tested
             [sys.executable, "-m", "holdfast.launcher.main", "up", "--data", str(data)], capture_output=True, text=True
         )
         assert refused.returncode != 0

@@ -110,6 +110,12 @@ class Leases:
         lease.start_heartbeat()
         return lease
 
+    async def release_left_over(self) -> None:
+        """At start: free what an earlier life of this holder still holds. Only for a holder's name that is kept
+        over restarts and shared with no other process; whoever lost a lease this way is fenced by its epoch."""
+        async with self._db.unit(RELEASED) as unit:
+            await unit.execute(_queries.lease_release_all, self._holder)
+
     @asynccontextmanager
     async def hold(self, name: str, ttl: timedelta) -> AsyncIterator[Lease]:
         """Wait for the lease, hold it, release it."""

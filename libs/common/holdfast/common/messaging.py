@@ -196,6 +196,8 @@ class Bus:
             self._settings.on_kafka(consumer.topic),
             # A group of its own per topic: in a shared one each further topic's member would rebalance the rest.
             group_id=self._settings.on_kafka(f"{self.service}.{consumer.topic}"),
+            # A static member that comes back is let in at once; a dynamic one waits for its own ghost to expire.
+            group_instance_id=self._settings.instance or None,
             listener=drain,
             parser=_parse,
             decoder=_undecoded,

@@ -117,6 +117,9 @@ SELECT epoch FROM lease WHERE name = $1 FOR SHARE;
 -- name: lease_release
 UPDATE lease SET expires_at = '-infinity' WHERE name = $1 AND epoch = $2;
 
+-- name: lease_release_all
+UPDATE lease SET expires_at = '-infinity' WHERE holder = $1 AND expires_at > clock_timestamp();
+
 -- name: command_lock
 -- Two calls with one key wait for each other until the transaction ends.
 SELECT pg_advisory_xact_lock(hashtext('holdfast.command'), hashtext($1));

@@ -20,6 +20,9 @@ class Settings(BaseSettings):
         data: Folder for what a process keeps on local disk (scratch pages, caches).
         kafka: Bootstrap servers, `host:port[,host:port]`.
         kafka_partitions: Partitions of a topic that is created; 6 lets six replicas share the work.
+        instance: A name that this process keeps over restarts and shares with no other running process of the same
+            services (a pod's name). With it a restart after a crash takes over its partitions and leases at once;
+            without it they are free when their sessions expire.
         kafka_prefix: Put before every topic and group name, for installations that share a Kafka cluster.
         kafka_replication: Replicas of a topic that is created; 1 fits the embedded broker.
         postgres: DSN of the database; each service has its own schema in it.
@@ -34,6 +37,7 @@ class Settings(BaseSettings):
     data: Path = Path("holdfast-data")
     kafka: str = "127.0.0.1:9092"
     kafka_partitions: int = Field(default=6, ge=1, le=1000)
+    instance: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,100}$")
     kafka_prefix: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,60}$")
     kafka_replication: int = Field(default=1, ge=1, le=7)
     postgres: str = "postgresql://127.0.0.1:5432/holdfast"

@@ -18,7 +18,9 @@ from pydantic import SecretBytes, SecretStr
 from holdfast.common.settings import Settings
 
 _SECRET_WORDS = ("token", "secret", "password", "authorization", "private_key", "credential")
-_LIBRARY_LOGGERS = ("aiokafka", "faststream", "httpx", "httpcore", "asyncio", "grpc", "uvicorn.access")
+# What they report reaches our own log as `relay_failed`, `message_failed` or a dead bus, in words.
+_SILENT_LOGGERS = ("aiokafka", "faststream")
+_LIBRARY_LOGGERS = ("httpx", "httpcore", "asyncio", "grpc", "uvicorn.access")
 
 
 def configure_logging(settings: Settings, service: str) -> None:
@@ -61,6 +63,8 @@ def _route_libraries(shared: list[structlog.typing.Processor], renderer: structl
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     for name in _LIBRARY_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in _SILENT_LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

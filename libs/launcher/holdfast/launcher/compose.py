@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import os
 import signal
 from collections.abc import Callable, Sequence
 
 from holdfast.common.clock import SystemClock, TimeOrderedIds
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.objectstore import open_store, probe
-from holdfast.common.service import Module, Platform, run_modules
+from holdfast.common.service import Module, Platform, default_holder, run_modules
 from holdfast.common.settings import Settings
 from holdfast.common.telemetry import configure_logging
 
@@ -63,7 +62,7 @@ async def run_services(
         clock=SystemClock(),
         ids=TimeOrderedIds(),
         store=store,
-        holder=f"{os.uname().nodename}-{'+'.join(names)}",
+        holder=settings.instance or default_holder(),
     )
     modules = [await _build(name, platform) for name in chosen(names)]
     await run_modules(modules, stop=stop, ready=ready)

@@ -30,6 +30,7 @@ def embedded_environment(data: Path, stack: EmbeddedStack, *, s3: bool) -> dict[
         "HOLDFAST_INTERNAL_TOKEN": _kept_secret(data / "internal-token"),
         "HOLDFAST_SECRET_KEY": _kept_secret(data / "secret-key"),
         "HOLDFAST_OBJECT_STORE": (data / "vault").as_uri(),
+        "HOLDFAST_INSTANCE": "embedded",  # the data folder's lock lets only one run
         "HOLDFAST_LOG_LEVEL": "warning",
         "HOLDFAST_LOG_FORMAT": "console",
         "HOLDFAST_GATEWAY_HTTP": f"127.0.0.1:{_port(8080)}",

@@ -31,9 +31,14 @@ NAME = "differ"
 class DifferModule(ServiceModule):
     """The service; its table tasks end before its database closes."""
 
-    def __init__(self, db: Database, bus: Bus, server: Server, worker: Worker, loop: Loop) -> None:
+    def __init__(self, db: Database, bus: Bus, server: Server, worker: Worker, loop: Loop, leases: Leases) -> None:
         super().__init__(NAME, db, bus, server, [loop])
-        self._worker = worker
+        self._worker, self._leases = worker, leases
+
+    async def start(self) -> None:
+        """Take back the tables that an earlier life of this process held, then serve."""
+        await self._leases.release_left_over()
+        await super().start()
 
     async def stop(self) -> None:
         await self._worker.stop()
@@ -49,19 +54,23 @@ async def build(platform: Platform) -> Module:
     bus.publishes(ChangesCommitted, ObjectDiffed, RecordChanged)
     wake = Signal()
     consumers.declare(bus, wake.set)
-    worker = _worker(platform, settings, db, bus, wake)
+    leases = Leases(db, platform.clock, platform.holder)
+    worker = _worker(platform, settings, db, bus, wake, leases)
     server = Server(settings, settings.differ_grpc)
     server.add(lambda registry: add_DifferServiceServicer_to_server(DifferServicer(db), registry))
     poll = timedelta(milliseconds=settings.differ_poll_ms)
-    return DifferModule(db, bus, server, worker, Loop("differ.tables", worker.dispatch, wake, poll))
+    loop = Loop("differ.tables", worker.dispatch, wake, poll)
+    return DifferModule(db, bus, server, worker, loop, leases)
 
 
-def _worker(platform: Platform, settings: DifferSettings, db: Database, bus: Bus, wake: Signal) -> Worker:
+def _worker(
+    platform: Platform, settings: DifferSettings, db: Database, bus: Bus, wake: Signal, leases: Leases
+) -> Worker:
     root = VaultRoot.of(platform.store)
     tables = Tables(root, signing_key(settings.envelope_key()), keep=settings.differ_tables)
     return Worker(
         db,
-        Leases(db, platform.clock, platform.holder),
+        leases,
         wake,
         committer=Committer(db, tables, asyncio.Semaphore(settings.differ_cpu_slots)),
         completer=Completer(db, tables, platform.store),
