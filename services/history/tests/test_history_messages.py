@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from holdfast.common.errors import HoldfastError
+from holdfast.common.folderstore import FolderStore
 from holdfast.common.rpc.differ.v1.differ_pb2 import Table
+from holdfast.history import verification
 from holdfast.history.cursor import decode_cursor, encode_cursor
 from holdfast.history.handlers import verified
 from holdfast.history.labels import label_of
@@ -17,7 +21,8 @@ from holdfast.history.store import TableHead
 from holdfast.history.verification import Verdict, compare_witnesses
 from holdfast.vault.chain import ChainHead
 from holdfast.vault.reading import RecordVersion, Values
-from holdfast.vault.verify import Damage
+from holdfast.vault.signing import signing_key
+from holdfast.vault.verify import Damage, Progress, Report
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = UUID(int=1)
@@ -113,6 +118,25 @@ def test_newest_of_two_witnesses_is_expected(
     assert expected.head == head
     assert [one.path for one in expected.damage] == ([f"{JOB}/records/Contact"] if damage else [])
     assert all(damage in one.reason for one in expected.damage)
+
+
+async def test_verification_ends_when_nobody_waits_for_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    reads = iter(range(1, 1_000_000_000))
+
+    def endless(*args: object, progress: Callable[[Progress], None], **options: object) -> Report:
+        for number in reads:
+            progress(Progress(number, 1_000_000_000, 0))
+        raise AssertionError("nobody stopped it")
+
+    monkeypatch.setattr(verification, "verify_table", endless)
+    key = signing_key(bytes(32)).public_key()
+    running = verification.Verification(FolderStore(tmp_path), key, str(JOB))
+    steps = running.steps([verification.Expected("Contact", None)])
+    name, _ = await anext(steps)
+    assert name == "Contact"
+    await steps.aclose()  # returns only after the thread has ended
+    assert next(reads) < 1_000_000_000
+    assert running.verdict == Verdict()
 
 
 def test_verdict_too_long_for_an_event_says_so() -> None:

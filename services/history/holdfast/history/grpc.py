@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
@@ -83,13 +84,14 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         kept = await self._peers.tables(job_id)
         expected = compare_witnesses(str(job_id), kept, await store.table_heads(self._db, job_id))
         verification = Verification(self._objects, self._key, str(job_id))
-        async for name, progress in verification.steps(expected):
-            yield pb.VerifyJobResponse(
-                object=name,
-                files_done=progress.done_files,
-                files_total=progress.files,
-                bytes_done=progress.bytes,
-            )
+        async with aclosing(verification.steps(expected)) as steps:
+            async for name, progress in steps:
+                yield pb.VerifyJobResponse(
+                    object=name,
+                    files_done=progress.done_files,
+                    files_total=progress.files,
+                    bytes_done=progress.bytes,
+                )
         yield await self._conclude(job_id, verification.verdict)
 
     async def _conclude(self, job_id: UUID, verdict: Verdict) -> pb.VerifyJobResponse:

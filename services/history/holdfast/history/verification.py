@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -78,13 +79,14 @@ class Verification:
         self._job_id = job_id
         self.verdict = Verdict()
 
-    async def steps(self, tables: Sequence[Expected]) -> AsyncIterator[tuple[str, Progress]]:
+    async def steps(self, tables: Sequence[Expected]) -> AsyncGenerator[tuple[str, Progress], None]:
         """Check table after table; yields how far each is, skipping steps that nobody came to see."""
         for table in tables:
-            async for progress in self._table(table):
-                yield table.object, progress
+            async with aclosing(self._table(table)) as steps:
+                async for progress in steps:
+                    yield table.object, progress
 
-    async def _table(self, table: Expected) -> AsyncIterator[Progress]:
+    async def _table(self, table: Expected) -> AsyncGenerator[Progress, None]:
         moved, abandoned = asyncio.Event(), threading.Event()
         wake = asyncio.get_running_loop().call_soon_threadsafe
         newest: list[Progress] = []
