@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import httpcore
 import httpx
 import pytest
 
@@ -15,6 +16,7 @@ from holdfast.common.errors import HoldfastError, Kind
 from holdfast.salesforce.client import MAX_QUERY_URL, SalesforceClient, query_url_length
 from holdfast.salesforce.errors import RULES, STATUSES, VARIANTS, Retry, SalesforceError, refusal
 from holdfast.salesforce.models import Access, Describe, NotModified
+from holdfast.salesforce.transport import open_http
 from holdfast.salesforce.usage import Usage, parse_usage
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -369,6 +371,13 @@ async def test_permissions_of_any_permission_set_count() -> None:
 )
 def test_limit_header(header: str | None, usage: Usage | None) -> None:
     assert parse_usage(header) == usage
+
+
+async def test_large_reads_reach_the_library_that_reads() -> None:
+    http11 = httpcore._async.http11.AsyncHTTP11Connection
+    assert "READ_NUM_BYTES" in vars(http11)
+    async with open_http():
+        assert http11.READ_NUM_BYTES == 1 << 20
 
 
 def test_every_row_of_the_table_makes_a_sentence_with_a_source() -> None:

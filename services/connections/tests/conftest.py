@@ -13,6 +13,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from holdfast.common.clock import SystemClock, TimeOrderedIds
 from holdfast.common.contracts.base import PublicEvent
@@ -117,9 +119,29 @@ class Running:
         return int(self.org.faults()[-1]["applied"])
 
 
+@dataclass(frozen=True)
+class KeyPair:
+    """The connected app's key: the private half signs, the org knows the public half."""
+
+    private_pem: str
+    public_pem: str
+
+
 @pytest.fixture(scope="session")
-def served_org() -> Iterator[RunningOrg]:
-    with start_org() as org:
+def app_key() -> KeyPair:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return KeyPair(private.decode(), public.decode())
+
+
+@pytest.fixture(scope="session")
+def served_org(app_key: KeyPair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOrg]:
+    public = tmp_path_factory.mktemp("org") / "app.pem"
+    public.write_text(app_key.public_pem)
+    with start_org(extra=["--jwt-public-key", str(public)]) as org:
         yield org
 
 

@@ -19,6 +19,7 @@ from holdfast.common.contracts.connections import (
     ConnectionRecovered,
 )
 from holdfast.common.errors import HoldfastError, Kind
+from holdfast.common.rpc.connections.v1 import connections_pb2 as pb
 
 pytestmark = pytest.mark.integration
 
@@ -76,6 +77,17 @@ async def test_access_is_held_and_renewed_once_when_refused(service: Any) -> Non
     (token,) = {access.access_token for access in renewed}
     assert token != first.access_token
     assert (await service.access(added.id, first.access_token)).access_token == token
+
+
+async def test_jwt_bearer_signs_in_with_the_apps_key(service: Any, app_key: Any) -> None:
+    jwt = {"flow": pb.FLOW_JWT_BEARER, "secret": app_key.private_pem, "username": service.org.username}
+    error = await refused(service.add(**(jwt | {"username": "nobody@example.com"})))
+    assert (error.kind, error.code) == (Kind.INVALID, "salesforce-invalid-grant")
+    assert "approved" in error.message
+    added = await service.add(**jwt)
+    assert (added.flow, added.organization_id) == (pb.FLOW_JWT_BEARER, service.org.org_id)
+    first = (await service.access(added.id)).access_token
+    assert (await service.access(added.id, first)).access_token != first
 
 
 async def test_add_is_carried_out_once_per_idempotency_key(service: Any) -> None:
