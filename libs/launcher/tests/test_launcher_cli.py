@@ -523,3 +523,14 @@ def test_verify_that_cannot_finish_is_not_a_success(cli):
 def test_sizes_and_spans():
     assert [output.size(each) for each in (0, 1023, 1536, 5 * 2**40)] == ["0 B", "1,023 B", "1.5 KiB", "5.0 TiB"]
     assert [output.duration(each) for each in (0.44, 59, 60, 7261)] == ["0.4 s", "59 s", "1 min 00 s", "2 h 01 min"]
+
+
+def test_ctrl_c_ends_the_display_and_says_how_to_go_on(cli):
+    def interrupt(_request):
+        raise KeyboardInterrupt
+
+    following(cli, detail())
+    cli.answers[f"GET /v1/runs/{UUID(int=103)}"] = interrupt
+    result = cli.type("job", "run", "Nightly")
+    assert result.exit_code == 130
+    assert result.stderr == f"The run goes on. Follow it with: holdfast runs show {UUID(int=103)} --follow\n"

@@ -26,7 +26,8 @@ class _Root(TyperGroup):
         try:
             return super().invoke(ctx)
         except CommandError as failure:
-            typer.echo(f"Error: {failure.sentence}", err=True)
+            prefix = "" if failure.code == ExitCode.INTERRUPTED else "Error: "
+            typer.echo(prefix + failure.sentence, err=True)
             raise typer.Exit(failure.code) from None
         except BrokenPipeError:
             # Who read our output has gone, as `head` does: nobody is left to tell.
