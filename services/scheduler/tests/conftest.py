@@ -52,8 +52,9 @@ class Connections(connections_pb2_grpc.ConnectionsServiceServicer):
 
 @dataclass
 class Extractor(extractor_pb2_grpc.ExtractorServiceServicer):
-    """Offers what the test says."""
+    """Offers what the test says, or cannot reach the org."""
 
+    unreachable: bool = False
     offered: list[Any] = field(
         default_factory=lambda: [
             extractor_pb2.OrgObject(name="Account", recommended=True),
@@ -63,6 +64,8 @@ class Extractor(extractor_pb2_grpc.ExtractorServiceServicer):
     )
 
     async def ListObjects(self, request: Any, context: Any) -> Any:
+        if self.unreachable:
+            raise HoldfastError(Kind.UNAVAILABLE, "The org cannot be reached.")
         return extractor_pb2.ListObjectsResponse(objects=self.offered)
 
 

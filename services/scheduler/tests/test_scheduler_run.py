@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from holdfast.common.contracts.scheduler import RunPartial
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.eventstore import DomainEvent
+from holdfast.scheduler import announcements
 from holdfast.scheduler.domain.run import (
     RUN,
     AcceptPlan,
@@ -24,6 +26,7 @@ from holdfast.scheduler.domain.run import (
     RunOpened,
     Totals,
 )
+from holdfast.scheduler.store import LockedRun
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 OPENED = RunOpened(
@@ -46,8 +49,11 @@ def lose(name: str, reason: str = "no access") -> LoseObject:
 def fold(*reports: Report) -> list[DomainEvent]:
     """All events of a run that gets these reports."""
     events: list[DomainEvent] = [OPENED]
+    state = RUN.fold(events)
     for report in reports:
-        events += RUN.decide(report, RUN.fold(events))
+        new = RUN.decide(report, state)
+        state = RUN.fold(new, state)
+        events += new
     return events
 
 
@@ -159,3 +165,13 @@ def test_order_and_repeats_do_not_change_the_end(runs: tuple[list[Report], list[
     assert ended is not None
     assert ended == end_of(*in_order)
     assert (ended.state == "completed") == (bool(len(in_order) > 1) and not ended.missing)
+
+
+def test_end_of_a_run_that_lost_thousands_of_objects_fits_into_an_event() -> None:
+    names = [f"Managed__Package_Object_Number_{number}__c" for number in range(2000)]
+    ended = end_of(plan("Account", *names), hold("Account"), *(lose(name, '"é\n' * 200) for name in names))
+    assert ended is not None
+    event = announcements.run_ended(LockedRun(UUID(int=1), UUID(int=2), 1), ended)
+    assert isinstance(event, RunPartial)
+    assert len(event.missing) == 2000
+    assert len(event.model_dump_json().encode()) <= 262_144

@@ -214,6 +214,9 @@ async def test_bad_input_leaves_no_job(scheduler: Any) -> None:
     scheduler.extractor.offered = []
     error = await refused(scheduler, "CreateJob", new_job(objects=[]))
     assert error.code == "empty-selection"
+    scheduler.extractor.unreachable = True
+    error = await refused(scheduler, "CreateJob", new_job())
+    assert (error.kind, error.message) == (Kind.UNAVAILABLE, "The org cannot be reached.")
     assert not (await scheduler.ask("ListJobs", pb.ListJobsRequest())).jobs
 
 

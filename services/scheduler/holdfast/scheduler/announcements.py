@@ -9,8 +9,8 @@ from holdfast.scheduler.domain.job import JobCreated
 from holdfast.scheduler.domain.run import Missing, RunEnded, RunOpened
 from holdfast.scheduler.store import LockedJob, LockedRun
 
-# An event has at most 262,144 bytes; objects' names and the rest of the event need less than the difference.
-_REASONS_MAX_BYTES = 120_000
+# An event has at most 262,144 bytes; the names of 2,000 objects take half of it, and JSON may double a text.
+_REASONS_MAX_BYTES = 60_000
 
 
 def job_created(event: JobCreated) -> public.JobCreated:
