@@ -26,7 +26,7 @@ from holdfast.common.contracts.base import PublicEvent
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.failpoints import DurableStep
 from holdfast.common.feed import FeedProducer
-from holdfast.common.kafka import ensure_topics, unreachable
+from holdfast.common.kafka import KafkaError, ensure_topics, unreachable
 from holdfast.common.liveness import Liveness
 from holdfast.common.meta import Meta
 from holdfast.common.parked import Incoming
@@ -132,7 +132,7 @@ class Bus:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        with suppress(TimeoutError):
+        with suppress(TimeoutError, KafkaError, OSError):
             await asyncio.wait_for(self.broker.stop(), GRACEFUL_TIMEOUT_S + 2)
         await self._feed.close()
 
