@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vault_pages import KEY, Backup, changed, commit_second, record, record_id, schema_of
+from vault_pages import JOB, KEY, OBJECT, Backup, changed, commit_second, record, record_id, schema_of
 
 import holdfast.vault.table as table_module
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.failpoints import registered_steps
 from holdfast.vault.chain import ChainHead
 from holdfast.vault.refs import StagedRef
+from holdfast.vault.table import RecordTable
 from holdfast.vault.verify import verify_table
 
 NAME = schema_of("Name")
@@ -161,3 +162,9 @@ def test_many_commits_pass_checkpoints(backup: Backup) -> None:
     assert backup.open().head == table.head
     assert len(backup.state()) == 7
     assert backup.state(10)[record_id(3)]["Name"] == "10"
+
+
+def test_a_table_created_with_its_fields_needs_no_widening(backup: Backup) -> None:
+    table = RecordTable.open_or_create(backup.root, JOB, OBJECT, KEY, NAME)
+    assert backup.add(table, backup.stage([record(1, 1, Name="a")], NAME)).version == 1
+    assert backup.state() == {record_id(1): record(1, 1, Name="a")}

@@ -9,9 +9,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from vault_pages import JOB, OBJECT, START, Backup, record, record_id, rows_of, schema_of
+from vault_pages import JOB, OBJECT, START, STEP, Backup, record, record_id, rows_of, schema_of
 
-from holdfast.common.errors import HoldfastError
+from holdfast.common.errors import HoldfastError, Kind
 from holdfast.vault.columns import EVENT_COLUMNS
 from holdfast.vault.fingerprint import event_ids, field_seed, fingerprints
 from holdfast.vault.page import PageMeta, page_key, write_page
@@ -165,3 +165,12 @@ def test_a_schema_is_named_by_its_content() -> None:
     assert RecordSchema.from_json(one.to_json()) == one
     with pytest.raises(HoldfastError):
         RecordSchema.from_json(b"{}")
+
+
+def test_a_stored_file_is_never_replaced(backup: Backup) -> None:
+    backup.root.put_new("a/b", b"one", STEP)
+    backup.root.put_new("a/b", b"one", STEP)
+    with pytest.raises(HoldfastError) as caught:
+        backup.root.put_new("a/b", b"two", STEP)
+    assert caught.value.kind is Kind.CONFLICT
+    assert [entry.key for entry in backup.root.list("a")] == ["a/b"]

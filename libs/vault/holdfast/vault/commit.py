@@ -47,8 +47,8 @@ def open_delta(root: VaultRoot, job_id: str, object_name: str) -> DeltaTable | N
         return None
 
 
-def create_delta(root: VaultRoot, log: TableLog, key: Ed25519PrivateKey) -> DeltaTable:
-    """Create the empty table with the first chain entry."""
+def create_delta(root: VaultRoot, log: TableLog, key: Ed25519PrivateKey, fields: Sequence[str]) -> DeltaTable:
+    """Create the empty table with columns for some fields and the first chain entry."""
     folder = root.path(log.folder)
     if folder is not None:
         assert root.folder is not None
@@ -59,12 +59,13 @@ def create_delta(root: VaultRoot, log: TableLog, key: Ed25519PrivateKey) -> Delt
         "previous": GENESIS,
         "version": 0,
         "commit_seq": 0,
+        "fields": list(fields),
     }
     link = make_link(body, key)
     TABLE_CREATED.before()
     delta = DeltaTable.create(
         root.table_uri(log.job_id, log.object),
-        schema=table_schema(()),
+        schema=table_schema(fields),
         mode="error",
         configuration=_CONFIGURATION,
         storage_options=root.options,

@@ -64,12 +64,19 @@ class RecordTable:
 
     @classmethod
     def open_or_create(
-        cls, store: StoreLocation | VaultRoot, job_id: str, object_name: str, key: Ed25519PrivateKey
+        cls,
+        store: StoreLocation | VaultRoot,
+        job_id: str,
+        object_name: str,
+        key: Ed25519PrivateKey,
+        schema: RecordSchema | None = None,
     ) -> RecordTable:
         """Open the table, its index loaded and brought up to the newest commit; create it if it is not there.
 
         Args:
             key: Signs the chain.
+            schema: If the table is created, its columns; others are added when a page brings them, each time
+                with a commit of its own.
 
         Raises:
             HoldfastError: DAMAGED if the log or a file cannot be read.
@@ -78,7 +85,8 @@ class RecordTable:
         delta = open_delta(root, job_id, object_name)
         log = TableLog(root, job_id, object_name)
         if delta is None:
-            delta = create_delta(root, log, key)
+            fields = [field.name for field in schema.stored] if schema else []
+            delta = create_delta(root, log, key, fields)
         table = cls(root, job_id, object_name, key, delta)
         table._load()
         return table
