@@ -14,7 +14,10 @@ Span = Annotated[timedelta, Gt(timedelta(0)), Le(timedelta(days=7))]
 
 
 class ExtractorSettings(Settings):
-    """How the extractor reads an org. Environment variables start with `HOLDFAST_EXTRACTOR_`."""
+    """How the extractor reads an org.
+
+    Environment variables start with `HOLDFAST_EXTRACTOR_`; durations are ISO 8601, such as `PT15S`.
+    """
 
     extractor_fetches: int = Field(default=4, ge=1, le=64)
     """Objects read at once. Four connections fill two cores; more only add memory."""
