@@ -94,11 +94,15 @@ class Installation:
 
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
+        servers = [address for name, address in self.env.items() if name.endswith("_GRPC")]
         while time.monotonic() < deadline and self.alive:
             try:
+                for address in servers:
+                    host, _, port = address.partition(":")
+                    socket.create_connection((host, int(port)), timeout=2).close()
                 if httpx.get(f"{self.api}/v1/health", timeout=2).status_code == httpx.codes.OK:
                     return
-            except httpx.HTTPError:
+            except (httpx.HTTPError, OSError):
                 time.sleep(0.05)
         if self.alive:
             raise RuntimeError(f"the services did not start\n{self.log}")

@@ -81,5 +81,5 @@ def _history_of_the_undeleted(holdfast: Installation, job: str, contact: str) ->
 def _verified(holdfast: Installation, job: str) -> bool:
     verification = holdfast.post(f"/jobs/{job}/verifications", {})
     while verification["state"] == "running":
-        verification = holdfast.get(f"/jobs/{job}/verifications/{verification['id']}")
+        verification = holdfast.get(f"/verifications/{verification['id']}")
     return bool(verification["state"] == "intact" and verification["damage"] == [])

@@ -154,6 +154,8 @@ class VaultRoot:
             created = self._put_s3(key, data, step)
         if not created and self.read(key) != (data.read_bytes() if isinstance(data, Path) else data):
             raise HoldfastError(Kind.CONFLICT, f"The vault's file {key} exists with other bytes.")
+        if not created:
+            step.after()  # durable before this call, and checked to be so
 
     def _put_s3(self, key: str, data: bytes | Path, step: DurableStep) -> bool:
         step.before()
