@@ -35,12 +35,11 @@ async def accept(unit: Unit, consumer: str, topic: str, envelope: Envelope) -> V
     Raises:
         GapError: A message of this key with a lower number has not been seen.
     """
-    fresh = await unit.fetchval(_queries.inbox_insert, consumer, envelope.id)
-    if fresh is None:
+    # The guard comes first: it also is past a parked message, whose inbox row may only come with its effect.
+    if not await advance(unit, consumer, topic, envelope):
         return Verdict.DUPLICATE
-    if await advance(unit, consumer, topic, envelope):
-        return Verdict.FRESH
-    return Verdict.DUPLICATE
+    fresh = await unit.fetchval(_queries.inbox_insert, consumer, envelope.id)
+    return Verdict.DUPLICATE if fresh is None else Verdict.FRESH
 
 
 async def advance(unit: Unit, consumer: str, topic: str, envelope: Envelope) -> bool:
