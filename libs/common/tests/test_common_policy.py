@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import asyncpg
 import pytest
 from faststream.kafka.subscriber.usecase import DefaultSubscriber
 from faststream.middlewares.acknowledgement.config import AckPolicy
@@ -12,9 +13,10 @@ from holdfast.common import consuming
 from holdfast.common.clock import SystemClock
 from holdfast.common.contracts.connections import BudgetObserved, ConnectionAdded, ConnectionRecovered
 from holdfast.common.contracts.registry import all_events
+from holdfast.common.errors import HoldfastError
 from holdfast.common.failpoints import durable_step
 from holdfast.common.messaging import POLICY, Bus
-from holdfast.common.postgres import COMMAND_TIMEOUT_S, server_settings
+from holdfast.common.postgres import COMMAND_TIMEOUT_S, server_settings, translated
 from holdfast.common.settings import Settings
 
 HANDLE = durable_step("test.lint")
@@ -76,3 +78,12 @@ def test_every_connection_asks_for_an_end_to_what_hangs() -> None:
     for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
         assert 0 < int(options[name]) <= 60_000
     assert int(options["statement_timeout"]) / 1000 < COMMAND_TIMEOUT_S
+
+
+async def test_a_connection_that_dies_inside_the_driver_is_a_passing_error() -> None:
+    async def call() -> None:
+        raise asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress")
+
+    with pytest.raises(HoldfastError) as caught:
+        await translated(call)
+    assert caught.value.transient

@@ -28,6 +28,7 @@ _TRANSIENT = (
     asyncpg.exceptions.ReadOnlySQLTransactionError,
     asyncpg.exceptions.LockNotAvailableError,
     asyncpg.exceptions.InterfaceError,
+    asyncpg.exceptions.InternalClientError,  # a connection that died between two of the driver's own states
     ConnectionError,
     OSError,
 )
@@ -47,4 +48,10 @@ def translate(error: BaseException) -> HoldfastError:
     return HoldfastError(Kind.INTERNAL, "The database refused a statement.", detail=detail)
 
 
-DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+DRIVER_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
