@@ -164,6 +164,10 @@ class Bus:
             await asyncio.sleep(1.0)
             report = self.liveness()
             if not report["alive"]:
+                for task in self._tasks:
+                    if task.done() and not task.cancelled() and task.exception() is not None:
+                        log.error("bus_task_failed", task=task.get_name(), exc_info=task.exception())
+                log.error("bus_dead", service=self.service, reasons=report["reasons"])
                 raise HoldfastError(
                     Kind.INTERNAL,
                     f"{self.service} lost its way on Kafka and must be restarted.",
