@@ -6,6 +6,8 @@ and after each step covers a new one on the day it is added: the types leave no 
 
 `HOLDFAST_FAILPOINT=<step>:before|after[@n]` kills this process with SIGKILL at the n-th passage (default 1).
 `HOLDFAST_FAILPOINT_LOG=<file>` gets a line before the kill, so that a test can see that it fired.
+`HOLDFAST_FAILPOINT_SIGNAL=SIGSTOP` pauses the process there instead, as a long garbage collection or a moved
+machine would.
 """
 
 from __future__ import annotations
@@ -65,12 +67,12 @@ def _pass(name: str, side: Side) -> None:
         return
     _passages[place] = _passages.get(place, 0) + 1
     if _passages[place] == int(nth or 1):
-        _die(place)
+        _fire(place)
 
 
-def _die(place: str) -> None:
+def _fire(place: str) -> None:
     log = os.environ.get("HOLDFAST_FAILPOINT_LOG")
     if log:
         with Path(log).open("a") as out:
             out.write(place + "\n")
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.Signals[os.environ.get("HOLDFAST_FAILPOINT_SIGNAL", "SIGKILL")])
