@@ -48,6 +48,7 @@ class World:
     kafka: str
     tag: str
     edited: bool = False
+    published: int = 0
 
     @property
     def objects(self) -> list[str]:
@@ -157,12 +158,12 @@ def slot(world: World) -> None:
 
 def poison(world: World) -> None:
     """A message that cannot be read is parked; replayed, it is parked again; dropped, it is gone."""
-    _publish(world, b"\xff not json", number=1)
-    message = _parked(world)
-    _cli(world, "parked", "replay", "differ", str(message["id"]))
-    message = _parked(world)
-    _cli(world, "parked", "drop", "differ", str(message["id"]))
-    assert not _all_parked(world)
+    _publish(world, b"\xff not json")
+    for message in _parked(world):
+        if message["state"] == "parked":
+            _cli(world, "parked", "replay", "differ", str(message["id"]))
+        wait_until(lambda: "replaying" not in _states(world), 30, lambda: world.holdfast.log)
+    _drop_all(world)
 
 
 def bug(world: World) -> None:
@@ -171,15 +172,24 @@ def bug(world: World) -> None:
         page_id=world.tag, run_id=uuid4(), job_id=uuid4(), run=10**30, object="Thing__c", mode="full", seq=1,
         path="nowhere", rows=0, bytes=0, sha256="", schema_id="",
     )  # fmt: skip
-    _publish(world, page.model_dump_json().encode(), number=1)
-    message = _parked(world)
-    _cli(world, "parked", "drop", "differ", str(message["id"]))
+    _publish(world, page.model_dump_json().encode())
+    _parked(world)
+    _drop_all(world)
 
 
-def _publish(world: World, value: bytes, number: int) -> None:
+def _drop_all(world: World) -> None:
+    for message in _parked(world):
+        if message["state"] == "parked":
+            _cli(world, "parked", "drop", "differ", str(message["id"]), "--yes")
+    assert set(_states(world)) == {"dropped"}
+
+
+def _publish(world: World, value: bytes) -> None:
+    """Send the next message of a key of its own."""
+    world.published += 1
     key = f"poison/{world.tag}"
     headers = {
-        "ce_id": str(uuid4()), "ce_type": PageStaged.TYPE, "ce_subject": key, "ce_sequence": str(number),
+        "ce_id": str(uuid4()), "ce_type": PageStaged.TYPE, "ce_subject": key, "ce_sequence": str(world.published),
         "correlation_id": str(uuid4()),
     }  # fmt: skip
 
@@ -196,14 +206,22 @@ def _publish(world: World, value: bytes, number: int) -> None:
     asyncio.run(send())
 
 
-def _all_parked(world: World) -> list[dict[str, Any]]:
-    query = "SELECT id, reason FROM differ.parked WHERE state = 'parked' AND message_key = convert_to($1, 'UTF8')"
-    return [dict(row) for row in _rows(world, query, f"poison/{world.tag}")]
+def _parked(world: World) -> list[dict[str, Any]]:
+    """The key's parked messages, once every one that was published is there."""
+    query = "SELECT id, state FROM differ.parked WHERE message_key = convert_to($1, 'UTF8') ORDER BY id"
+    found: list[dict[str, Any]] = []
+
+    def all_there() -> bool:
+        found[:] = [dict(row) for row in _rows(world, query, f"poison/{world.tag}")]
+        return len(found) >= world.published
+
+    wait_until(all_there, 30, lambda: f"{found} of {world.published}\n{world.holdfast.log}")
+    assert len(found) == world.published
+    return found
 
 
-def _parked(world: World) -> dict[str, Any]:
-    wait_until(lambda: bool(_all_parked(world)), 30, lambda: world.holdfast.log)
-    return _all_parked(world)[0]
+def _states(world: World) -> list[str]:
+    return [message["state"] for message in _parked(world)]
 
 
 def _cli(world: World, *words: str) -> None:
@@ -291,7 +309,11 @@ def installations(
             folder = tmp_path_factory.mktemp("installation")
             installation = Installation(folder, kafka=kafka_servers, dsn=databases.new(), zygote=zygote)
             installation.env |= {"HOLDFAST_DIFFER_LEASE_S": "1", "HOLDFAST_LOG_LEVEL": "warning"}
-            installation.env["HOLDFAST_EXTRACTOR_LEASE"] = "PT1S"
+            installation.env |= {
+                "HOLDFAST_EXTRACTOR_LEASE": "PT1S",
+                "HOLDFAST_EXTRACTOR_BULK_THRESHOLD_ROWS": "1000",
+                "HOLDFAST_EXTRACTOR_PAGE_BYTES": "100000",
+            }
             made.append(installation)
             if fresh:
                 return installation
