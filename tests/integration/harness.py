@@ -35,15 +35,22 @@ def free_port() -> int:
 
 
 class Installation:
-    """Services on given Kafka and Postgres servers; all in one process, or a process each."""
+    """Services on given Kafka and Postgres servers; all in one process, a process each, or as `groups` says."""
 
     def __init__(
-        self, folder: Path, *, kafka: str, dsn: str, separate: bool = False, zygote: Zygote | None = None
+        self,
+        folder: Path,
+        *,
+        kafka: str,
+        dsn: str,
+        separate: bool = False,
+        zygote: Zygote | None = None,
+        groups: Sequence[Sequence[str]] = (),
     ) -> None:
         self.folder = folder
         self._zygote = zygote
         self.vault = folder / "vault"
-        self._groups = [[name] for name in SERVICES] if separate else [["all"]]
+        self._groups = [list(group) for group in groups] or ([[name] for name in SERVICES] if separate else [["all"]])
         self._processes: list[subprocess.Popen[bytes] | Child] = []
         ports = {f"HOLDFAST_{name.upper()}_GRPC": f"127.0.0.1:{free_port()}" for name in SERVICES[:-1]}
         self.env = {
@@ -79,8 +86,8 @@ class Installation:
             self._processes.append(self._spawn(group, {**self.env, **(env or {})}))
         self._wait_ready()
 
-    def _spawn(self, group: list[str], env: Mapping[str, str]) -> subprocess.Popen[bytes] | Child:
-        log_file = self.folder / f"{group[0]}.log"
+    def _spawn(self, group: list[str], env: Mapping[str, str], log_name: str = "") -> subprocess.Popen[bytes] | Child:
+        log_file = self.folder / f"{log_name or group[0]}.log"
         if self._zygote is not None:
             return self._zygote.spawn(group, env, log_file)
         with log_file.open("ab") as log:
@@ -94,7 +101,7 @@ class Installation:
 
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        servers = [address for name, address in self.env.items() if name.endswith("_GRPC")]
+        servers = [address for group in self._groups for address in self._servers(group, self.env)]
         while time.monotonic() < deadline and self.alive:
             try:
                 for address in servers:
@@ -106,6 +113,33 @@ class Installation:
                 time.sleep(0.05)
         if self.alive:
             raise RuntimeError(f"the services did not start\n{self.log}")
+
+    @staticmethod
+    def _servers(group: Sequence[str], env: Mapping[str, str]) -> list[str]:
+        names = [name for name in SERVICES if name in group or "all" in group]
+        return [env[f"HOLDFAST_{name.upper()}_GRPC"] for name in names if name != "gateway"]
+
+    @contextmanager
+    def beside(self, names: Sequence[str], env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes] | Child]:
+        """One more process with some services, ended with the block. `env` gives it its own HOLDFAST_INSTANCE."""
+        its_env = {**self.env, **env}
+        process = self._spawn(list(names), its_env, log_name=env["HOLDFAST_INSTANCE"])
+
+        def serves() -> bool:
+            try:
+                for host, _, port in (address.partition(":") for address in self._servers(names, its_env)):
+                    socket.create_connection((host, int(port)), timeout=2).close()
+            except OSError:
+                return False
+            return True
+
+        try:
+            wait_until(serves, START_TIMEOUT_S, lambda: self.log)
+            yield process
+        finally:
+            for number in (signal.SIGTERM, signal.SIGCONT):
+                process.send_signal(number)
+            process.wait(timeout=25)
 
     @property
     def alive(self) -> bool:
