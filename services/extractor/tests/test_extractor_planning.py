@@ -18,6 +18,7 @@ from holdfast.extractor.planning import (
     record_schema,
 )
 from holdfast.salesforce.models import Describe, FieldDescribe, ObjectSummary
+from holdfast.vault.schema import FieldType
 
 MARK = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -147,6 +148,18 @@ def test_later_readings_reach_back_before_the_mark() -> None:
 def test_everything_is_read_when_asked_for_or_without_a_mark(known: Known, full: bool, stamped: bool) -> None:
     planned = plan(describe(stamped=stamped), known, full=full)
     assert (planned.mode, planned.since) == ("full", None)
+
+
+@pytest.mark.parametrize("before", [["Name"], ["Name", "New__c", "Old__c"]])
+def test_an_object_with_a_field_that_was_not_read_before_is_read_whole(before: list[str]) -> None:
+    known = Known(MARK, frozenset(record_schema(describe("Account", *before)).fields))
+    assert plan(describe("Account", "Name", "New__c"), known).mode == ("full" if before == ["Name"] else "incremental")
+
+
+def test_an_object_with_a_field_of_another_type_is_read_whole() -> None:
+    fields = record_schema(describe()).fields
+    known = Known(MARK, frozenset(FieldType(f.name, "double" if f.name == "Name" else f.type) for f in fields))
+    assert plan(describe(), known).mode == "full"
 
 
 def test_an_unstamped_object_never_becomes_incremental() -> None:

@@ -243,3 +243,17 @@ def rest(org: RunningOrg) -> httpx.Client:
         headers={"Authorization": f"Bearer {org.token()}"},
         trust_env=False,
     )
+
+
+async def test_a_field_that_becomes_visible_is_read_of_every_record(org: RunningOrg, harness: Make, thing: str) -> None:
+    define(org, thing, 20)
+    one = harness()
+    org.restrict(hidden_fields=[f"{thing}.Text__c"])
+    await one.run(thing)
+    org.restrict()
+    events = await one.run(thing)
+    assert of(events, "object.extracted", thing)[0]["mode"] == "full"
+    rows = [row for page in of(events, "page.staged") for row in read(one, page)]
+    assert [row["Text__c"] for row in rows] == ["NA"] * 20
+    events = await one.run(thing)
+    assert of(events, "object.extracted", thing)[0]["mode"] == "incremental"

@@ -41,9 +41,16 @@ class Known:
     Attributes:
         watermark: Newest SystemModstamp read, in Salesforce's time; None if it was read but held nothing
             to set a mark by.
+        fields: The fields with which it was last read to its end; None if nobody knows.
     """
 
     watermark: datetime | None
+    fields: frozenset[FieldType] | None = None
+
+    def lacks(self, schema: RecordSchema) -> bool:
+        """Whether a field is new, is visible again, or has another type: its values in records that did not
+        change since were never read, and no stamp will bring them."""
+        return self.fields is not None and not self.fields.issuperset(schema.fields)
 
 
 @dataclass(frozen=True)
@@ -124,7 +131,7 @@ def plan_object(
     """
     schema = record_schema(describe)
     names = tuple(field.name for field in schema.fields)
-    mode = _mode(known, full=full, stamped=STAMP in names)
+    mode = _mode(known, schema, full=full)
     since = known.watermark - overlap if mode == "incremental" and known and known.watermark else None
     query = ObjectQuery(describe.name, names, since)
     # How many rows changed is not known before asking; most objects changed little.
@@ -133,11 +140,12 @@ def plan_object(
     return ObjectPlan(schema, mode, since, strategy, rows, estimate_calls(strategy, rows, len(names), page_bytes))
 
 
-def _mode(known: Known | None, *, full: bool, stamped: bool) -> Mode:
+def _mode(known: Known | None, schema: RecordSchema, *, full: bool) -> Mode:
     if known is None:
         return "baseline"
     # Without a stamp, or a mark to start from, only reading everything finds what changed.
-    return "incremental" if stamped and known.watermark is not None and not full else "full"
+    stamped = any(field.name == STAMP for field in schema.fields)
+    return "full" if full or not stamped or known.watermark is None or known.lacks(schema) else "incremental"
 
 
 def _strategy(query: ObjectQuery, rows: int, bulk_threshold_rows: int) -> Strategy:

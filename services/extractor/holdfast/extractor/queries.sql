@@ -104,8 +104,12 @@ INSERT INTO task (task_id, run_id, object, mode, strategy, estimated_rows, estim
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
 -- name: job_marks
--- What earlier runs of the job read.
-SELECT object, mark FROM watermark WHERE job_id = $1;
+-- What earlier runs of the job read to the end, and with which fields the last of them did.
+SELECT watermark.object, watermark.mark, task.schema
+FROM watermark
+LEFT JOIN extraction ON extraction.job_id = watermark.job_id AND extraction.run = watermark.run
+LEFT JOIN task ON task.run_id = extraction.run_id AND task.object = watermark.object
+WHERE watermark.job_id = $1;
 
 -- name: describes
 -- Cached describes of a connection.

@@ -17,7 +17,7 @@ from holdfast.extractor.patience import Failures
 from holdfast.extractor.planning import Known, Strategy
 from holdfast.extractor.soql import ObjectQuery, Position
 from holdfast.extractor.steps import LEASE_WRITTEN
-from holdfast.vault.schema import RecordSchema
+from holdfast.vault.schema import FieldType, RecordSchema
 
 sql = Queries.load("holdfast.extractor")
 
@@ -187,7 +187,11 @@ async def postpone(db: Database, claim: RunClaim | TaskClaim, pause: timedelta, 
 async def known_objects(db: Database, job_id: UUID) -> dict[str, Known]:
     """What earlier runs of a job read."""
     rows = await db.fetch(sql.job_marks, job_id)
-    return {row["object"]: Known(row["mark"]) for row in rows}
+    return {row["object"]: Known(row["mark"], _fields(row["schema"])) for row in rows}
+
+
+def _fields(schema: str | None) -> frozenset[FieldType] | None:
+    return frozenset(RecordSchema.from_json(schema.encode()).fields) if schema else None
 
 
 async def cached_describes(db: Database, connection_id: UUID, objects: Sequence[str]) -> dict[str, tuple[str, str]]:
