@@ -113,7 +113,7 @@ class Committer:
     @staticmethod
     async def _record_changes(unit: Unit, turn: Turn, committed: Committed) -> None:
         event = changes_committed(turn, committed)
-        await store.mark_page(
+        first = await store.mark_page(
             unit,
             turn.page.page_id,
             version=committed.version,
@@ -121,6 +121,8 @@ class Committer:
             commit_seq=turn.number,
             bytes_written=committed.bytes,
         )
+        if not first:
+            return  # the unit before this repeat was stored, though its answer was lost
         await store.record_commit(
             unit,
             turn.key,

@@ -179,9 +179,10 @@ async def mark_page(
     counts: ChangeCounts,
     commit_seq: int | None = None,
     bytes_written: int = 0,
-) -> None:
-    """Note that a page is in the table; without `commit_seq` it changed nothing."""
-    await unit.execute(SQL.mark_page, page_id, commit_seq, version, bytes_written, counts.model_dump_json())
+) -> bool:
+    """Note that a page is in the table; without `commit_seq` it changed nothing. True the first time."""
+    tag = await unit.execute(SQL.mark_page, page_id, commit_seq, version, bytes_written, counts.model_dump_json())
+    return tag.endswith(" 1")
 
 
 async def complete_manifests(db: Database, key: TableKey) -> list[ManifestRow]:
