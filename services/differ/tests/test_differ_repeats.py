@@ -149,3 +149,27 @@ async def test_a_commit_whose_answer_is_lost_is_announced_once(differ: Differ, m
     await differ.commit_all()
     assert _lost
     assert [event["counts"]["captured"] for event in await differ.said("changes.committed")] == [2]
+
+
+async def test_records_that_a_repeated_baseline_does_not_return_are_unseen(differ: Differ) -> None:
+    await differ.stage(1, "baseline", records(1, 2, 3))  # the object failed after this page
+    await differ.commit_all()
+    await differ.stage(2, "baseline", records(1, 2))
+    await differ.commit_all()
+    diffed = await differ.complete(2, "baseline")
+    assert diffed["counts"]["unseen"] == 1
+    assert len(diffed["gaps"]) == 1
+
+
+async def test_an_empty_repeated_baseline_says_what_it_did_not_return(differ: Differ) -> None:
+    await differ.stage(1, "baseline", records(1, 2, 3))
+    await differ.commit_all()
+    assert (await differ.complete(2, "baseline"))["counts"]["unseen"] == 3
+
+
+async def test_a_first_baseline_has_seen_all_it_holds(differ: Differ) -> None:
+    await differ.stage(1, "baseline", records(1, 2))
+    await differ.stage(1, "baseline", records(2, 3), seq=2)
+    await differ.commit_all()
+    diffed = await differ.complete(1, "baseline")
+    assert (diffed["counts"]["captured"], diffed["counts"]["unseen"], diffed["gaps"]) == (3, 0, [])

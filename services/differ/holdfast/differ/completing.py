@@ -66,9 +66,15 @@ class Completer:
         await self._clear_staging(key, pages)
 
     async def _unseen(self, key: TableKey, manifest: ManifestRow, pages: list[DiffedPage], table: RecordTable) -> int:
-        """Living records that a full read did not return. They are not deleted without evidence."""
-        if manifest.mode != "full" or not pages:
-            return table.index.alive if manifest.mode == "full" else 0
+        """Living records that a full read did not return. They are not deleted without evidence.
+
+        A baseline is one too: where an earlier one was interrupted, its records may be gone by now.
+        """
+        these = {page.page_id for page in pages}
+        if manifest.mode == "incremental" or all(file.page_id in these for file in table.index.files):
+            return 0
+        if not pages:
+            return table.index.alive
         rows = [await store.get_page(self._db, page.page_id) for page in pages]
         staged = [await self._tables.staged(key, row) for row in rows]
         return (await asyncio.to_thread(table.unseen, staged)).count
