@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from holdfast.common.clock import SystemClock
 from holdfast.common.contracts.extractor import ObjectExtracted, PageStaged
 from holdfast.common.contracts.manifest import manifest_hash
-from holdfast.common.errors import Kind
+from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.failpoints import DurableStep, durable_step
 from holdfast.common.folderstore import FolderStore
 from holdfast.common.leases import Lease, Leases
@@ -173,3 +174,21 @@ async def test_a_first_baseline_has_seen_all_it_holds(differ: Differ) -> None:
     await differ.commit_all()
     diffed = await differ.complete(1, "baseline")
     assert (diffed["counts"]["captured"], diffed["counts"]["unseen"], diffed["gaps"]) == (3, 0, [])
+
+
+@pytest.mark.parametrize("fault", ["rolled back", "gone"])
+async def test_a_reading_without_changes_does_not_confirm_a_table_that_lost_commits(differ: Differ, fault: str) -> None:
+    for run in (1, 2):
+        await differ.stage(run, "incremental", records(run))
+        await differ.commit_all()
+    table = differ.root.path(f"{KEY.job_id}/records/{KEY.object}")
+    assert table is not None
+    if fault == "gone":
+        shutil.rmtree(table)
+    else:
+        max((table / "_delta_log").glob("*.json")).unlink()
+    differ.tables.forget(KEY)  # the service starts again
+    with pytest.raises(HoldfastError) as caught:
+        await differ.complete(3, "incremental")
+    assert caught.value.kind is Kind.DAMAGED
+    assert await differ.said("object.diffed") == []

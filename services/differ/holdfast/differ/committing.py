@@ -17,7 +17,6 @@ from holdfast.common.postgres import Database, Unit
 from holdfast.differ import store
 from holdfast.differ.store import PageRow, TableKey, TableRow
 from holdfast.differ.tables import Tables
-from holdfast.vault.chain import ChainHead
 from holdfast.vault.refs import Committed, Counts
 from holdfast.vault.table import RecordTable
 
@@ -85,9 +84,8 @@ class Committer:
             prepared = await asyncio.to_thread(turn.table.apply, [staged])
         if not prepared.empty:
             await self._reserve(turn)
-        head = ChainHead(turn.row.commit_seq, turn.row.chain_head) if turn.row.commit_seq else None
         async with self._cpu:
-            return await asyncio.to_thread(turn.table.commit, prepared, turn.number, head)
+            return await asyncio.to_thread(turn.table.commit, prepared, turn.number, turn.row.head)
 
     async def _reserve(self, turn: Turn) -> None:
         async def work(unit: Unit) -> None:

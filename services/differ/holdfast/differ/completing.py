@@ -36,7 +36,7 @@ class Completer:
         """Publish `object.diffed` for a manifest whose pages are all committed, once.
 
         Raises:
-            HoldfastError: DAMAGED if the pages are not those of the manifest.
+            HoldfastError: DAMAGED if the pages are not those of the manifest, or the table lacks a commit.
         """
         pages = await store.pages_of_object(self._db, manifest.run_id, key.object)
         if manifest_hash(pages) != manifest.sha256:
@@ -47,6 +47,9 @@ class Completer:
             )
         row = await store.get_table(self._db, key)
         table = await self._tables.get(key, row)
+        if row.head is not None:
+            # Without pages nothing else would notice that the table was rolled back, replaced or lost.
+            await asyncio.to_thread(table.require_head, row.head)
         unseen = await self._unseen(key, manifest, pages, table)
         await asyncio.to_thread(table.save_index)
         event = ObjectDiffed(

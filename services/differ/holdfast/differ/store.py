@@ -9,6 +9,7 @@ from uuid import UUID
 from holdfast.common.contracts.differ import ChangeCounts
 from holdfast.common.contracts.extractor import Mode, ObjectExtracted, PageStaged
 from holdfast.common.postgres import Database, Queries, Unit
+from holdfast.vault.chain import ChainHead
 
 SQL = Queries.load("holdfast.differ")
 
@@ -34,6 +35,11 @@ class TableRow:
     chain_head: str
     records: int
     fed_seq: int
+
+    @property
+    def head(self) -> ChainHead | None:
+        """The chain head that the table must contain; None before its first commit."""
+        return ChainHead(self.commit_seq, self.chain_head) if self.commit_seq else None
 
 
 @dataclass(frozen=True)
