@@ -10,7 +10,6 @@ from pydantic import SecretStr
 
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.rpc.connections.v1 import connections_pb2 as pb
-from holdfast.connections.cursor import decode_cursor, encode_cursor
 from holdfast.connections.envelope import Envelope
 from holdfast.connections.messages import credentials_of
 from holdfast.connections.org import warnings
@@ -138,16 +137,6 @@ async def test_connections_do_not_wait_for_each_other() -> None:
     await tokens.close()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-
-
-def test_cursor_round_trip_and_strangers() -> None:
-    for name in ("Production", "Produktion · 🎉", "x" * 120):
-        assert decode_cursor(encode_cursor(name)) == name
-    assert decode_cursor("") == ""
-    for token in ("%%%", "abc", "Y29ubmVjdGlvbg", "💥", encode_cursor("a\nb")):
-        with pytest.raises(HoldfastError) as caught:
-            decode_cursor(token)
-        assert caught.value.code == "bad-cursor"
 
 
 def request(**values: object) -> pb.AddConnectionRequest:

@@ -9,11 +9,9 @@ from uuid import UUID
 
 import pytest
 
-from holdfast.common.errors import HoldfastError
 from holdfast.common.folderstore import FolderStore
 from holdfast.common.rpc.differ.v1.differ_pb2 import Table
 from holdfast.history import verification
-from holdfast.history.cursor import decode_cursor, encode_cursor
 from holdfast.history.handlers import verified
 from holdfast.history.labels import label_of
 from holdfast.history.messages import record_version
@@ -80,15 +78,6 @@ def test_updated_record_shows_before_and_after_of_what_changed() -> None:
 def test_touched_record_shows_its_stamps() -> None:
     before: Values = {"Name": "Ada", "SystemModstamp": "a"}
     assert fields_of(version("touched", before, {**before, "SystemModstamp": "b"})) == [("SystemModstamp", "a", "b")]
-
-
-def test_cursor_belongs_to_its_list() -> None:
-    cursor = encode_cursor("changes/1", ["position"])
-    assert decode_cursor("changes/1", cursor, 1) == ["position"]
-    for listing, token in (("changes/2", cursor), ("changes/1", cursor[:-2]), ("changes/1", "?")):
-        with pytest.raises(HoldfastError) as refused:
-            decode_cursor(listing, token, 1)
-        assert refused.value.code == "bad-cursor"
 
 
 def table(version: int, head: str) -> Table:

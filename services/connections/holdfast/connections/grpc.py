@@ -9,6 +9,7 @@ from uuid import UUID
 from grpc.aio import ServicerContext
 
 from holdfast.common.clock import Clock, Ids
+from holdfast.common.cursor import decode_cursor, encode_cursor
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.failpoints import durable_step
 from holdfast.common.idempotency import once
@@ -17,7 +18,6 @@ from holdfast.common.postgres import Database, Unit
 from holdfast.common.rpc.connections.v1 import connections_pb2 as pb
 from holdfast.common.rpc.connections.v1 import connections_pb2_grpc
 from holdfast.connections import handlers, store
-from holdfast.connections.cursor import decode_cursor, encode_cursor
 from holdfast.connections.domain import AddConnection, check_name
 from holdfast.connections.envelope import Envelope
 from holdfast.connections.messages import connection_message, credentials_of
@@ -85,8 +85,9 @@ class ConnectionsServicer(connections_pb2_grpc.ConnectionsServiceServicer):
     async def ListConnections(self, request: pb.ListConnectionsRequest, context: Context) -> pb.ListConnectionsResponse:
         """Connections in order of name."""
         size = _page_size(request.page_size)
-        rows = await store.list_connections(self._db, decode_cursor(request.page_token), size + 1)
-        more = encode_cursor(rows[size - 1].name) if len(rows) > size else ""
+        after = decode_cursor("connections", request.page_token, 1)[0] if request.page_token else ""
+        rows = await store.list_connections(self._db, after, size + 1)
+        more = encode_cursor("connections", [rows[size - 1].name]) if len(rows) > size else ""
         page = [connection_message(row) for row in rows[:size]]
         return pb.ListConnectionsResponse(connections=page, next_page_token=more)
 

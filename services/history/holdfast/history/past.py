@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
+from holdfast.common.cursor import decode_cursor, encode_cursor
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.objectstore import ObjectStore
 from holdfast.common.rpc.history.v1 import history_pb2 as pb
-from holdfast.history.cursor import decode_cursor, encode_cursor
 from holdfast.history.messages import record_version
 from holdfast.history.store import Run
 from holdfast.vault import reading

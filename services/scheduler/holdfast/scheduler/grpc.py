@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from grpc.aio import ServicerContext
 
 from holdfast.common.clock import Clock, Ids
+from holdfast.common.cursor import bad_cursor, decode_cursor, encode_cursor
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.failpoints import DurableStep
 from holdfast.common.idempotency import once
@@ -19,7 +20,6 @@ from holdfast.common.postgres import Database, Unit
 from holdfast.common.rpc.scheduler.v1 import scheduler_pb2 as pb
 from holdfast.common.rpc.scheduler.v1 import scheduler_pb2_grpc
 from holdfast.scheduler import handlers, store
-from holdfast.scheduler.cursor import bad_cursor, decode_cursor, encode_cursor
 from holdfast.scheduler.domain import job as jobs
 from holdfast.scheduler.domain.selection import choose
 from holdfast.scheduler.domain.slots import check_schedule

@@ -23,7 +23,7 @@ def decode_cursor(kind: str, token: str, parts: int) -> list[str]:
     """
     try:
         decoded = json.loads(base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError) as error:
+    except (binascii.Error, ValueError, RecursionError) as error:  # the last: JSON nested too deep
         raise bad_cursor() from error
     if not isinstance(decoded, list) or len(decoded) != parts + 1 or decoded[0] != kind:
         raise bad_cursor()
