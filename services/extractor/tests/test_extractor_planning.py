@@ -108,8 +108,17 @@ def test_an_empty_selection_takes_recommended_objects_with_rows() -> None:
 
 
 def test_an_object_read_before_is_read_again_though_its_rows_are_gone() -> None:
-    chosen = choose([], [entry("Account"), entry("Lead")], {"Account": 3}, ["Lead", "Vanished__c"])
+    chosen = choose([], [entry("Account"), entry("Lead")], {"Account": 3}, ["Lead"])
     assert chosen.readable == ("Account", "Lead")
+    assert chosen.failed == {}
+
+
+def test_an_object_read_before_does_not_go_missing_in_silence() -> None:
+    offered = [entry("Account"), entry("Closed__c", queryable=False), entry("Old__c", deprecatedAndHidden=True)]
+    chosen = choose([], offered, {"Account": 3}, ["Account", "Vanished__c", "Closed__c", "Old__c"])
+    assert chosen.readable == ("Account", "Old__c")
+    assert "no object Vanished__c" in chosen.failed["Vanished__c"]
+    assert "queried" in chosen.failed["Closed__c"]
 
 
 def test_selected_names_are_found_in_any_case_and_once() -> None:

@@ -75,7 +75,8 @@ def choose(
 
     Args:
         selection: Names asked for, in any case; empty takes every recommended object that has rows, and
-            those that earlier runs of the job read, since their last record may just have been deleted.
+            those that earlier runs of the job read: their last record may just have been deleted, and one
+            that is no longer there, or no longer visible, must not go missing in silence.
         offered: The org's describe global.
         counts: Salesforce's cached counts; it leaves out objects without known rows.
         known: Objects that earlier runs of the job read.
@@ -83,16 +84,14 @@ def choose(
     objects = {entry.name.lower(): entry for entry in offered}
     if selection:
         return _by_name(selection, objects)
-    before = set(known)
-    taken = [
-        entry.name
-        for entry in objects.values()
-        if classify(entry).recommended and (counts.get(entry.name, 0) > 0 or entry.name in before)
-    ]
-    return Chosen(tuple(sorted(taken)), {})
+    before = _by_name(known, objects)
+    filled = (name for name, count in counts.items() if count > 0)
+    entries = (objects[name.lower()] for name in filled if name.lower() in objects)
+    taken = {entry.name for entry in entries if classify(entry).recommended}
+    return Chosen(tuple(sorted(taken.union(before.readable))), before.failed)
 
 
-def _by_name(selection: Sequence[str], objects: Mapping[str, ObjectSummary]) -> Chosen:
+def _by_name(selection: Iterable[str], objects: Mapping[str, ObjectSummary]) -> Chosen:
     readable: dict[str, None] = {}
     failed: dict[str, str] = {}
     for asked in selection:
