@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import jsonschema
 import pytest
@@ -12,6 +14,7 @@ from pydantic import BaseModel
 
 from holdfast.common.contracts import generate, registry
 from holdfast.common.contracts.base import PublicEvent
+from holdfast.common.contracts.manifest import manifest_hash
 from holdfast.common.contracts.samples import sample
 
 GOLDEN = Path(generate.__file__).parent / "golden"
@@ -101,3 +104,16 @@ def test_sample_names_a_type_it_does_not_know() -> None:
 
     with pytest.raises(TypeError, match="no sample"):
         sample(Odd)
+
+
+class Page(NamedTuple):
+    page_id: str
+    rows: int
+    sha256: str
+
+
+def test_the_manifest_is_the_hash_of_its_lines_in_order() -> None:
+    one, two = Page("p1", 2000, "aa"), Page("p2", 5, "bb")
+    assert manifest_hash([one, two]) == hashlib.sha256(b"p1 2000 aa\np2 5 bb\n").hexdigest()
+    assert manifest_hash([two, one]) != manifest_hash([one, two])
+    assert manifest_hash([]) == hashlib.sha256(b"").hexdigest()

@@ -1,12 +1,10 @@
-"""The queries, the manifest, and the patience with what fails."""
+"""The queries, and the patience with what fails."""
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, datetime, timedelta, timezone
 
 from holdfast.common.errors import HoldfastError, Kind
-from holdfast.extractor.manifest import ManifestPage, manifest_of
 from holdfast.extractor.patience import Failures, Patience
 from holdfast.extractor.soql import ObjectQuery, Position, literal, url_length
 
@@ -51,13 +49,6 @@ def test_literals_are_utc() -> None:
 
 def test_url_length_counts_escapes() -> None:
     assert url_length("a b") == 5
-
-
-def test_the_manifest_is_the_hash_of_its_lines_in_order() -> None:
-    one, two = ManifestPage("p1", 2000, "aa"), ManifestPage("p2", 5, "bb")
-    assert manifest_of([one, two]) == hashlib.sha256(b"p1 2000 aa\np2 5 bb\n").hexdigest()
-    assert manifest_of([two, one]) != manifest_of([one, two])
-    assert manifest_of([]) == hashlib.sha256(b"").hexdigest()
 
 
 def test_passing_errors_are_tried_again_with_growing_pauses() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from holdfast.common.contracts.extractor import Mode
@@ -12,7 +13,6 @@ from holdfast.common.contracts.scheduler import RunRequested
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.meta import Meta
 from holdfast.common.postgres import Database, Queries, Record, Unit
-from holdfast.extractor.manifest import ManifestPage
 from holdfast.extractor.patience import Failures
 from holdfast.extractor.planning import Known, Strategy
 from holdfast.extractor.soql import ObjectQuery, Position
@@ -113,6 +113,14 @@ class TaskClaim:
         )
 
 
+class DurablePage(NamedTuple):
+    """A page in the store, as the object's manifest counts it."""
+
+    page_id: str
+    rows: int
+    sha256: str
+
+
 async def receive_run(unit: Unit, event: RunRequested, meta: Meta) -> None:
     """Note a run to plan; a repeat changes nothing."""
     await unit.execute(
@@ -200,10 +208,10 @@ async def cached_describes(db: Database, connection_id: UUID, objects: Sequence[
     return {row["object"]: (row["etag"], row["body"]) for row in rows}
 
 
-async def manifest_pages(unit: Unit, task_id: UUID) -> list[ManifestPage]:
+async def manifest_pages(unit: Unit, task_id: UUID) -> list[DurablePage]:
     """The durable pages of an object, in order."""
     rows = await unit.fetch(sql.manifest, task_id)
-    return [ManifestPage(row["page_id"], row["rows"], row["sha256"]) for row in rows]
+    return [DurablePage(row["page_id"], row["rows"], row["sha256"]) for row in rows]
 
 
 async def run_progress(db: Database, run_id: UUID) -> tuple[Record, list[Record]] | None:

@@ -10,12 +10,12 @@ import structlog
 
 from holdfast.common.clock import Clock
 from holdfast.common.contracts.extractor import ObjectExtracted, ObjectFailed
+from holdfast.common.contracts.manifest import manifest_hash
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.outbox import enqueue
 from holdfast.common.postgres import Database, Unit
 from holdfast.extractor import store
 from holdfast.extractor.bulk_source import BulkSource, BulkStart
-from holdfast.extractor.manifest import manifest_of
 from holdfast.extractor.org import CallCounter, Orgs, count_calls
 from holdfast.extractor.patience import Patience
 from holdfast.extractor.planning import Strategy, new_mark, record_schema
@@ -208,7 +208,7 @@ class Worker:
             mode=claim.mode,
             pages=len(pages),
             rows=row["rows"],
-            manifest=manifest_of(pages),
+            manifest=manifest_hash(pages),
             api_calls=row["api_calls"],
             watermark=await unit.fetchval(sql.mark_of, run.job_id, claim.object),
         )
