@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from vault_pages import Backup, record, schema_of
+from vault_pages import Backup, record, schema_of, swap_index
 
 from holdfast.vault.chain import GENESIS
 from holdfast.vault.index import ENTRY_SCHEMA, StateIndex
@@ -49,7 +49,7 @@ def test_a_stored_index_is_loaded_and_newer_commits_replayed(backup: Backup) -> 
     assert opened.index.files == table.index.files
 
 
-@pytest.mark.parametrize("fault", ["bytes", "other history"])
+@pytest.mark.parametrize("fault", ["bytes", "no parquet", "other history"])
 def test_an_index_that_does_not_fit_is_ignored(backup: Backup, fault: str) -> None:
     table = filled(backup)
     table.save_index()
@@ -57,14 +57,30 @@ def test_an_index_that_does_not_fit_is_ignored(backup: Backup, fault: str) -> No
     assert key is not None
     path = backup.root.path(key)
     assert path is not None
+    data = path.read_bytes()
+    assert table.index.head.encode() in data
     if fault == "bytes":
         path.write_bytes(b"PAR1 no more")
+    elif fault == "no parquet":
+        swap_index(path, b"PAR1 no more")
     else:
-        data = path.read_bytes()
-        assert table.index.head.encode() in data
-        path.write_bytes(data.replace(table.index.head.encode(), b"0" * 64))
+        swap_index(path, data.replace(table.index.head.encode(), b"0" * 64))
     assert load_index(log_of(backup, table), table.version).version == -1
     assert same_entries(backup.open().index, table.index)
+
+
+def test_no_flipped_bit_of_an_index_is_believed(backup: Backup) -> None:
+    table = filled(backup)
+    table.save_index()
+    key = newest_index_key(log_of(backup, table))
+    path = backup.root.path(key or "")
+    assert path is not None
+    data = path.read_bytes()
+    for place in range(0, len(data), 7):
+        flipped = bytearray(data)
+        flipped[place] ^= 1 << place % 8
+        path.write_bytes(bytes(flipped))
+        assert load_index(log_of(backup, table), table.version).version == -1, place
 
 
 def test_old_index_files_are_dropped(backup: Backup) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from vault_pages import JOB, KEY, OBJECT, Backup, record, schema_of
+from vault_pages import JOB, KEY, OBJECT, Backup, record, schema_of, swap_index
 
 from holdfast.vault.chain import ENTRY_KEY, HEAD_KEY, SIGNATURE_KEY, ChainHead, make_link
 from holdfast.vault.location import VaultRoot
@@ -182,10 +182,10 @@ def test_a_wrong_index_is_named(victim: Victim) -> None:
     path = next((victim.job / "index" / OBJECT).iterdir())
     data = path.read_bytes()
     assert b'"alive": 50' in data
-    path.write_bytes(data.replace(b'"alive": 50', b'"alive": 51'))
+    path = swap_index(path, data.replace(b'"alive": 50', b'"alive": 51'))
     assert [d.reason for d in victim.check().damage] == ["the state index differs from the table"]
     flip(path)
-    assert "cannot be read" in victim.check().damage[0].reason or "differs" in victim.check().damage[0].reason
+    assert "cannot be read" in victim.check().damage[0].reason
 
 
 def test_a_forged_checkpoint_is_named(victim: Victim, backup: Backup) -> None:

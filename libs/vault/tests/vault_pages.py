@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Sequence
@@ -92,6 +93,14 @@ class Backup:
         """Every record by id, fields that are null left out."""
         rows = state_at(self.root, JOB, OBJECT, run).to_pylist()
         return {row["Id"]: {k: v for k, v in row.items() if v is not None and k[0] != "_"} for row in rows}
+
+
+def swap_index(path: Path, data: bytes) -> Path:
+    """Put other bytes in the place of a stored index, under the name that is right for them."""
+    path.unlink()
+    other = path.with_name(f"{path.name[:21]}-{hashlib.sha256(data).hexdigest()}.parquet")
+    other.write_bytes(data)
+    return other
 
 
 def changed(counts: Counts) -> dict[str, int]:
