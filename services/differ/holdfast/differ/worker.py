@@ -41,14 +41,19 @@ class Worker:
         self._committer, self._completer, self._feeder = committer, completer, feeder
         self._limit, self._ttl = tables, lease_ttl
         self._busy: dict[TableKey, asyncio.Task[None]] = {}
+        self._failures: dict[TableKey, int] = {}
 
     async def dispatch(self) -> bool:
         """Start a task for each idle table with work, up to the limit.
 
+        Tables that failed, or that another replica holds, come last: as many of them as there are slots would
+        keep all others waiting for ever.
+
         Returns:
             False: the tasks themselves ask for another look when they end.
         """
-        for key in await store.due_tables(self._db):
+        due = await store.due_tables(self._db)
+        for key in sorted(due, key=lambda key: self._failures.get(key, 0)):
             if len(self._busy) >= self._limit:
                 break
             if key not in self._busy:
@@ -66,21 +71,26 @@ class Worker:
         try:
             lease = await self._leases.acquire(f"table/{key}", self._ttl)
             if lease is None:
-                await asyncio.sleep(PAUSE_AFTER_ERROR.total_seconds())
+                await self._pause(key)
                 return
             try:
                 await self._drain(key, lease)
             finally:
                 await lease.release()
+            self._failures.pop(key, None)
         except HoldfastError as error:
             log.warning("table_failed", table=str(key), error=error.message, detail=error.detail)
-            await asyncio.sleep(PAUSE_AFTER_ERROR.total_seconds())
+            await self._pause(key)
         except Exception:
             log.exception("table_failed", table=str(key))
-            await asyncio.sleep(PAUSE_AFTER_ERROR.total_seconds())
+            await self._pause(key)
         finally:
             del self._busy[key]
             self._signal.set()
+
+    async def _pause(self, key: TableKey) -> None:
+        self._failures[key] = self._failures.get(key, 0) + 1
+        await asyncio.sleep(PAUSE_AFTER_ERROR.total_seconds())
 
     async def _drain(self, key: TableKey, lease: Lease) -> None:
         while pages := await store.staged_pages(self._db, key, PAGES_AT_ONCE):
