@@ -27,7 +27,7 @@ up: setup ## keep the servers and all services running until Ctrl-C
 	@$(BIN)/holdfast up
 
 test: lint types imports check-gen ## everything that must pass before a merge, under 10 minutes
-	@$(BIN)/pytest -m "not soak" -n 3
+	@$(BIN)/pytest -m "not soak" -n 3 --dist loadgroup
 
 soak: setup ## long fault runs
 	@$(BIN)/pytest -m soak --timeout 7200

@@ -235,3 +235,10 @@ def postgres_dsn(postgres_server: PostgresServer) -> Iterator[str]:
 def s3(server_provider: Provider) -> S3Server:
     """One S3 server for the whole session, with an empty bucket: use keys named after the test."""
     return server_provider.s3()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one worker run everything that needs S3: its server costs more than all its tests."""
+    for item in items:
+        if "s3" in getattr(item, "fixturenames", ()) or "s3" in item.nodeid:
+            item.add_marker(pytest.mark.xdist_group("s3"))

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from .harness import wait_until
+from .harness import free_port, wait_until
 
 pytestmark = pytest.mark.integration
 CLEAN_STOP_S = 10.0
@@ -24,14 +24,15 @@ READY_LINE = "Press Ctrl-C to stop."
 
 
 @contextmanager
-def up(data: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+def up(data: Path, *options: str, settings: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
+    env["HOLDFAST_GATEWAY_HTTP"] = f"127.0.0.1:{free_port()}"  # other tests run beside this one
     log_file = data.parent / "up.log"
     started = log_file.read_text().count(READY_LINE) if log_file.exists() else 0
     with log_file.open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "holdfast.launcher.main", "up", "--data", str(data), *options],
-            env=env,
+            env={**env, **(settings or {})},
             stdout=log,
             stderr=log,
         )
@@ -103,3 +104,31 @@ def test_a_second_installation_on_one_folder_is_refused(tmp_path: Path) -> None:
         assert refused.returncode != 0
         assert "Traceback" not in refused.stderr
         assert str(data) in refused.stderr
+
+
+def test_outside_servers_replace_the_embedded_ones(tmp_path: Path, kafka_servers: str, postgres_dsn: str) -> None:
+    settings = {
+        "HOLDFAST_KAFKA": kafka_servers,
+        "HOLDFAST_KAFKA_PREFIX": f"{tmp_path.name}.",
+        "HOLDFAST_POSTGRES": postgres_dsn,
+        "HOLDFAST_OBJECT_STORE": (tmp_path / "elsewhere").as_uri(),
+    }
+    with up(tmp_path / "data", settings=settings) as process:
+        commands = [" ".join(child.cmdline()) for child in family(process)]
+        assert not [command for command in commands if "kafka.Kafka" in command or "postgres" in command]
+        assert cli(tmp_path / "data", "job", "list") == []
+        assert (tmp_path / "elsewhere").is_dir() and not (tmp_path / "data" / "vault").exists()
+
+
+def test_the_vault_can_be_in_the_embedded_s3_server(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with up(data, "--s3", "--org-demo"):
+        printed = (tmp_path / "up.log").read_text()
+        line = next(line for line in printed.splitlines() if "connection add" in line)
+        cli(data, *line.split("holdfast ", 1)[1].split())
+        cli(data, "job", "create", "small", "--connection", "demo", "--object", "Campaign", "--object", "Contact")
+        run = cli(data, "job", "run", "small")
+        assert run["state"] == "completed" and run["counts"]["captured"] == 13 + 1024
+        assert not (data / "vault").exists()
+        verdict = cli(data, "verify", "small")
+        assert "intact" in json.dumps(verdict)
