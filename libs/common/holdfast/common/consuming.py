@@ -26,6 +26,7 @@ from holdfast.common.meta import Meta
 from holdfast.common.parked import Incoming
 from holdfast.common.postgres import Database, Queries, Unit
 from holdfast.common.retry import pause_before
+from holdfast.common.telemetry import tracer
 
 Handler = Callable[[Unit, Any, Meta], Awaitable[None]]
 PARKED = durable_step("common.message_parked")
@@ -130,10 +131,12 @@ class TopicConsumer:
             self._count("passed")
             return
         route = self.routes[envelope.type]
-        async with self._db.unit(route.step) as unit:
-            verdict = await inbox.accept(unit, self.service, self.topic, envelope)
-            if verdict is Verdict.FRESH:
-                await route.handler(unit, event, envelope.meta)
+        about = {"holdfast.service": self.service, "holdfast.correlation_id": str(envelope.meta.correlation_id)}
+        with tracer().start_as_current_span(f"handle {envelope.type}", attributes=about):
+            async with self._db.unit(route.step) as unit:
+                verdict = await inbox.accept(unit, self.service, self.topic, envelope)
+                if verdict is Verdict.FRESH:
+                    await route.handler(unit, event, envelope.meta)
         self._count("handled" if verdict is Verdict.FRESH else "duplicate")
 
     def _decode(self, message: Incoming) -> tuple[Envelope, PublicEvent | None]:

@@ -29,6 +29,8 @@ class Settings(BaseSettings):
         object_store: `file:///folder` or `s3://bucket/prefix`.
         internal_token: Shared by the services for gRPC; an empty one is refused.
         secret_key: 32 bytes in base64; the envelope key for credentials.
+        metrics_http: `host:port` where Prometheus finds `/metrics` of this process; empty for nowhere.
+        otlp_endpoint: Where traces are sent by OTLP over HTTP, the whole URL (`http://127.0.0.1:4318/v1/traces`).
         allow_insecure_salesforce: Lets an `http://127.0.0.1` org be used; for the local org only.
     """
 
@@ -57,7 +59,8 @@ class Settings(BaseSettings):
     allow_insecure_salesforce: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
-    otlp_endpoint: str = ""
+    metrics_http: str = Field(default="", pattern=r"^(\S+:\d{1,5})?$")
+    otlp_endpoint: str = Field(default="", pattern=r"^(https?://\S+)?$")
 
     @field_validator("internal_token")
     @classmethod

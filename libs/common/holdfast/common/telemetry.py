@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import structlog
@@ -12,9 +13,10 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client import start_http_server
 from pydantic import SecretBytes, SecretStr
 
+from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.settings import Settings
 
 _SECRET_WORDS = ("token", "secret", "password", "authorization", "private_key", "credential")
@@ -76,22 +78,55 @@ def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
     return event
 
 
-def metrics() -> CollectorRegistry:
-    """The registry that `/metrics` exposes."""
-    return REGISTRY
+@contextmanager
+def exported(settings: Settings, service: str) -> Iterator[None]:
+    """Inside the block metrics are served and traces are sent, each where its setting says so; neither by default.
+
+    Raises:
+        HoldfastError: UNAVAILABLE when the address for the metrics is taken.
+    """
+    with ExitStack() as stack:
+        if settings.otlp_endpoint:
+            stack.callback(_send_traces(settings.otlp_endpoint, service).shutdown)  # sends what is left
+        if settings.metrics_http:
+            stack.enter_context(served_metrics(settings.metrics_http))
+        yield
 
 
-def configure_tracing(settings: Settings, service: str) -> None:
-    """Export spans over OTLP/HTTP when `otlp_endpoint` is set; otherwise tracing costs next to nothing."""
-    if not settings.otlp_endpoint:
-        return
+@contextmanager
+def served_metrics(address: str) -> Iterator[int]:
+    """Serve this process's metrics at `http://<address>/metrics`, from a thread of their own; gives the port.
+
+    Raises:
+        HoldfastError: UNAVAILABLE when the address is taken.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        server, thread = start_http_server(int(port), host.strip("[]"))
+    except OSError as error:
+        raise HoldfastError(
+            Kind.UNAVAILABLE,
+            f"The address {address} (HOLDFAST_METRICS_HTTP) cannot be listened on; is another Holdfast running?",
+            code="address-taken",
+            detail=str(error),
+        ) from error
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _send_traces(endpoint: str, service: str) -> TracerProvider:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - slow
 
     provider = TracerProvider(resource=Resource.create({"service.name": f"holdfast-{service}"}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=settings.otlp_endpoint)))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
     trace.set_tracer_provider(provider)
+    return provider
 
 
 def tracer() -> trace.Tracer:
-    """The tracer of Holdfast's own spans."""
+    """The tracer of Holdfast's own spans; without an endpoint they cost next to nothing."""
     return trace.get_tracer("holdfast")

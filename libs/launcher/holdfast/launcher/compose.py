@@ -15,7 +15,7 @@ from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.objectstore import open_store, probe
 from holdfast.common.service import Module, Platform, default_holder, run_modules
 from holdfast.common.settings import Settings
-from holdfast.common.telemetry import configure_logging
+from holdfast.common.telemetry import configure_logging, exported
 
 # In the order in which a run passes through them; the gateway last, so that what answers is whole.
 SERVICES = ("connections", "scheduler", "extractor", "differ", "history", "gateway")
@@ -64,8 +64,9 @@ async def run_services(
         store=store,
         holder=settings.instance or default_holder(),
     )
-    modules = [await _build(name, platform) for name in chosen(names)]
-    await run_modules(modules, stop=stop, ready=ready)
+    with exported(settings, "+".join(names)):
+        modules = [await _build(name, platform) for name in chosen(names)]
+        await run_modules(modules, stop=stop, ready=ready)
 
 
 def load(names: Sequence[str]) -> None:
