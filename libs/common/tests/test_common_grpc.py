@@ -147,14 +147,15 @@ async def test_a_wrong_token_is_refused(settings: Settings, server: Server, toke
     async with channel(bad, f"127.0.0.1:{server.port}") as link:
         with pytest.raises(HoldfastError) as caught:
             await call(say(link), StringValue())
-    assert caught.value.kind is Kind.UNAUTHENTICATED
+    assert (caught.value.kind, caught.value.code) == (Kind.UNAVAILABLE, "internal-token-refused")
+    assert "HOLDFAST_INTERNAL_TOKEN" in caught.value.message
 
 
 async def test_no_token_is_refused(server: Server) -> None:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as link:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await say(link)(StringValue(), timeout=5)
-    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_a_deadline_is_required(server: Server) -> None:
@@ -163,6 +164,14 @@ async def test_a_deadline_is_required(server: Server) -> None:
             await say(link)(StringValue(), metadata=((TOKEN_HEADER, "test-token"),))
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "deadline" in (caught.value.details() or "")
+
+
+async def test_a_stream_may_take_a_day_and_a_call_five_minutes(link: grpc.aio.Channel) -> None:
+    day = timedelta(hours=23).total_seconds()
+    assert [item.value async for item in count(link)(StringValue(), timeout=day)] == ["one", "two"]
+    for refused in (say(link)(StringValue(), timeout=day), anext(aiter(count(link)(StringValue(), timeout=2 * day)))):
+        with pytest.raises(grpc.aio.AioRpcError, match="deadline"):
+            await refused
 
 
 async def test_our_channel_sets_a_deadline_by_itself(link: grpc.aio.Channel) -> None:

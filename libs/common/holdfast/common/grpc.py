@@ -16,11 +16,13 @@ import structlog
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.grpc_errors import from_rpc, status_of, to_trailers
 from holdfast.common.settings import Settings
+from holdfast.common.telemetry import tracer
 
 R = TypeVar("R")
 TOKEN_HEADER = "holdfast-token"  # noqa: S105 - a header's name
 DEFAULT_TIMEOUT = timedelta(seconds=10)
-MAX_DEADLINE_S = 300.0
+MAX_DEADLINE = timedelta(minutes=5)
+MAX_STREAM_DEADLINE = timedelta(hours=24)  # a verification reads every byte of a job
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 STOP_GRACE_S = 3.0
 log = structlog.get_logger(__name__)
@@ -29,6 +31,11 @@ _OPTIONS = [
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),  # a second process on the same address is a mistake, not load balancing
     ("grpc.enable_retries", 0),  # a command is repeated by its caller, with its key, or not at all
+    # A peer that vanished without a word ends a long stream after about a minute, not at its deadline.
+    ("grpc.keepalive_time_ms", 40_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
@@ -147,8 +154,9 @@ class _Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # no generi
     def _unary(self, method: Any, name: str, known: bool) -> Any:
         async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             try:
-                _check(context, known)
-                return await method(request, context)
+                _check(context, known, MAX_DEADLINE)
+                with tracer().start_as_current_span(name):
+                    return await method(request, context)
             except Exception as error:
                 await _abort(context, name, error)
 
@@ -157,7 +165,7 @@ class _Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # no generi
     def _stream(self, method: Any, name: str, known: bool) -> Any:
         async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             try:
-                _check(context, known)
+                _check(context, known, MAX_STREAM_DEADLINE)
                 async for item in method(request, context):
                     yield item
             except Exception as error:
@@ -166,14 +174,19 @@ class _Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # no generi
         return guarded
 
 
-def _check(context: grpc.aio.ServicerContext[Any, Any], known: bool) -> None:
+def _check(context: grpc.aio.ServicerContext[Any, Any], known: bool, longest: timedelta) -> None:
     if not known:
-        raise HoldfastError(Kind.UNAUTHENTICATED, "The internal token is missing or wrong.")
+        # No input of the user's is wrong, and nobody who is asked to sign in again could help.
+        raise HoldfastError(
+            Kind.UNAVAILABLE,
+            "The parts of Holdfast do not trust each other: give every one of them the same HOLDFAST_INTERNAL_TOKEN.",
+            code="internal-token-refused",
+        )
     remaining = context.time_remaining()
-    if remaining is None or remaining > MAX_DEADLINE_S:
+    if remaining is None or remaining > longest.total_seconds():
         raise HoldfastError(
             Kind.INVALID,
-            f"A deadline of at most {MAX_DEADLINE_S:.0f} s is required.",
+            f"A deadline of at most {longest.total_seconds():.0f} s is required.",
             code="deadline-required",
         )
 

@@ -27,6 +27,6 @@ class GatewaySettings(Settings):
         description="Deadline of one internal call that waits for Salesforce, whose own time-outs end before this.",
     )
     verify_timeout: timedelta = Field(
-        default=timedelta(seconds=290),
-        description="Deadline of one verification, which reads every byte of a job; services refuse over 300 s.",
+        default=timedelta(hours=23),
+        description="Deadline of one verification, which reads every byte of a job; services refuse over 24 h.",
     )
