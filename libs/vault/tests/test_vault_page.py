@@ -114,7 +114,7 @@ def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
             pq.read_table(out, columns=["Name"], page_checksum_verification=True)
 
 
-@pytest.mark.parametrize("bad", [None, "", "001"])
+@pytest.mark.parametrize("bad", [None, "", "001", "001Hn00000-0001AAA"])
 def test_a_row_without_id_is_refused(tmp_path: Path, bad: str | None) -> None:
     with pytest.raises(HoldfastError) as caught:
         written(tmp_path, [record(1, 1) | {"Id": bad}], schema_of())

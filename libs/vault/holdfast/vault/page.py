@@ -200,7 +200,8 @@ def constant(value: int, rows: int) -> pa.Array:
 
 
 def _require_ids(ids: pa.ChunkedArray, meta: PageMeta) -> None:
-    wrong = pc.sum(pc.fill_null(pc.not_equal(pc.binary_length(ids), 18), True)).as_py()
+    right = pc.fill_null(pc.match_substring_regex(ids, "^[0-9A-Za-z]{18}$"), False)
+    wrong = len(ids) - (pc.sum(right).as_py() or 0)
     if wrong:
         raise HoldfastError(Kind.INVALID, f"{wrong} rows of {meta.object} have no record id.", code="record-without-id")
 
