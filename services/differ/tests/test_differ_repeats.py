@@ -192,3 +192,46 @@ async def test_a_reading_without_changes_does_not_confirm_a_table_that_lost_comm
         await differ.complete(3, "incremental")
     assert caught.value.kind is Kind.DAMAGED
     assert await differ.said("object.diffed") == []
+
+
+class Died(BaseException):
+    """The process ended here."""
+
+
+class DiesBefore(DurableStep):
+    def before(self) -> None:
+        raise Died
+
+
+class DiesAfter(DurableStep):
+    def after(self) -> None:
+        raise Died
+
+
+@pytest.mark.parametrize(
+    ("step", "dies"),
+    [("NUMBER_RESERVED", DiesAfter), ("COMMIT_RECORDED", DiesBefore), ("COMMIT_RECORDED", DiesAfter)],
+    ids=["reserved, not committed", "committed, not recorded", "recorded, not known"],
+)
+async def test_a_commit_that_was_begun_is_settled_once_before_any_other(
+    differ: Differ, monkeypatch: pytest.MonkeyPatch, step: str, dies: type[DurableStep]
+) -> None:
+    await differ.stage(1, "baseline", records(1, 2))
+    await differ.stage(2, "incremental", records(2, 3, name="b"))
+    with monkeypatch.context() as patch, pytest.raises(Died):
+        patch.setattr(committing, step, dies(getattr(committing, step).name))
+        await differ.commit_all()
+
+    differ.__post_init__()  # the service starts again, and is handed the later page first
+    later = await store.get_page(differ.db, "page-2-1")
+    await differ.committer.commit(KEY, differ.lease, later)
+    assert [event["page_id"] for event in await differ.said("changes.committed")][:1] == ["page-1-1"]
+    await differ.commit_all()
+
+    said = await differ.said("changes.committed")
+    assert [(event["page_id"], event["commit_seq"]) for event in said] == [("page-1-1", 1), ("page-2-1", 2)]
+    assert (said[0]["counts"]["captured"], said[1]["counts"]["updated"]) == (2, 1)
+    row = await store.get_table(differ.db, KEY)
+    assert (row.commit_seq, row.pending_page, row.records) == (2, None, 3)
+    assert row.chain_head == (await differ.tables.get(KEY, row)).head.head
+    assert await store.staged_pages(differ.db, KEY, 10) == []
