@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from holdfast.common.errors import HoldfastError, Kind
+from holdfast.common.postgres import Unit
 from holdfast.extractor import store
 from holdfast.extractor.leased_rows import RunRows, TaskRows, release_own
-from holdfast.extractor.steps import OBJECT_CLOSED
+from holdfast.extractor.steps import OBJECT_CLOSED, RUN_RECEIVED
 from holdfast.orgsim.testing import RunningOrg
 
 pytestmark = pytest.mark.integration
@@ -270,3 +272,24 @@ async def test_a_defect_of_ours_ends_the_run_after_three_tries(
     monkeypatch.setattr(one.planner, "_make", broken)
     refused = dict(await one.run(thing))["extraction.refused"]
     assert "ZeroDivisionError" in refused["reason"]
+
+
+async def test_a_closing_that_was_put_off_does_not_take_the_time_of_a_later_job(
+    org: RunningOrg, harness: Make, thing: str
+) -> None:
+    define(org, thing, 5)
+    one = harness()
+    lease = one.settings.extractor_lease
+    run_id = await one.request(thing)
+    await one.planner.plan(await RunRows(one.db, "test", lease).claim())
+    newest = datetime(2026, 1, 1, tzinfo=UTC)
+
+    async def died_before_closing(unit: Unit) -> None:
+        await unit.execute("UPDATE task SET drained = true, max_stamp = $1", newest)
+        later = "INSERT INTO task (task_id, run_id, object, mode, strategy, state, estimated_rows, estimated_calls"
+        values = "VALUES ($1, $2, 'Later', 'baseline', 'bulk2', 'extracted', 0, 0, $3)"
+        await unit.execute(f"{later}, read_from) {values}", uuid4(), run_id, newest + timedelta(days=2))
+
+    await one.db.run(RUN_RECEIVED, died_before_closing)
+    await one.worker.read(await TaskRows(one.db, "test", lease).claim())
+    assert datetime.fromisoformat(extracted(await one.events(run_id))["watermark"]) == newest

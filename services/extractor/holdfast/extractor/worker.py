@@ -195,8 +195,10 @@ class Worker:
             )
             await enqueue(unit, event, run.meta)
             return
-        # An object read by REST learns the org's time from the Bulk jobs of the same run.
-        read_from = row["read_from"] or await unit.fetchval(sql.org_time_of_run, run.run_id)
+        # An object read by REST learns the org's time from the Bulk jobs of the same run: not if its closing was
+        # put off, since the first job may then be younger than the reading.
+        org_time = None if claim.drained else await unit.fetchval(sql.org_time_of_run, run.run_id)
+        read_from = row["read_from"] or org_time
         mark = new_mark(row["max_stamp"], read_from, self._settings.extractor_settled_after)
         await unit.execute(sql.advance_mark, run.job_id, claim.object, run.number, mark)
         pages = await store.manifest_pages(unit, claim.key)
