@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import base64
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from holdfast.common.clock import SystemClock
 from holdfast.common.messaging import Bus
 from holdfast.common.meta import Meta
 from holdfast.common.postgres import Database
 from holdfast.common.settings import Settings
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from bus_parts import PUBLISH, Seen
 
 
 @pytest.fixture
@@ -61,3 +67,28 @@ async def make_bus(db: Database, kafka_settings: Settings) -> AsyncIterator[Call
     yield make
     for bus in made:
         await bus.stop()
+
+
+@pytest.fixture
+async def consumer_db(db: Database) -> AsyncIterator[Database]:
+    """The consuming service's own schema."""
+    database = await Database.open(db.dsn, "reader", max_size=6)
+    await database.migrate()
+    async with database.unit(PUBLISH) as unit:
+        await unit.execute("CREATE TABLE effect (what text NOT NULL)")
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def seen() -> Seen:
+    return Seen()
+
+
+@pytest.fixture
+async def raw(kafka_settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer that is not ours, for bytes that are not ours."""
+    producer = AIOKafkaProducer(bootstrap_servers=kafka_settings.kafka)
+    await producer.start()
+    yield producer
+    await producer.stop()

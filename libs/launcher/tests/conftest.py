@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from holdfast.launcher.commands import api as api_module
+from holdfast.launcher.commands import progress
 from holdfast.launcher.main import app
 
+sys.path.insert(0, str(Path(__file__).parent))
 Answer = Callable[[httpx.Request], httpx.Response] | Any
 
 
@@ -58,3 +61,8 @@ def cli(tmp_path, monkeypatch) -> Cli:
 
     monkeypatch.setattr(api_module, "Api", over_table)
     return made
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch):
+    monkeypatch.setattr(progress.time, "sleep", lambda _seconds: None)
