@@ -19,6 +19,7 @@ import psutil
 from holdfast.orgsim.testing import RunningOrg
 
 MIB = 1024 * 1024
+READY = "Press Ctrl-C to stop."
 ENDED = {"completed", "partial", "failed"}
 
 
@@ -91,7 +92,7 @@ def up(data: Path) -> Iterator[Holdfast]:
             [sys.executable, "-m", "holdfast.launcher.main", "up"], env=env, stdout=log, stderr=log
         )
     try:
-        while not (data / "api-address").exists():
+        while READY not in (data / "up.log").read_text():
             if process.poll() is not None:
                 raise RuntimeError((data / "up.log").read_text())
             time.sleep(0.05)

@@ -99,7 +99,6 @@ async def installation(
         services = await _start_services(settings, stop)
         watcher = asyncio.create_task(_watch(stack, services, stop))
         api = f"http://{settings.gateway_http}"
-        (data / "api-address").write_text(api)
         _write_private(data / "postgres-dsn", settings.postgres)
         try:
             yield Installation(data, api, data / "admin-token", stack, org, services, stop)
@@ -109,7 +108,6 @@ async def installation(
             await services
     finally:
         await asyncio.gather(asyncio.to_thread(stack.stop), asyncio.to_thread(children.close))
-        (data / "api-address").unlink(missing_ok=True)
 
 
 def _start_org(children: ExitStack, data: Path, loads: list[Path] | None) -> RunningOrg | None:

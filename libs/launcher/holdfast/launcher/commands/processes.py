@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -21,9 +20,11 @@ def run(
     services: Annotated[list[str], typer.Argument(metavar="SERVICE…|all", help="Services to run in this process.")],
 ) -> None:
     """Run services, configured by HOLDFAST_* variables, until SIGTERM or Ctrl-C."""
+    import uvloop
+
     from holdfast.launcher.compose import run_services
 
-    asyncio.run(run_services(services))
+    uvloop.run(run_services(services))
 
 
 def up(
@@ -32,18 +33,22 @@ def up(
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Run everything on this machine until Ctrl-C: Kafka, Postgres, all services."""
+    import uvloop
+
     from holdfast.launcher.up import up as run_up
 
-    asyncio.run(run_up(data, org_demo=org_demo, s3=s3))
+    uvloop.run(run_up(data, org_demo=org_demo, s3=s3))
 
 
 def demo(
     data: Annotated[Path, typer.Option("--data", help="Folder of the demo; made anew each time.")] = DEMO_DATA,
 ) -> None:
     """Back up a local org, change it, back it up again, and prove that backup and org agree."""
+    import uvloop
+
     from holdfast.launcher.demo.run import run_demo
 
-    if not asyncio.run(run_demo(data)):
+    if not uvloop.run(run_demo(data)):
         raise typer.Exit(ExitCode.NOT_WHOLE)
 
 
