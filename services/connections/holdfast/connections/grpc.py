@@ -9,11 +9,11 @@ from uuid import UUID
 from grpc.aio import ServicerContext
 
 from holdfast.common.clock import Clock, Ids
-from holdfast.common.cursor import decode_cursor, encode_cursor
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.failpoints import durable_step
 from holdfast.common.idempotency import once
 from holdfast.common.meta import Meta
+from holdfast.common.paging import decode_cursor, encode_cursor, page_size
 from holdfast.common.postgres import Database, Unit
 from holdfast.common.rpc.connections.v1 import connections_pb2 as pb
 from holdfast.common.rpc.connections.v1 import connections_pb2_grpc
@@ -84,7 +84,7 @@ class ConnectionsServicer(connections_pb2_grpc.ConnectionsServiceServicer):
 
     async def ListConnections(self, request: pb.ListConnectionsRequest, context: Context) -> pb.ListConnectionsResponse:
         """Connections in order of name."""
-        size = _page_size(request.page_size)
+        size = page_size(request.page_size, default=PAGE_DEFAULT, most=PAGE_MAX)
         after = decode_cursor("connections", request.page_token, 1)[0] if request.page_token else ""
         rows = await store.list_connections(self._db, after, size + 1)
         more = encode_cursor("connections", [rows[size - 1].name]) if len(rows) > size else ""
@@ -184,14 +184,6 @@ async def _message(reader: store.Reader, connection_id: UUID) -> pb.Connection:
     if row is None:
         raise unknown_connection(str(connection_id))
     return connection_message(row)
-
-
-def _page_size(asked: int) -> int:
-    if asked < 0 or asked > PAGE_MAX:
-        raise HoldfastError(
-            Kind.INVALID, f"A page has 1 to {PAGE_MAX} entries.", code="bad-page-size", field="page_size"
-        )
-    return asked or PAGE_DEFAULT
 
 
 def _id(text: str) -> UUID:

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
-from holdfast.common.cursor import decode_cursor, encode_cursor
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.objectstore import ObjectStore
+from holdfast.common.paging import decode_cursor, encode_cursor, page_size
 from holdfast.common.rpc.history.v1 import history_pb2 as pb
 from holdfast.history.messages import record_version
 from holdfast.history.store import Run
@@ -38,7 +38,7 @@ class Past:
         operations = _operations(request.operations)
         listing = "/".join(["changes", str(run.run_id), request.object, *operations])
         cursor = decode_cursor(listing, request.page_token, 1)[0] if request.page_token else None
-        limit = _limit(request.page_size)
+        limit = page_size(request.page_size, default=PAGE_DEFAULT, most=PAGE_MAX)
         if not operations:
             return pb.ListChangesResponse()
         while True:
@@ -87,11 +87,3 @@ def _operations(asked: Sequence[str]) -> list[str]:
             field="operations",
         )
     return [name for name in OPERATIONS if (name in asked if asked else name != "touched")]
-
-
-def _limit(asked: int) -> int:
-    if asked < 0 or asked > PAGE_MAX:
-        raise HoldfastError(
-            Kind.INVALID, f"A page has 1 to {PAGE_MAX} entries.", code="bad-page-size", field="page_size"
-        )
-    return asked or PAGE_DEFAULT

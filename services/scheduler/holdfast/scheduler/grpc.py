@@ -11,11 +11,11 @@ from google.protobuf.message import Message
 from grpc.aio import ServicerContext
 
 from holdfast.common.clock import Clock, Ids
-from holdfast.common.cursor import bad_cursor, decode_cursor, encode_cursor
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.failpoints import DurableStep
 from holdfast.common.idempotency import once
 from holdfast.common.meta import Meta
+from holdfast.common.paging import bad_cursor, decode_cursor, encode_cursor, page_size
 from holdfast.common.postgres import Database, Unit
 from holdfast.common.rpc.scheduler.v1 import scheduler_pb2 as pb
 from holdfast.common.rpc.scheduler.v1 import scheduler_pb2_grpc
@@ -79,7 +79,7 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
         """Jobs in order of name."""
-        size = _page_size(request.page_size)
+        size = page_size(request.page_size, default=PAGE_DEFAULT, most=PAGE_MAX)
         after = decode_cursor("jobs", request.page_token, 1)[0] if request.page_token else ""
         rows = await store.list_jobs(self._db, after, size + 1)
         page = rows[:size]
@@ -99,7 +99,7 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
         """Runs, newest first, without their objects."""
-        size = _page_size(request.page_size)
+        size = page_size(request.page_size, default=PAGE_DEFAULT, most=PAGE_MAX)
         job_id = await self._resolve(request.job_id) if request.job_id else None
         kind = f"runs of {job_id or 'all'}"
         before = _position(decode_cursor(kind, request.page_token, 2)) if request.page_token else None
@@ -160,14 +160,6 @@ def _label(label: str) -> str:
             field="label",
         )
     return label
-
-
-def _page_size(asked: int) -> int:
-    if asked < 0 or asked > PAGE_MAX:
-        raise HoldfastError(
-            Kind.INVALID, f"A page has 1 to {PAGE_MAX} entries.", code="bad-page-size", field="page_size"
-        )
-    return asked or PAGE_DEFAULT
 
 
 def _uuid(text: str) -> UUID | None:

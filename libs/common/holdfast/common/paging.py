@@ -1,4 +1,4 @@
-"""Opaque positions in a list: the caller hands back what it was given, or hears that it did not."""
+"""Lists in pages: how many entries, and opaque positions that only the list that gave them out takes back."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ import json
 from collections.abc import Sequence
 
 from holdfast.common.errors import HoldfastError, Kind
+
+
+def page_size(asked: int, *, default: int, most: int) -> int:
+    """How many entries a page gets; 0 asks for the default.
+
+    Raises:
+        HoldfastError: INVALID `bad-page-size`, field `page_size`.
+    """
+    if asked < 0 or asked > most:
+        raise HoldfastError(Kind.INVALID, f"A page has 1 to {most} entries.", code="bad-page-size", field="page_size")
+    return asked or default
 
 
 def encode_cursor(kind: str, parts: Sequence[str]) -> str:

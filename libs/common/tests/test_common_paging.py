@@ -6,8 +6,8 @@ import base64
 
 import pytest
 
-from holdfast.common.cursor import decode_cursor, encode_cursor
 from holdfast.common.errors import HoldfastError, Kind
+from holdfast.common.paging import decode_cursor, encode_cursor, page_size
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,14 @@ def test_a_stranger_is_refused(token: str) -> None:
     with pytest.raises(HoldfastError) as caught:
         decode_cursor("jobs", token, 1)
     assert (caught.value.kind, caught.value.code, caught.value.field) == (Kind.INVALID, "bad-cursor", "page_token")
+
+
+def test_a_page_has_the_size_that_was_asked_for() -> None:
+    assert [page_size(asked, default=50, most=100) for asked in (0, 1, 100)] == [50, 1, 100]
+
+
+@pytest.mark.parametrize("asked", [-1, 101])
+def test_a_page_of_another_size_is_refused(asked: int) -> None:
+    with pytest.raises(HoldfastError, match="1 to 100") as caught:
+        page_size(asked, default=50, most=100)
+    assert (caught.value.kind, caught.value.code, caught.value.field) == (Kind.INVALID, "bad-page-size", "page_size")
