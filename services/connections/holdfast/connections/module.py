@@ -41,8 +41,8 @@ class ConnectionsModule(ServiceModule):
 
 async def build(platform: Platform) -> Module:
     """The service on that platform, not started yet; its tables are migrated."""
-    settings = ConnectionsSettings(**platform.settings.model_dump())
-    db = await Database.open(settings.postgres, NAME)
+    settings = ConnectionsSettings.model_validate(platform.settings.model_dump())
+    db = await Database.open(settings.postgres, NAME, clock=platform.clock)
     await db.migrate("holdfast.connections")
     bus = Bus(settings, NAME, db, platform.clock, holder=platform.holder)
     bus.publishes(ConnectionAdded, ConnectionBroken, ConnectionRecovered, BudgetObserved)

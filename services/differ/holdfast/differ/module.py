@@ -1,4 +1,4 @@
-"""The differ, wired. Nothing is wired anywhere else."""
+"""The only place where the differ is wired."""
 
 from __future__ import annotations
 

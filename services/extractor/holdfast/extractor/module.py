@@ -1,4 +1,4 @@
-"""The extractor, wired: settings, database, clients, loops, entrypoints. Nothing is wired anywhere else."""
+"""The only place where the extractor is wired."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class ExtractorModule(ServiceModule):
 
 async def build(platform: Platform) -> Module:
     """Make the service; nothing is consumed or served until it is started."""
-    settings = ExtractorSettings(**platform.settings.model_dump())
+    settings = ExtractorSettings.model_validate(platform.settings.model_dump())
     db = await Database.open(settings.postgres, NAME, clock=platform.clock)
     await db.migrate("holdfast.extractor")
     connections = channel(settings, settings.connections_grpc)

@@ -1,4 +1,4 @@
-"""Wires the gateway: settings, tokens, backends, application, server."""
+"""The only place where the gateway is wired."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from holdfast.gateway.settings import GatewaySettings
 from holdfast.gateway.tokens import Tokens
 from holdfast.gateway.verifications import Verifications
 
+NAME = "gateway"
 ADDRESS_FILE = "api-address"
 
 
 class Gateway:
     """The public HTTP API as a module of the process."""
 
-    name = "gateway"
+    name = NAME
 
     def __init__(
         self,
@@ -64,8 +65,8 @@ class Gateway:
 
 async def build(platform: Platform) -> Module:
     """The gateway of a process. Opens its database; serves nothing before `start`."""
-    settings = GatewaySettings(**platform.settings.model_dump())
-    db = await Database.open(settings.postgres, "gateway")
+    settings = GatewaySettings.model_validate(platform.settings.model_dump())
+    db = await Database.open(settings.postgres, NAME, clock=platform.clock)
     await db.migrate("holdfast.gateway")
     tokens = Tokens(db, platform.clock, platform.ids)
     backends = connect(settings)
