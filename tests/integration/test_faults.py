@@ -8,9 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from holdfast.launcher.demo.org_session import OrgSession
@@ -146,3 +146,31 @@ def test_an_org_in_trouble(trouble: str, holdfast: Installation, org: RunningOrg
     _struck(org)
     _is_right(holdfast, org, job, run)
     assert run["counts"]["captured"] == BULK_ROWS + REST_ROWS
+
+
+def test_a_bulk_page_cut_short_on_a_row_boundary(holdfast: Installation, org: RunningOrg, job: str) -> None:
+    """Nothing in the page itself says that rows are missing: only the count that Salesforce gave does."""
+    _is_right(holdfast, org, job, holdfast.run(job))
+    end_of_a_row = _end_of_row(org, 500)
+    org.faults({"path": RESULTS, "skip": 1, "count": 1, "effect": {"truncate": end_of_a_row}})
+    run = holdfast.run(job, full=True)
+    _struck(org)
+    _is_right(holdfast, org, job, run)
+    assert run["counts"]["deleted"] == 0
+    read = next(each for each in run["objects"] if each["object"] == BULK)
+    assert read["rows"] == BULK_ROWS
+
+
+def _end_of_row(org: RunningOrg, row: int) -> int:
+    """Bytes up to the end of a row of the second page of the newest Bulk job, whose like the next run makes."""
+    page = [page for page in org.calls()["bulk_pages"] if page["locator"]][-5]
+    headers = {"Authorization": f"Bearer {org.token()}", "Accept-Encoding": "identity"}
+    params = {"maxRecords": "1000", "locator": page["locator"]}
+    for version in reversed(httpx.get(f"{org.url}/services/data").json()):  # a job answers in its own version only
+        results = f"{org.url}{version['url']}/jobs/query/{page['job']}/results"
+        answer = httpx.get(results, params=params, headers=headers)
+        if answer.is_success:
+            break
+    answer.raise_for_status()
+    lines = answer.content.split(b"\n")
+    return sum(len(line) + 1 for line in lines[: row + 1])
