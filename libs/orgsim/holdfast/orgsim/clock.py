@@ -35,8 +35,3 @@ class OrgClock:
 def stamp(at: datetime) -> str:
     """A datetime as it is stored: UTC, whole seconds, `…T00:00:00.000Z`."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z").rjust(24, "0")
-
-
-def parse_stamp(text: str) -> datetime:
-    """A stored datetime as an aware value."""
-    return datetime.fromisoformat(text)

@@ -31,13 +31,6 @@ class CallObserver(Protocol):
         """
 
 
-class NoObserver:
-    """Counts nothing: for calls that cost nothing."""
-
-    def called(self, method: str, route: str, usage: Usage | None) -> None:
-        """Ignore the call."""
-
-
 def parse_usage(header: str | None) -> Usage | None:
     """The usage named by a `Sforce-Limit-Info` header, None where it names none."""
     match = _USAGE.search(header or "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import polars as pl
 import pyarrow as pa
@@ -115,8 +115,3 @@ def sha256_of(root: VaultRoot, key: str) -> str:
 def damaged(key: str, error: Exception) -> HoldfastError:
     """The error for a file whose bytes are not what they were."""
     return HoldfastError(Kind.DAMAGED, f"The vault's file {key} is damaged.", detail=str(error))
-
-
-def text_table(frame: pl.DataFrame, names: Iterable[str]) -> pa.Table:
-    """Columns of a polars frame as an Arrow table of `string`."""
-    return pa.table({name: frame[name].to_arrow().cast(pa.string()) for name in names})

@@ -133,9 +133,7 @@ def objects(
     if as_json:
         output.print_json(items)
         return
-    rows = [
-        [o["name"], o["label"], f"{o['rows']:,}", "yes" if o["recommended"] else o["reason"] or "no"] for o in items
-    ]
+    rows = [[each["name"], each["label"], f"{each['rows']:,}", _recommended(each)] for each in items]
     output.print_table(["Object", "Label", "Rows", "Recommended"], rows, right=["Rows"])
 
 
