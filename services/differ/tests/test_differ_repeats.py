@@ -95,7 +95,7 @@ class Differ:
         for page in await store.staged_pages(self.db, KEY, 10):
             await self.committer.commit(KEY, self.lease, page)
 
-    async def complete(self, run: int, mode: Mode) -> dict[str, Any]:
+    async def complete(self, run: int, mode: Mode, gaps: Sequence[str] = ()) -> dict[str, Any]:
         """Announce the manifest of what was staged; what `object.diffed` then says."""
         pages = await store.pages_of_object(self.db, run_id(run), KEY.object)
         event = ObjectExtracted(
@@ -109,6 +109,7 @@ class Differ:
             manifest=manifest_hash(pages),
             api_calls=1,
             watermark=None,
+            gaps=list(gaps),
         )
         await self.db.run(NOTED, lambda unit: store.add_manifest(unit, event, UUID(int=3)))
         for manifest in await store.complete_manifests(self.db, KEY):
@@ -166,6 +167,17 @@ async def test_an_empty_repeated_baseline_says_what_it_did_not_return(differ: Di
     await differ.stage(1, "baseline", records(1, 2, 3))
     await differ.commit_all()
     assert (await differ.complete(2, "baseline"))["counts"]["unseen"] == 3
+
+
+async def test_what_the_extractor_could_not_read_is_said_beside_what_was_not_returned(differ: Differ) -> None:
+    await differ.stage(1, "baseline", records(1, 2, 3))
+    await differ.commit_all()
+    await differ.complete(1, "baseline")
+    await differ.stage(2, "full", records(1, 2))
+    await differ.commit_all()
+    said = (await differ.complete(2, "full", ["The user can no longer read Fax of Thing__c."]))["gaps"]
+    assert said[0] == "The user can no longer read Fax of Thing__c."
+    assert "did not return 1 record" in said[1] and len(said) == 2
 
 
 async def test_a_first_baseline_has_seen_all_it_holds(differ: Differ) -> None:

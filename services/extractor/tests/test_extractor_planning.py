@@ -13,12 +13,13 @@ from holdfast.extractor.planning import (
     bulk_page_rows,
     choose,
     estimate_calls,
+    lost_fields,
     new_mark,
     plan_object,
     record_schema,
 )
 from holdfast.salesforce.models import Describe, FieldDescribe, ObjectSummary
-from holdfast.vault.schema import FieldType
+from holdfast.vault.schema import FieldType, RecordSchema
 
 MARK = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -215,3 +216,27 @@ def test_the_mark_follows_the_org_time_once_all_is_settled() -> None:
     assert new_mark(MARK, MARK + HOUR / 2, HOUR) == MARK
     assert new_mark(MARK, MARK + 48 * HOUR, HOUR) == MARK + 47 * HOUR
     assert new_mark(None, MARK, HOUR) == MARK - HOUR
+
+
+def fields(*names: str) -> RecordSchema:
+    return RecordSchema("Contact", tuple(FieldType(name, "string") for name in names))
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        (("Id", "Fax"), ("Id",), ["Fax of Contact; its last known values are kept."]),
+        (("Fax", "Id", "Phone"), ("Id",), ["Fax and Phone of Contact; their last known values are kept."]),
+        (("A", "B", "C", "Id"), ("Id",), ["A, B and C of Contact; their last known values are kept."]),
+        (("Id", "fax"), ("Id", "Fax", "Phone"), []),
+    ],
+)  # fmt: skip
+def test_fields_that_went_are_named(before: tuple[str, ...], now: tuple[str, ...], said: list[str]) -> None:
+    expected = [f"The user can no longer read {sentence}" for sentence in said]
+    assert lost_fields(fields(*before), fields(*now)) == expected
+
+
+def test_many_fields_that_went_are_counted_and_a_first_reading_lost_none() -> None:
+    (sentence,) = lost_fields(fields(*(f"F{n:03}" for n in range(300))), fields())
+    assert "F018 and 281 more of Contact" in sentence
+    assert lost_fields(None, fields("Id")) == []

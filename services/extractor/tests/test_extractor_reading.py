@@ -15,6 +15,7 @@ import pytest
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.rpc.extractor.v1 import extractor_pb2 as messages
 from holdfast.extractor.grpc import ExtractorService
+from holdfast.extractor.leased_rows import RunRows, TaskRows
 from holdfast.orgsim.testing import RunningOrg
 from holdfast.vault.schema import RecordSchema
 
@@ -257,3 +258,22 @@ async def test_a_field_that_becomes_visible_is_read_of_every_record(org: Running
     assert [row["Text__c"] for row in rows] == ["NA"] * 20
     events = await one.run(thing)
     assert of(events, "object.extracted", thing)[0]["mode"] == "incremental"
+
+
+@pytest.mark.parametrize("when", ["between the runs", "while it is read"])
+async def test_a_field_that_goes_is_said_by_the_run_that_notices_and_by_no_other(
+    org: RunningOrg, harness: Make, thing: str, when: str
+) -> None:
+    define(org, thing, 20)
+    one = harness()
+    (first,) = of(await one.run(thing), "object.extracted", thing)
+    if when == "between the runs":
+        org.restrict(hidden_fields=[f"{thing}.Text__c"])
+    run_id = await one.request(thing)
+    await one.planner.plan(await RunRows(one.db, "test", one.settings.extractor_lease).claim())
+    org.restrict(hidden_fields=[f"{thing}.Text__c"])
+    await one.worker.read(await TaskRows(one.db, "test", one.settings.extractor_lease).claim())
+    (second,) = of(await one.events(run_id), "object.extracted", thing)
+    (third,) = of(await one.run(thing), "object.extracted", thing)
+    sentence = f"The user can no longer read Text__c of {thing}; its last known values are kept."
+    assert [first["gaps"], second["gaps"], third["gaps"]] == [[], [sentence], []]

@@ -63,7 +63,7 @@ class Completer:
             rows_read=manifest.rows,
             bytes_written=sum(page.bytes_written for page in pages),
             counts=_total(pages, unseen),
-            gaps=_gaps(unseen),
+            gaps=[*manifest.gaps, *_gaps(unseen)],
         )
         await self._publish(key, lease, manifest, event)
         await self._clear_staging(key, pages)

@@ -5,8 +5,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (page_id) DO NOTHING;
 
 -- name: add_manifest
-INSERT INTO manifest (run_id, object, job_id, run, mode, pages, rows, sha256, correlation_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+INSERT INTO manifest (run_id, object, job_id, run, mode, pages, rows, sha256, correlation_id, gaps)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (run_id, object) DO NOTHING;
 
 -- name: add_table
@@ -72,7 +72,7 @@ UPDATE page SET committed = true, commit_seq = $2, version = $3, bytes_written =
 WHERE page_id = $1 AND NOT committed;
 
 -- name: complete_manifests
-SELECT m.run_id, m.run, m.mode, m.pages, m.rows, m.sha256, m.correlation_id FROM manifest m
+SELECT m.run_id, m.run, m.mode, m.pages, m.rows, m.sha256, m.correlation_id, m.gaps FROM manifest m
 WHERE m.job_id = $1 AND m.object = $2 AND NOT m.diffed
   AND m.pages = (SELECT count(*) FROM page p WHERE p.run_id = m.run_id AND p.object = m.object AND p.committed)
 ORDER BY m.run;

@@ -82,6 +82,7 @@ class ManifestRow:
     rows: int
     sha256: str
     correlation_id: UUID
+    gaps: list[str]
 
 
 async def add_page(unit: Unit, event: PageStaged) -> None:
@@ -118,6 +119,7 @@ async def add_manifest(unit: Unit, event: ObjectExtracted, correlation_id: UUID)
         event.rows,
         event.manifest,
         correlation_id,
+        event.gaps,
     )
 
 

@@ -23,6 +23,7 @@ LONGEST_QUERY_IN_URL = 14_000
 # Create, a few polls, and one page at least.
 BULK_OVERHEAD_CALLS = 4
 _BYTES_PER_FIELD = 24
+_MOST_NAMES = 20
 _FEWEST_PAGE_ROWS, _MOST_PAGE_ROWS = 1_000, 50_000
 
 
@@ -185,3 +186,21 @@ def new_mark(newest_stamp: datetime | None, read_from: datetime | None, settled_
         return newest_stamp
     settled = read_from - settled_after
     return settled if newest_stamp is None else min(read_from, max(newest_stamp, settled))
+
+
+def lost_fields(before: RecordSchema | None, now: RecordSchema) -> list[str]:
+    """What a complete reading has to say of fields that the last one still had: one sentence, or none.
+
+    Hidden and deleted look the same to who may not see the field, so the sentence leaves open which it is.
+    """
+    left = {field.name.lower() for field in now.fields}
+    gone = [field.name for field in before.fields if field.name.lower() not in left] if before else []
+    if not gone:
+        return []
+    known = "its last known values are kept" if len(gone) == 1 else "their last known values are kept"
+    return [f"The user can no longer read {_listed(gone)} of {now.object}; {known}."]
+
+
+def _listed(names: list[str]) -> str:
+    shown = names if len(names) <= _MOST_NAMES else [*names[: _MOST_NAMES - 1], f"{len(names) - _MOST_NAMES + 1} more"]
+    return " and ".join(part for part in (", ".join(shown[:-1]), shown[-1]) if part)

@@ -111,6 +111,14 @@ LEFT JOIN extraction ON extraction.job_id = watermark.job_id AND extraction.run 
 LEFT JOIN task ON task.run_id = extraction.run_id AND task.object = watermark.object
 WHERE watermark.job_id = $1;
 
+-- name: last_schema
+-- The fields of the last complete reading of an object before run $3.
+SELECT task.schema
+FROM watermark
+JOIN extraction ON extraction.job_id = watermark.job_id AND extraction.run = watermark.run
+JOIN task ON task.run_id = extraction.run_id AND task.object = watermark.object
+WHERE watermark.job_id = $1 AND watermark.object = $2 AND watermark.run < $3;
+
 -- name: describes
 -- Cached describes of a connection.
 SELECT object, etag, body FROM described WHERE connection_id = $1 AND object = ANY ($2::text[]);
@@ -149,7 +157,7 @@ SELECT page_id, rows, sha256 FROM page WHERE task_id = $1 ORDER BY seq;
 -- name: close_task
 UPDATE task SET state = $2, api_calls = api_calls + $3, reason = $4, code = $5, lease_until = NULL, holder = NULL
 WHERE task_id = $1
-RETURNING rows, api_calls, max_stamp, read_from;
+RETURNING rows, api_calls, max_stamp, read_from, schema;
 
 -- name: org_time_of_run
 -- The org's time at which the first Bulk job of the run was made; null without one.

@@ -202,6 +202,12 @@ def _fields(schema: str | None) -> frozenset[FieldType] | None:
     return frozenset(RecordSchema.from_json(schema.encode()).fields) if schema else None
 
 
+async def last_schema(unit: Unit, claim: TaskClaim) -> RecordSchema | None:
+    """The fields with which an earlier run last read the claim's object to its end; None if none did."""
+    text = await unit.fetchval(sql.last_schema, claim.run.job_id, claim.object, claim.run.number)
+    return RecordSchema.from_json(text.encode()) if text else None
+
+
 async def cached_describes(db: Database, connection_id: UUID, objects: Sequence[str]) -> dict[str, tuple[str, str]]:
     """ETag and body of describes seen before."""
     rows = await db.fetch(sql.describes, connection_id, list(objects))

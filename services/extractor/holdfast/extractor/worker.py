@@ -18,7 +18,7 @@ from holdfast.extractor import store
 from holdfast.extractor.bulk_source import BulkSource, BulkStart
 from holdfast.extractor.org import CallCounter, Orgs, count_calls
 from holdfast.extractor.patience import Patience
-from holdfast.extractor.planning import Strategy, new_mark, record_schema
+from holdfast.extractor.planning import Strategy, lost_fields, new_mark, record_schema
 from holdfast.extractor.reading import Elsewhere, PageSource, names_missing_field
 from holdfast.extractor.rest_source import RestSource, hands_over_to_bulk
 from holdfast.extractor.settings import ExtractorSettings
@@ -27,6 +27,7 @@ from holdfast.extractor.steps import OBJECT_CLOSED, READING_MOVED
 from holdfast.extractor.store import TaskClaim, sql
 from holdfast.salesforce.client import SalesforceClient
 from holdfast.salesforce.models import Describe
+from holdfast.vault.schema import RecordSchema
 
 log = structlog.get_logger(__name__)
 
@@ -200,6 +201,7 @@ class Worker:
         org_time = None if claim.drained else await unit.fetchval(sql.org_time_of_run, run.run_id)
         read_from = row["read_from"] or org_time
         mark = new_mark(row["max_stamp"], read_from, self._settings.extractor_settled_after)
+        before = await store.last_schema(unit, claim)
         await unit.execute(sql.advance_mark, run.job_id, claim.object, run.number, mark)
         pages = await store.manifest_pages(unit, claim.key)
         extracted = ObjectExtracted(
@@ -213,6 +215,7 @@ class Worker:
             manifest=manifest_hash(pages),
             api_calls=row["api_calls"],
             watermark=await unit.fetchval(sql.mark_of, run.job_id, claim.object),
+            gaps=lost_fields(before, RecordSchema.from_json(row["schema"].encode())),  # the claim's may be older
         )
         await enqueue(unit, extracted, run.meta)
 

@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import ClassVar, Literal
 from uuid import UUID
 
+from pydantic import Field
+
 from holdfast.common.contracts.base import PublicEvent, Value
 
 Mode = Literal["baseline", "incremental", "full"]
@@ -75,6 +77,7 @@ class ObjectExtracted(PublicEvent):
     """Every page of the object is staged. `manifest` lets the differ prove that it has them all.
 
     `manifest` = SHA-256 over the lines `<page_id> <rows> <sha256>\\n` of all pages in order of `seq`.
+    `gaps` says, in sentences, what of the object could not be read though an earlier run could.
     """
 
     TYPE: ClassVar[str] = "holdfast.extractor.object.extracted.v1"
@@ -88,6 +91,7 @@ class ObjectExtracted(PublicEvent):
     manifest: str
     api_calls: int
     watermark: datetime | None
+    gaps: list[str] = Field(default_factory=list)
 
     def key(self) -> str:
         return f"{self.job_id}/{self.object}"
