@@ -97,7 +97,7 @@ def test_errors_of_the_processes_are_sentences_too(cli, monkeypatch):
         _work.close()
         raise HoldfastError(Kind.UNAVAILABLE, "Postgres does not answer.")
 
-    monkeypatch.setattr(processes.asyncio, "run", fail)
+    monkeypatch.setattr("uvloop.run", fail)
     failed(cli.type("run", "all"), 1, "Postgres does not answer.")
 
 

@@ -35,6 +35,8 @@ class Feeder:
         if row.fed_seq >= row.commit_seq or row.pending_page is not None:
             return
         organization = await store.organization_of_job(self._db, key.job_id)
+        if not organization:
+            return  # its id is part of the key: without it order could not be kept; it is due once it is known
         gained = await asyncio.to_thread(
             list, changes_between(self._root, str(key.job_id), key.object, row.fed_seq, row.commit_seq)
         )
