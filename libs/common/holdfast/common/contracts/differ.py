@@ -67,6 +67,24 @@ class ObjectDiffed(PublicEvent):
         return f"{self.job_id}/{self.object}"
 
 
+class ObjectGivenUp(PublicEvent):
+    """The object cannot be brought whole into the vault in this run; what is committed of it stays.
+
+    `reason` names the page or file. The next run reads the object whole again.
+    """
+
+    TYPE: ClassVar[str] = "holdfast.differ.object.failed.v1"
+    job_id: UUID
+    run_id: UUID
+    run: int
+    object: str
+    reason: str
+    code: str
+
+    def key(self) -> str:
+        return f"{self.job_id}/{self.object}"
+
+
 class RecordChanged(PublicEvent):
     """The record feed: one message per changed record; never for a baseline, never with values.
 
