@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from holdfast.common.contracts.differ import ChangeCounts, RecordChanged
-from holdfast.differ.committing import change_counts
+from holdfast.differ.announcements import change_counts
 from holdfast.differ.completing import _gaps
 from holdfast.differ.feeding import feed_messages
 from holdfast.differ.store import TableKey

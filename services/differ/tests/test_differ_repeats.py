@@ -2,134 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import shutil
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any, Literal
-from uuid import UUID, uuid5
 
-import pyarrow as pa
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from differ_table import KEY, Differ, records
 
-from holdfast.common.clock import SystemClock
-from holdfast.common.contracts.extractor import ObjectExtracted, PageStaged
-from holdfast.common.contracts.manifest import manifest_hash
 from holdfast.common.errors import HoldfastError, Kind
-from holdfast.common.failpoints import DurableStep, durable_step
-from holdfast.common.folderstore import FolderStore
-from holdfast.common.leases import Lease, Leases
-from holdfast.common.postgres import Database
+from holdfast.common.failpoints import DurableStep
 from holdfast.common.postgres_errors import RetryUnitError
 from holdfast.differ import committing, store
-from holdfast.differ.committing import Committer
-from holdfast.differ.completing import Completer
-from holdfast.differ.store import TableKey
-from holdfast.differ.tables import Tables
-from holdfast.vault.canonical import canonical
-from holdfast.vault.location import VaultRoot
-from holdfast.vault.page import PageMeta, page_key, write_page
-from holdfast.vault.schema import FieldType, RecordSchema, schema_key
 
 pytestmark = pytest.mark.integration
-Mode = Literal["baseline", "incremental", "full"]
-NOTED = durable_step("test.differ_noted")
-KEY = TableKey(UUID(int=1), "Thing__c")
-NAMES = {"Id": "id", "Name": "string", "SystemModstamp": "datetime", "IsDeleted": "boolean"}
-SCHEMA = RecordSchema(KEY.object, tuple(FieldType(name, kind) for name, kind in NAMES.items()))
-
-
-def run_id(run: int) -> UUID:
-    return uuid5(UUID(int=2), str(run))
-
-
-def records(*numbers: int, name: str = "a") -> list[Mapping[str, str]]:
-    stamp = "2026-01-01T00:00:00.000Z"
-    return [
-        {"Id": f"a00Hn00000{number:05d}AAA", "Name": name, "SystemModstamp": stamp, "IsDeleted": "false"}
-        for number in numbers
-    ]
-
-
-@dataclass
-class Differ:
-    """The parts that commit and complete, and a hand that stages pages as the extractor does."""
-
-    db: Database
-    folder: Path
-    lease: Lease
-
-    def __post_init__(self) -> None:
-        self.root = VaultRoot.local(self.folder / "vault")
-        self.tables = Tables(self.root, Ed25519PrivateKey.from_private_bytes(b"k" * 32), keep=4)
-        self.committer = Committer(self.db, self.tables, asyncio.Semaphore(1))
-        self.completer = Completer(self.db, self.tables, FolderStore(self.folder / "vault"))
-
-    async def stage(self, run: int, mode: Mode, rows: Sequence[Mapping[str, str]], seq: int = 1) -> None:
-        table = pa.table({name: [row[name] for row in rows] for name in NAMES})
-        meta = PageMeta(str(KEY.job_id), KEY.object, run, seq, f"page-{run}-{seq}", mode, SCHEMA, datetime.now(UTC))
-        page = write_page(canonical(table, SCHEMA, "bulk"), meta, self.folder / "page.parquet")
-        self.root.put_new(page_key(meta, page.sha256), page.path, NOTED)
-        self.root.put_new(schema_key(meta.job_id, SCHEMA.schema_id), SCHEMA.to_json(), NOTED)
-        event = PageStaged(
-            page_id=meta.page_id,
-            run_id=run_id(run),
-            job_id=KEY.job_id,
-            run=run,
-            object=KEY.object,
-            mode=mode,
-            seq=seq,
-            path=page_key(meta, page.sha256),
-            rows=page.rows,
-            bytes=page.bytes,
-            sha256=page.sha256,
-            schema_id=SCHEMA.schema_id,
-        )
-        await self.db.run(NOTED, lambda unit: store.add_page(unit, event))
-
-    async def commit_all(self) -> None:
-        for page in await store.staged_pages(self.db, KEY, 10):
-            await self.committer.commit(KEY, self.lease, page)
-
-    async def complete(self, run: int, mode: Mode, gaps: Sequence[str] = ()) -> dict[str, Any]:
-        """Announce the manifest of what was staged; what `object.diffed` then says."""
-        pages = await store.pages_of_object(self.db, run_id(run), KEY.object)
-        event = ObjectExtracted(
-            run_id=run_id(run),
-            job_id=KEY.job_id,
-            run=run,
-            object=KEY.object,
-            mode=mode,
-            pages=len(pages),
-            rows=sum(page.rows for page in pages),
-            manifest=manifest_hash(pages),
-            api_calls=1,
-            watermark=None,
-            gaps=list(gaps),
-        )
-        await self.db.run(NOTED, lambda unit: store.add_manifest(unit, event, UUID(int=3)))
-        for manifest in await store.complete_manifests(self.db, KEY):
-            await self.completer.complete(KEY, self.lease, manifest)
-        return (await self.said("object.diffed"))[-1]
-
-    async def said(self, kind: str) -> list[dict[str, Any]]:
-        rows = await self.db.fetch("SELECT headers, payload FROM outbox ORDER BY id")
-        return [json.loads(bytes(row["payload"])) for row in rows if kind in json.loads(row["headers"])["ce_type"]]
-
-
-@pytest.fixture
-async def differ(postgres_dsn: str, tmp_path: Path) -> AsyncIterator[Differ]:
-    db = await Database.open(postgres_dsn, "differ")
-    await db.migrate("holdfast.differ")
-    lease = await Leases(db, SystemClock(), "test").acquire(f"table/{KEY}", timedelta(seconds=60))
-    assert lease is not None
-    yield Differ(db, tmp_path, lease)
-    await lease.release()
-    await db.close()
 
 
 class LosesFirstAnswer(DurableStep):

@@ -56,6 +56,7 @@ async def test_tables_that_fail_do_not_keep_the_others_waiting(monkeypatch: pyte
         committer=parts,
         completer=parts,
         feeder=parts,
+        losses=parts,
         tables=1,
         lease_ttl=timedelta(seconds=1),
     )

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from holdfast.common.errors import HoldfastError
+from holdfast.common.errors import HoldfastError, Kind
 from holdfast.vault.chain import GENESIS, ChainHead, Link, head_after, signed_by
 from holdfast.vault.commit import app_id, open_delta
 from holdfast.vault.index_store import newest_index_key, read_index, rebuilt, same_entries
@@ -99,6 +99,43 @@ def verify_table(
         check.delta(files)
         check.index()
     return check.report
+
+
+def commits_after(
+    store: StoreLocation | VaultRoot,
+    job_id: str,
+    object_name: str,
+    *,
+    key: Ed25519PublicKey,
+    known: ChainHead | None,
+    newest: int,
+) -> list[LogCommit]:
+    """Commits since a remembered head, each checked to follow it and to be signed by us.
+
+    Args:
+        known: The remembered head; None checks from the table's first commit.
+        newest: The version to end at.
+
+    Raises:
+        HoldfastError: DAMAGED if the head is not in the log, or a commit after it is not what was written.
+    """
+    log = TableLog(VaultRoot.of(store), job_id, object_name)
+    check = _Check(log, key, Report(head=known or ChainHead(0, GENESIS)))
+    previous: str | None = check.report.head.head
+    found: list[LogCommit] = []
+    for version in range(newest, -1, -1):
+        commit = log.read(version)
+        if commit.chain_head().head == previous:
+            break
+        found.insert(0, commit)
+    for commit in found:
+        previous = check._link(commit, previous)
+    if check.report.damage:
+        # A log without the remembered head begins with a commit that does not follow it.
+        first = check.report.damage[0]
+        message = f"The vault's table of {object_name} has commits that cannot be relied on: {first.reason}."
+        raise HoldfastError(Kind.DAMAGED, message, code="foreign-commits", detail=first.path)
+    return found
 
 
 @dataclass

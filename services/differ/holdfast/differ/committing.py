@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import structlog
 
-from holdfast.common.contracts.differ import ChangeCounts, ChangesCommitted
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.failpoints import durable_step
 from holdfast.common.leases import Lease
@@ -15,9 +14,11 @@ from holdfast.common.meta import Meta
 from holdfast.common.outbox import enqueue
 from holdfast.common.postgres import Database, Unit
 from holdfast.differ import store
+from holdfast.differ.adopting import up_to_date
+from holdfast.differ.announcements import change_counts, changes_committed
 from holdfast.differ.store import PageRow, TableKey, TableRow
 from holdfast.differ.tables import Tables
-from holdfast.vault.refs import Committed, Counts
+from holdfast.vault.refs import Committed
 from holdfast.vault.table import RecordTable
 
 NUMBER_RESERVED = durable_step("differ.commit_number_reserved")
@@ -57,10 +58,10 @@ class Committer:
             HoldfastError: FENCED if another replica took the table; DAMAGED if the staged file is not what was
                 announced; UNAVAILABLE if the store does not answer. Nothing is recorded then; try again.
         """
-        row = await store.get_table(self._db, key)
+        row, table = await up_to_date(self._db, self._tables, key, lease)
         if row.pending_page not in (None, page.page_id):
             page = await store.get_page(self._db, row.pending_page or "")
-        turn = Turn(key, lease, page, row, await self._tables.get(key, row))
+        turn = Turn(key, lease, page, row, table)
         try:
             committed = await self._made(turn) or await self._make(turn)
         except BaseException:
@@ -110,7 +111,7 @@ class Committer:
 
     @staticmethod
     async def _record_changes(unit: Unit, turn: Turn, committed: Committed) -> None:
-        event = changes_committed(turn, committed)
+        event = changes_committed(turn.key, turn.page, turn.table.path, turn.number, committed)
         first = await store.mark_page(
             unit,
             turn.page.page_id,
@@ -131,31 +132,3 @@ class Committer:
         )
         # Everything of a run is correlated by the run's id.
         await enqueue(unit, event, Meta(turn.page.run_id, None, "service:differ"))
-
-
-def changes_committed(turn: Turn, committed: Committed) -> ChangesCommitted:
-    """What the rest of the world hears of a commit."""
-    return ChangesCommitted(
-        job_id=turn.key.job_id,
-        run_id=turn.page.run_id,
-        run=turn.page.run,
-        object=turn.key.object,
-        table=turn.table.path,
-        commit_seq=turn.number,
-        version=committed.version,
-        page_id=turn.page.page_id,
-        counts=change_counts(committed.counts),
-        chain_head=committed.chain_head.head,
-    )
-
-
-def change_counts(counts: Counts) -> ChangeCounts:
-    """The vault's counts as the public event has them."""
-    return ChangeCounts(
-        captured=counts.captured,
-        created=counts.created,
-        updated=counts.updated,
-        touched=counts.touched,
-        deleted=counts.deleted,
-        undeleted=counts.undeleted,
-    )

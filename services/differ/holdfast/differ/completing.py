@@ -17,6 +17,7 @@ from holdfast.common.objectstore import ObjectStore
 from holdfast.common.outbox import enqueue
 from holdfast.common.postgres import Database, Unit
 from holdfast.differ import store
+from holdfast.differ.adopting import up_to_date
 from holdfast.differ.store import DiffedPage, ManifestRow, TableKey
 from holdfast.differ.tables import Tables
 from holdfast.vault.table import RecordTable
@@ -45,8 +46,7 @@ class Completer:
                 f"The pages of {key.object} in run {manifest.run} are not those that were read.",
                 code="manifest-mismatch",
             )
-        row = await store.get_table(self._db, key)
-        table = await self._tables.get(key, row)
+        row, table = await up_to_date(self._db, self._tables, key, lease)
         if row.head is not None:
             # Without pages nothing else would notice that the table was rolled back, replaced or lost.
             await asyncio.to_thread(table.require_head, row.head)
@@ -63,7 +63,7 @@ class Completer:
             rows_read=manifest.rows,
             bytes_written=sum(page.bytes_written for page in pages),
             counts=_total(pages, unseen),
-            gaps=[*manifest.gaps, *_gaps(unseen)],
+            gaps=[*manifest.gaps, *_gaps(unseen), *await self._lost_before(key, manifest)],
         )
         await self._publish(key, lease, manifest, event)
         await self._clear_staging(key, pages)
@@ -81,6 +81,16 @@ class Completer:
         rows = [await store.get_page(self._db, page.page_id) for page in pages]
         staged = [await self._tables.staged(key, row) for row in rows]
         return (await asyncio.to_thread(table.unseen, staged)).count
+
+    async def _lost_before(self, key: TableKey, manifest: ManifestRow) -> list[str]:
+        """What this run cannot make good: it was planned before the extractor heard of an object's loss."""
+        lost = None if manifest.mode != "incremental" else await store.open_loss(self._db, key, manifest.run)
+        if lost is None:
+            return []
+        return [
+            f"What run {lost} read of {key.object} could not be added to the backup, and this run was planned before "
+            "that was known: those changes are missing until a later run has read everything again."
+        ]
 
     async def _publish(self, key: TableKey, lease: Lease, manifest: ManifestRow, event: ObjectDiffed) -> None:
         meta = Meta(correlation_id=manifest.correlation_id, causation_id=None, actor="service:differ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from holdfast.common.contracts.differ import ChangesCommitted, ObjectDiffed, RecordChanged
+from holdfast.common.contracts.differ import ChangesCommitted, ObjectDiffed, ObjectGivenUp, RecordChanged
 from holdfast.common.grpc import Server
 from holdfast.common.leases import Leases
 from holdfast.common.loops import Loop
@@ -19,6 +19,7 @@ from holdfast.differ.committing import Committer
 from holdfast.differ.completing import Completer
 from holdfast.differ.feeding import Feeder
 from holdfast.differ.grpc import DifferServicer
+from holdfast.differ.losing import Losses
 from holdfast.differ.settings import DifferSettings
 from holdfast.differ.tables import Tables
 from holdfast.differ.worker import Worker
@@ -51,7 +52,7 @@ async def build(platform: Platform) -> Module:
     db = await Database.open(settings.postgres, NAME, max_size=settings.differ_tables + 6, clock=platform.clock)
     await db.migrate("holdfast.differ")
     bus = Bus(settings, NAME, db, platform.clock, holder=platform.holder)
-    bus.publishes(ChangesCommitted, ObjectDiffed, RecordChanged)
+    bus.publishes(ChangesCommitted, ObjectDiffed, ObjectGivenUp, RecordChanged)
     wake = Signal()
     consumers.declare(bus, wake.set)
     leases = Leases(db, platform.clock, platform.holder)
@@ -75,6 +76,7 @@ def _worker(
         committer=Committer(db, tables, asyncio.Semaphore(settings.differ_cpu_slots)),
         completer=Completer(db, tables, platform.store),
         feeder=Feeder(db, bus, root),
+        losses=Losses(db, settings.differ_give_up_after),
         tables=settings.differ_tables,
         lease_ttl=timedelta(seconds=settings.differ_lease_s),
     )

@@ -27,13 +27,16 @@ WHERE j.job_id = $1;
 
 -- name: due_tables
 -- Tables with a page to commit, a manifest whose pages are all here and committed, or a feed that lags.
-SELECT job_id, object FROM page WHERE NOT committed
+SELECT p.job_id, p.object FROM page p
+WHERE NOT p.committed AND NOT EXISTS (SELECT FROM loss l WHERE l.run_id = p.run_id AND l.object = p.object)
 UNION
 SELECT m.job_id, m.object FROM manifest m
 WHERE NOT m.diffed
+  AND NOT EXISTS (SELECT FROM loss l WHERE l.run_id = m.run_id AND l.object = m.object)
   AND m.pages = (SELECT count(*) FROM page p WHERE p.run_id = m.run_id AND p.object = m.object AND p.committed)
 UNION
-SELECT job_id, object FROM vault_table WHERE fed_seq < commit_seq AND pending_page IS NULL
+SELECT job_id, object FROM vault_table t WHERE fed_seq < commit_seq AND pending_page IS NULL
+  AND EXISTS (SELECT 1 FROM job_connection JOIN connection_organization USING (connection_id) WHERE job_id = t.job_id)
 ORDER BY 1, 2;
 
 -- name: get_table
@@ -46,7 +49,8 @@ FROM vault_table WHERE job_id = $1 AND commit_seq > 0 ORDER BY object;
 
 -- name: staged_pages
 SELECT page_id, run_id, run, mode, seq, path, rows, bytes, sha256, schema_id
-FROM page WHERE job_id = $1 AND object = $2 AND NOT committed
+FROM page p WHERE job_id = $1 AND object = $2 AND NOT committed
+  AND NOT EXISTS (SELECT FROM loss l WHERE l.run_id = p.run_id AND l.object = p.object)
 ORDER BY run, seq LIMIT $3;
 
 -- name: get_page
@@ -74,6 +78,7 @@ WHERE page_id = $1 AND NOT committed;
 -- name: complete_manifests
 SELECT m.run_id, m.run, m.mode, m.pages, m.rows, m.sha256, m.correlation_id, m.gaps FROM manifest m
 WHERE m.job_id = $1 AND m.object = $2 AND NOT m.diffed
+  AND NOT EXISTS (SELECT FROM loss l WHERE l.run_id = m.run_id AND l.object = m.object)
   AND m.pages = (SELECT count(*) FROM page p WHERE p.run_id = m.run_id AND p.object = m.object AND p.committed)
 ORDER BY m.run;
 
@@ -86,3 +91,40 @@ UPDATE manifest SET diffed = true WHERE run_id = $1 AND object = $2 AND NOT diff
 
 -- name: advance_feed
 UPDATE vault_table SET fed_seq = $3 WHERE job_id = $1 AND object = $2 AND fed_seq < $3;
+
+-- name: page_failed
+UPDATE page SET failures = failures + 1, failing_since = coalesce(failing_since, clock_timestamp())
+WHERE page_id = $1 AND NOT committed
+RETURNING failures, clock_timestamp() - failing_since AS failing_for;
+
+-- name: manifest_failed
+UPDATE manifest SET failures = failures + 1, failing_since = coalesce(failing_since, clock_timestamp())
+WHERE run_id = $1 AND object = $2 AND NOT diffed
+RETURNING failures, clock_timestamp() - failing_since AS failing_for;
+
+-- name: add_loss
+-- Only of an object that is not complete; a repeat changes nothing.
+INSERT INTO loss (run_id, object, job_id, run, reason, code)
+SELECT $1, $2, $3, $4, $5, $6
+WHERE NOT EXISTS (SELECT FROM manifest WHERE run_id = $1 AND object = $2 AND diffed)
+ON CONFLICT DO NOTHING
+RETURNING run_id;
+
+-- name: open_loss
+-- The newest run before this one whose changes are still missing: nothing has been read whole since.
+SELECT max(l.run) FROM loss l
+WHERE l.job_id = $1 AND l.object = $2 AND l.run < $3 AND NOT EXISTS (
+    SELECT FROM manifest m
+    WHERE m.job_id = l.job_id AND m.object = l.object AND m.run > l.run AND m.run < $3
+      AND m.diffed AND m.mode <> 'incremental'
+);
+
+-- name: adopt_head
+-- The table is ahead of this row, which is older than the vault: go on from the table.
+UPDATE vault_table SET commit_seq = $4, pending_page = NULL, version = $5, chain_head = $6, records = $7
+WHERE job_id = $1 AND object = $2 AND commit_seq = $3
+RETURNING commit_seq;
+
+-- name: find_page
+SELECT page_id, run_id, run, mode, seq, path, rows, bytes, sha256, schema_id
+FROM page WHERE page_id = $1 AND NOT committed;

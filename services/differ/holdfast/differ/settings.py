@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from pydantic import Field
 
 from holdfast.common.settings import Settings
@@ -13,9 +15,12 @@ class DifferSettings(Settings):
     differ_cpu_slots: Diffs and commits that run at once; two fill the cores of a small machine.
     differ_lease_s: Seconds until another replica may take a dead one's table.
     differ_poll_ms: How often to look for work when nothing wakes it; the signal is the rule, the poll the exception.
+    differ_give_up_after: How long a page that cannot be committed for a reason that time does not cure is tried
+        again, before the object is given up for its run; long enough for somebody to put a file back.
     """
 
     differ_tables: int = Field(default=8, ge=1, le=256)
     differ_cpu_slots: int = Field(default=2, ge=1, le=64)
     differ_lease_s: float = Field(default=15.0, gt=0.2, le=600)
     differ_poll_ms: int = Field(default=1000, ge=10, le=60_000)
+    differ_give_up_after: timedelta = Field(default=timedelta(minutes=2), ge=timedelta(0), le=timedelta(days=7))

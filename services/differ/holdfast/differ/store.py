@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from holdfast.common.contracts.differ import ChangeCounts
@@ -83,6 +84,25 @@ class ManifestRow:
     sha256: str
     correlation_id: UUID
     gaps: list[str]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """An object that is given up for a run, and why."""
+
+    key: TableKey
+    run_id: UUID
+    run: int
+    reason: str
+    code: str
+
+
+@dataclass(frozen=True)
+class Failing:
+    """How often something failed in a way that time does not cure, and for how long."""
+
+    failures: int
+    failing_for: timedelta
 
 
 async def add_page(unit: Unit, event: PageStaged) -> None:
@@ -214,3 +234,44 @@ async def mark_diffed(unit: Unit, run_id: UUID, object_name: str) -> bool:
 
 async def advance_feed(unit: Unit, key: TableKey, commit_seq: int) -> None:
     await unit.execute(SQL.advance_feed, key.job_id, key.object, commit_seq)
+
+
+async def page_failed(unit: Unit, page_id: str) -> Failing | None:
+    """Count a failure; None if the page is committed."""
+    row = await unit.fetchrow(SQL.page_failed, page_id)
+    return Failing(**dict(row)) if row else None
+
+
+async def manifest_failed(unit: Unit, run_id: UUID, object_name: str) -> Failing | None:
+    """Count a failure; None if the object is complete."""
+    row = await unit.fetchrow(SQL.manifest_failed, run_id, object_name)
+    return Failing(**dict(row)) if row else None
+
+
+async def add_loss(unit: Unit, loss: Loss) -> bool:
+    """Take the object's pages of this run, and its manifest, out of everything that is due. True the first time."""
+    key = loss.key
+    added = await unit.fetchval(
+        SQL.add_loss, loss.run_id, key.object, key.job_id, loss.run, loss.reason[:2000], loss.code
+    )
+    return added is not None
+
+
+async def open_loss(db: Database, key: TableKey, run: int) -> int | None:
+    """The newest run before this one whose changes of the object are still missing."""
+    lost: int | None = await db.fetchval(SQL.open_loss, key.job_id, key.object, run)
+    return lost
+
+
+async def adopt_head(unit: Unit, key: TableKey, known: int, *, head: ChainHead, version: int, records: int) -> bool:
+    """Go on from the table's own head; False if the row is no longer at commit `known`."""
+    adopted = await unit.fetchval(
+        SQL.adopt_head, key.job_id, key.object, known, head.commit_seq, version, head.head, records
+    )
+    return adopted is not None
+
+
+async def find_page(unit: Unit, page_id: str) -> PageRow | None:
+    """A page that is known and not yet recorded as committed."""
+    row = await unit.fetchrow(SQL.find_page, page_id)
+    return PageRow(**dict(row)) if row else None

@@ -7,11 +7,14 @@ from collections import OrderedDict
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from holdfast.common.errors import HoldfastError
 from holdfast.differ.store import PageRow, TableKey, TableRow
 from holdfast.vault.location import VaultRoot
+from holdfast.vault.log import LogCommit
 from holdfast.vault.refs import StagedRef
 from holdfast.vault.schema import RecordSchema, schema_key
 from holdfast.vault.table import RecordTable
+from holdfast.vault.verify import commits_after
 
 
 class Tables:
@@ -38,6 +41,22 @@ class Tables:
             self._open.popitem(last=False)
         return table
 
+    async def commits_after(self, key: TableKey, row: TableRow, table: RecordTable) -> list[LogCommit]:
+        """The table's commits after the last one that Postgres knows.
+
+        Raises:
+            HoldfastError: DAMAGED if they do not follow it, or are not signed by this installation.
+        """
+        return await asyncio.to_thread(
+            commits_after,
+            self._root,
+            str(key.job_id),
+            key.object,
+            key=self._key.public_key(),
+            known=row.head,
+            newest=table.version,
+        )
+
     def forget(self, key: TableKey) -> None:
         """Drop a table whose state is in doubt; the next use opens it afresh."""
         self._open.pop(key, None)
@@ -57,6 +76,10 @@ class Tables:
 
     async def _schema(self, job_id: str, schema_id: str) -> RecordSchema:
         if (job_id, schema_id) not in self._schemas:
-            data = await asyncio.to_thread(self._root.read, schema_key(job_id, schema_id))
-            self._schemas[job_id, schema_id] = RecordSchema.from_json(data)
+            path = schema_key(job_id, schema_id)
+            data = await asyncio.to_thread(self._root.read, path)
+            try:
+                self._schemas[job_id, schema_id] = RecordSchema.from_json(data)
+            except HoldfastError as error:
+                raise HoldfastError(error.kind, f"The vault's file {path} is damaged.", detail=error.message) from error
         return self._schemas[job_id, schema_id]

@@ -15,7 +15,8 @@ from holdfast.differ import store
 from holdfast.differ.committing import Committer
 from holdfast.differ.completing import Completer
 from holdfast.differ.feeding import Feeder
-from holdfast.differ.store import TableKey
+from holdfast.differ.losing import Losses
+from holdfast.differ.store import ManifestRow, PageRow, TableKey
 
 PAGES_AT_ONCE = 64
 PAUSE_AFTER_ERROR = timedelta(seconds=1)
@@ -34,11 +35,13 @@ class Worker:
         committer: Committer,
         completer: Completer,
         feeder: Feeder,
+        losses: Losses,
         tables: int,
         lease_ttl: timedelta,
     ) -> None:
         self._db, self._leases, self._signal = db, leases, signal
         self._committer, self._completer, self._feeder = committer, completer, feeder
+        self._losses = losses
         self._limit, self._ttl = tables, lease_ttl
         self._busy: dict[TableKey, asyncio.Task[None]] = {}
         self._failures: dict[TableKey, int] = {}
@@ -95,7 +98,21 @@ class Worker:
     async def _drain(self, key: TableKey, lease: Lease) -> None:
         while pages := await store.staged_pages(self._db, key, PAGES_AT_ONCE):
             for page in pages:
-                await self._committer.commit(key, lease, page)
+                await self._commit(key, lease, page)
         for manifest in await store.complete_manifests(self._db, key):
-            await self._completer.complete(key, lease, manifest)
+            await self._complete(key, lease, manifest)
         await self._feeder.feed(key, lease)
+
+    async def _commit(self, key: TableKey, lease: Lease, page: PageRow) -> None:
+        try:
+            await self._committer.commit(key, lease, page)
+        except HoldfastError as error:
+            await self._losses.page_failed(key, lease, page, error)
+            raise
+
+    async def _complete(self, key: TableKey, lease: Lease, manifest: ManifestRow) -> None:
+        try:
+            await self._completer.complete(key, lease, manifest)
+        except HoldfastError as error:
+            await self._losses.manifest_failed(key, lease, manifest, error)
+            raise
