@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from holdfast.common.clock import Clock
-from holdfast.common.contracts.differ import ObjectDiffed
+from holdfast.common.contracts.differ import ObjectDiffed, ObjectGivenUp
 from holdfast.common.contracts.extractor import (
     ExtractionPlanned,
     ExtractionRefused,
@@ -15,7 +15,7 @@ from holdfast.common.meta import Meta
 from holdfast.common.postgres import Unit
 from holdfast.common.wakeup import Signal
 from holdfast.scheduler import handlers
-from holdfast.scheduler.steps import DIFF_FOLDED, LOSS_FOLDED, PLAN_FOLDED, READ_NOTED, REFUSAL_FOLDED
+from holdfast.scheduler.steps import DIFF_FOLDED, GIVING_UP_FOLDED, LOSS_FOLDED, PLAN_FOLDED, READ_NOTED, REFUSAL_FOLDED
 
 
 class Reports:
@@ -33,6 +33,7 @@ class Reports:
         bus.consume(ObjectExtracted, self.extracted, step=READ_NOTED)
         bus.consume(ObjectFailed, self.failed, step=LOSS_FOLDED)
         bus.consume(ObjectDiffed, self.diffed, step=DIFF_FOLDED)
+        bus.consume(ObjectGivenUp, self.failed, step=GIVING_UP_FOLDED)
 
     async def planned(self, unit: Unit, event: ExtractionPlanned, meta: Meta) -> None:
         """The run's objects are known."""
@@ -48,8 +49,8 @@ class Reports:
         """An object is read."""
         await handlers.note_read(unit, event)
 
-    async def failed(self, unit: Unit, event: ObjectFailed, meta: Meta) -> None:
-        """An object could not be read."""
+    async def failed(self, unit: Unit, event: ObjectFailed | ObjectGivenUp, meta: Meta) -> None:
+        """An object could not be read, or not be brought into the vault."""
         await handlers.lose_object(unit, event, meta, self._clock.now())
         unit.after_commit(self._slots.set)
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from holdfast.common import outbox
 from holdfast.common.contracts import extractor as extraction
-from holdfast.common.contracts.differ import ObjectDiffed
+from holdfast.common.contracts.differ import ObjectDiffed, ObjectGivenUp
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.eventstore import handle
 from holdfast.common.meta import Meta
@@ -124,8 +124,8 @@ async def note_read(unit: Unit, event: extraction.ObjectExtracted) -> None:
     await store.read_object(unit, event)
 
 
-async def lose_object(unit: Unit, event: extraction.ObjectFailed, meta: Meta, at: datetime) -> None:
-    """An object could not be read."""
+async def lose_object(unit: Unit, event: extraction.ObjectFailed | ObjectGivenUp, meta: Meta, at: datetime) -> None:
+    """An object could not be read, or not be brought into the vault."""
     run = await _lock(unit, event.run_id)
     await store.lose_object(unit, event)
     await _report(unit, run, LoseObject(object=event.object, reason=event.reason, at=at), meta)

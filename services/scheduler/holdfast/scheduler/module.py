@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import grpc.aio
 
@@ -22,8 +23,10 @@ from holdfast.scheduler.due_slots import DueSlots
 from holdfast.scheduler.grpc import SchedulerServicer
 from holdfast.scheduler.peers import Peers
 from holdfast.scheduler.settings import SchedulerSettings
+from holdfast.scheduler.silence import Silence
 
 NAME = "scheduler"
+SILENCE_POLL = timedelta(minutes=1)
 
 
 class SchedulerModule(ServiceModule):
@@ -34,12 +37,18 @@ class SchedulerModule(ServiceModule):
         db: Database,
         bus: Bus,
         server: Server,
-        loop: Loop,
+        loops: Sequence[Loop],
         due: DueSlots,
+        silence: Silence,
         channels: Sequence[grpc.aio.Channel],
     ) -> None:
-        super().__init__(NAME, db, bus, server, [loop], channels)
+        super().__init__(NAME, db, bus, server, loops, channels)
         self._due = due
+        self._silence = silence
+
+    def health(self) -> dict[str, object]:
+        """The usual, and the runs of which nothing is heard any more; they do not make the service unhealthy."""
+        return {**super().health(), "silent_runs": [str(run_id) for run_id in self._silence.runs]}
 
     async def stop(self) -> None:
         """Let another scheduler fire slots at once, then stop as usual."""
@@ -65,4 +74,6 @@ async def build(platform: Platform) -> Module:
     server.add(lambda endpoint: add_SchedulerServiceServicer_to_server(servicer, endpoint))
     due = DueSlots(db, Leases(db, clock, platform.holder), clock, ids, settings.scheduler_slot_lease)
     loop = Loop("scheduler.due_slots", due.fire_one, slots, settings.scheduler_slot_poll, clock)
-    return SchedulerModule(db, bus, server, loop, due, [connections, extractor])
+    silence = Silence(db, settings.scheduler_run_silence)
+    watch = Loop("scheduler.silent_runs", silence.look, Signal(), SILENCE_POLL, clock)
+    return SchedulerModule(db, bus, server, [loop, watch], due, silence, [connections, extractor])

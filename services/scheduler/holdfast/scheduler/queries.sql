@@ -50,10 +50,17 @@ VALUES ($1, $2, $3, 'requested', $4, $5, $6, $7);
 
 -- name: lock_run
 -- Orders the reports on one run, whichever topic brings them.
-SELECT run_id, job_id, number
-FROM run
+UPDATE run
+SET heard_at = clock_timestamp()
 WHERE run_id = $1
-FOR UPDATE;
+RETURNING run_id, job_id, number;
+
+-- name: silent_runs
+SELECT run_id
+FROM run
+WHERE state IN ('requested', 'running') AND heard_at < clock_timestamp() - $1::interval
+ORDER BY heard_at
+LIMIT 100;
 
 -- name: start_run
 UPDATE run

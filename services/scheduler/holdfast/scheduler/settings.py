@@ -30,3 +30,9 @@ class SchedulerSettings(Settings):
         le=timedelta(minutes=5),
         description="Wait for an answer of a peer. Listing an org's objects asks Salesforce for a describe.",
     )
+    scheduler_run_silence: timedelta = Field(
+        default=timedelta(hours=24),
+        gt=timedelta(0),
+        le=timedelta(days=365),
+        description="A run that has not ended and of which nothing was heard for so long is named in log and health.",
+    )

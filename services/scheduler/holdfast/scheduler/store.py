@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from holdfast.common.contracts.differ import ObjectDiffed
+from holdfast.common.contracts.differ import ObjectDiffed, ObjectGivenUp
 from holdfast.common.contracts.extractor import ObjectExtracted, ObjectFailed, PlannedObject
 from holdfast.common.postgres import Database, Queries, Record, Unit
 from holdfast.scheduler.domain.job import JobCreated, Trigger
@@ -100,9 +100,14 @@ async def insert_run(unit: Unit, run: RunOpened, slot: datetime | None) -> None:
 
 
 async def lock_run(unit: Unit, run_id: UUID) -> LockedRun | None:
-    """The run, locked; None when there is none."""
+    """The run, locked and noted as heard of; None when there is none."""
     row = await unit.fetchrow(SQL.lock_run, run_id)
     return LockedRun(**dict(row)) if row else None
+
+
+async def silent_runs(db: Database, silence: timedelta) -> list[UUID]:
+    """Runs that have not ended and of which nothing was heard for so long, longest silence first."""
+    return [row["run_id"] for row in await db.fetch(SQL.silent_runs, silence)]
 
 
 async def start_run(unit: Unit, run_id: UUID) -> None:
@@ -134,8 +139,8 @@ async def hold_object(unit: Unit, held: ObjectDiffed, totals: Totals) -> None:
     await unit.execute(SQL.hold_object, held.run_id, held.object, held.rows_read, *_six(totals), gaps)
 
 
-async def lose_object(unit: Unit, lost: ObjectFailed) -> None:
-    """The object could not be read."""
+async def lose_object(unit: Unit, lost: ObjectFailed | ObjectGivenUp) -> None:
+    """The object could not be read, or not be brought into the vault."""
     await unit.execute(SQL.lose_object, lost.run_id, lost.object, lost.reason)
 
 
