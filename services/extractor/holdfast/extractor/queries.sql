@@ -41,17 +41,17 @@ SELECT claimed.*, extraction.job_id, extraction.run, extraction.connection_id, e
 FROM claimed JOIN extraction USING (run_id);
 
 -- name: renew_extractions
--- Those of the named leases that still are the holder's.
+-- Those of the named leases that still are the holder's, or whose work it has just closed.
 UPDATE extraction SET lease_until = clock_timestamp() + $4
 FROM unnest($2::uuid[], $3::bigint[]) AS held (id, held_epoch)
-WHERE run_id = held.id AND epoch = held.held_epoch AND holder = $1 AND state = 'waiting'
+WHERE run_id = held.id AND epoch = held.held_epoch AND (holder = $1 OR state <> 'waiting')
 RETURNING run_id;
 
 -- name: renew_tasks
--- Those of the named leases that still are the holder's.
+-- Those of the named leases that still are the holder's, or whose work it has just closed.
 UPDATE task SET lease_until = clock_timestamp() + $4
 FROM unnest($2::uuid[], $3::bigint[]) AS held (id, held_epoch)
-WHERE task_id = held.id AND epoch = held.held_epoch AND holder = $1 AND state = 'waiting'
+WHERE task_id = held.id AND epoch = held.held_epoch AND (holder = $1 OR state <> 'waiting')
 RETURNING task_id;
 
 -- name: release_extraction
@@ -103,13 +103,31 @@ INSERT INTO task (task_id, run_id, object, mode, strategy, estimated_rows, estim
                   state, reason, code)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
+-- name: note_loss
+INSERT INTO loss (job_id, object, run) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
+
 -- name: job_marks
--- What earlier runs of the job read to the end, and with which fields the last of them did.
-SELECT watermark.object, watermark.mark, task.schema
+-- What earlier runs of the job read to the end, and with which fields the last of them did. An object of which a
+-- reading was lost has no mark until a later run has read it whole, and counts as never read if none ever has.
+WITH lost AS (
+    SELECT object, max(run) AS run FROM loss WHERE job_id = $1 GROUP BY object
+), whole AS (
+    SELECT lost.object, max(extraction.run) AS run
+    FROM lost
+    JOIN task ON task.object = lost.object AND task.state = 'extracted' AND task.mode <> 'incremental'
+    JOIN extraction ON extraction.run_id = task.run_id AND extraction.job_id = $1
+    WHERE NOT EXISTS (
+        SELECT FROM loss WHERE loss.job_id = $1 AND loss.object = task.object AND loss.run = extraction.run
+    )
+    GROUP BY lost.object
+)
+SELECT watermark.object, CASE WHEN lost.run > whole.run THEN NULL ELSE watermark.mark END AS mark, task.schema
 FROM watermark
+LEFT JOIN lost USING (object)
+LEFT JOIN whole USING (object)
 LEFT JOIN extraction ON extraction.job_id = watermark.job_id AND extraction.run = watermark.run
 LEFT JOIN task ON task.run_id = extraction.run_id AND task.object = watermark.object
-WHERE watermark.job_id = $1;
+WHERE watermark.job_id = $1 AND (lost.run IS NULL OR whole.run IS NOT NULL);
 
 -- name: last_schema
 -- The fields of the last complete reading of an object before run $3.

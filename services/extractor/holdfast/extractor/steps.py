@@ -13,3 +13,5 @@ READING_MOVED = durable_step("extractor.reading_moved")
 PAGE_STORED = durable_step("extractor.page_stored")
 PAGE_RECORDED = durable_step("extractor.page_recorded")
 OBJECT_CLOSED = durable_step("extractor.object_closed")
+# The differ gave an object of a run up: what was read of it is not in the vault.
+LOSS_NOTED = durable_step("extractor.loss_noted")

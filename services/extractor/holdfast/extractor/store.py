@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+from holdfast.common.contracts.differ import ObjectGivenUp
 from holdfast.common.contracts.extractor import Mode
 from holdfast.common.contracts.scheduler import RunRequested
 from holdfast.common.errors import HoldfastError, Kind
@@ -135,6 +136,11 @@ async def receive_run(unit: Unit, event: RunRequested, meta: Meta) -> None:
         meta.causation_id,
         meta.actor,
     )
+
+
+async def note_loss(unit: Unit, event: ObjectGivenUp) -> None:
+    """What a run read of an object is not in the vault, whatever the watermark says; a repeat changes nothing."""
+    await unit.execute(sql.note_loss, event.job_id, event.object, event.run)
 
 
 async def lock_run(unit: Unit, claim: RunClaim) -> bool:
