@@ -128,11 +128,13 @@ async def _prove(demo: Demo, session: OrgSession) -> bool:
 
 
 def _show_edits(console: Console, edits: story.Edits) -> None:
-    done = ", ".join(f"{number} {name} {verb}s" for (name, verb), number in edits.counts.items() if number)
     console.print(
-        f"\n[bold]Meanwhile in the org[/bold], through its own REST, collections and SOAP APIs: "
-        f"{edits.days} real days of the .gov register ({done})."
+        "\n[bold]Meanwhile in the org[/bold], through its own REST, collections and SOAP APIs, "
+        f"with {edits.days} real days of the .gov register:"
     )
+    for name in sorted({name for name, _ in edits.counts}):
+        done = [f"{number:,} {verb}" for (each, verb), number in edits.counts.items() if each == name and number]
+        console.print(f"  {name}: {', '.join(done)}")
 
 
 def _show_proofs(console: Console, proofs: list[ObjectProof]) -> None:
