@@ -5,6 +5,7 @@ Nothing here knows FastStream; `messaging` feeds it.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -14,14 +15,14 @@ from typing import Any
 import structlog
 from prometheus_client import Counter
 
-from holdfast.common import cloudevents, inbox
+from holdfast.common import cloudevents, early, inbox
 from holdfast.common import parked as parking
 from holdfast.common.clock import Clock
 from holdfast.common.cloudevents import Envelope
 from holdfast.common.contracts.base import PublicEvent
 from holdfast.common.errors import MAPPING, ConsumerAction, HoldfastError, Kind
 from holdfast.common.failpoints import DurableStep, durable_step
-from holdfast.common.inbox import Verdict
+from holdfast.common.inbox import GapError, Verdict
 from holdfast.common.meta import Meta
 from holdfast.common.parked import Incoming
 from holdfast.common.postgres import Database, Queries, Unit
@@ -77,6 +78,7 @@ class TopicConsumer:
         self.routes: dict[str, Route] = {}
         self._db = db
         self._clock = clock
+        self._turn = asyncio.Lock()
 
     def add(self, route: Route) -> None:
         """Have an event type of this topic handled.
@@ -95,13 +97,28 @@ class TopicConsumer:
         A transient error is retried in place for up to a minute; then it leaves, after a pause, because a
         bare exception would be redelivered at once, for ever.
         """
-        self.progress.busy_since = time.monotonic()
-        try:
-            await self._until_settled(message)
-            self.progress.handled_at = time.monotonic()
+        async with self._turn:
+            self.progress.busy_since = time.monotonic()
+            try:
+                await self._until_settled(message)
+                self.progress.handled_at = time.monotonic()
+                self.progress.failing = ""
+            finally:
+                self.progress.busy_since = None
+
+    async def on_early(self, message: Incoming) -> bool:
+        """Handle a message that was set aside; False when it must be tried again later."""
+        async with self._turn:
+            try:
+                await self._handle(message)
+            except Exception as error:
+                action = await self._judge(message, error, attempt=1)
+                if action is ConsumerAction.HALT:
+                    self.progress.halted = error
+                if action is not ConsumerAction.PARK:
+                    return False
             self.progress.failing = ""
-        finally:
-            self.progress.busy_since = None
+            return True
 
     async def _until_settled(self, message: Incoming) -> None:
         started = self._clock.monotonic()
@@ -125,11 +142,19 @@ class TopicConsumer:
 
     async def _handle(self, message: Incoming) -> None:
         envelope, event = self._decode(message)
+        try:
+            outcome = await self._take(envelope, event)
+        except GapError as gap:
+            await self._set_aside(message, envelope, gap)
+            outcome = "early"
+        self._count(outcome)
+
+    async def _take(self, envelope: Envelope, event: PublicEvent | None) -> str:
+        """Handle a message in its place; what became of it."""
         if event is None:
             async with self._db.unit(PASSED) as unit:
                 await inbox.accept(unit, self.service, self.topic, envelope)
-            self._count("passed")
-            return
+            return "passed"
         route = self.routes[envelope.type]
         about = {"holdfast.service": self.service, "holdfast.correlation_id": str(envelope.meta.correlation_id)}
         with tracer().start_as_current_span(f"handle {envelope.type}", attributes=about):
@@ -137,7 +162,12 @@ class TopicConsumer:
                 verdict = await inbox.accept(unit, self.service, self.topic, envelope)
                 if verdict is Verdict.FRESH:
                     await route.handler(unit, event, envelope.meta)
-        self._count("handled" if verdict is Verdict.FRESH else "duplicate")
+        return "handled" if verdict is Verdict.FRESH else "duplicate"
+
+    async def _set_aside(self, message: Incoming, envelope: Envelope, gap: GapError) -> None:
+        log.warning("message_early", service=self.service, topic=message.topic, error=gap.message)
+        async with self._db.unit(early.SET_ASIDE) as unit:
+            await early.set_aside(unit, self.service, message, envelope)
 
     def _decode(self, message: Incoming) -> tuple[Envelope, PublicEvent | None]:
         """The message's envelope and event; no event for a type of this topic that is not handled here."""
@@ -202,13 +232,22 @@ class TopicConsumer:
         except ValueError:
             envelope = None
         try:
+            return await self._park_in_place(message, envelope, error)
+        except HoldfastError as failure:
+            log.warning("message_not_parked", topic=message.topic, detail=failure.detail)
+            return ConsumerAction.WAIT
+
+    async def _park_in_place(self, message: Incoming, envelope: Envelope | None, error: Exception) -> ConsumerAction:
+        try:
             async with self._db.unit(PARKED) as unit:
                 if envelope is None or await inbox.advance(unit, self.service, self.topic, envelope):
                     type_name = envelope.type if envelope else None
                     await parking.park(unit, self.service, message, type_name, str(error))
-        except HoldfastError as failure:
-            log.warning("message_not_parked", topic=message.topic, detail=failure.detail)
-            return ConsumerAction.WAIT
+        except GapError as gap:
+            if envelope is not None:
+                await self._set_aside(message, envelope, gap)
+            self._count("early")
+            return ConsumerAction.PARK
         self._count("parked")
         return ConsumerAction.PARK
 

@@ -19,7 +19,7 @@ class Verdict(Enum):
 
 
 class GapError(HoldfastError):
-    """A message came before its predecessor: wait, the predecessor may be on another partition."""
+    """A message came before its predecessor, which may be on another partition, or lost."""
 
     def __init__(self, topic: str, key: str, seen: int, number: int) -> None:
         super().__init__(

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from holdfast.common.consuming import TopicConsumer
+from holdfast.common.early import Missing
 from holdfast.common.kafka import KafkaError
 
 MAX_ERRORS_IN_A_ROW = 3
@@ -57,8 +58,12 @@ class Liveness:
         consumers: Sequence[TopicConsumer],
         tasks: Sequence[asyncio.Task[None]],
         relay: RelayState,
+        missing: Sequence[Missing] = (),
     ) -> dict[str, object]:
-        """`alive`, and the reasons against it."""
+        """`alive`, and the reasons against it; `broken` are those that a restart may end.
+
+        A lost message is none of these: it comes when someone has it sent again.
+        """
         now = time.monotonic()
         reasons = [f"{topic}: Kafka errors in a row" for topic, n in self._errors.items() if n >= MAX_ERRORS_IN_A_ROW]
         for consumer in consumers:
@@ -68,9 +73,12 @@ class Liveness:
             if progress.busy_since is not None and now - progress.busy_since > MAX_HANDLING_S:
                 reasons.append(f"{consumer.topic}: one message for {now - progress.busy_since:.0f} s")
         reasons += [f"{task.get_name()} ended" for task in tasks if task.done()]
+        lost = [str(each) for each in missing if each.lost]
         return {
-            "alive": not reasons,
-            "reasons": reasons,
+            "alive": not reasons and not lost,
+            "reasons": reasons + lost,
+            "broken": reasons,
+            "waiting": {f"{each.topic} {each.key}": each.number for each in missing},
             "relay_leads": relay.leading,
             "relay_failures": relay.failures,
             "failing": {c.topic: c.progress.failing for c in consumers if c.progress.failing},

@@ -23,6 +23,7 @@ from faststream.middlewares.acknowledgement.config import AckPolicy
 from holdfast.common.clock import Clock
 from holdfast.common.consuming import Route, TopicConsumer
 from holdfast.common.contracts.base import PublicEvent
+from holdfast.common.early import EarlyMessages
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.failpoints import DurableStep
 from holdfast.common.feed import FeedProducer
@@ -80,6 +81,7 @@ class Bus:
         self._consumers: dict[str, TopicConsumer] = {}
         self._relay = Relay(settings, service, db, clock, holder or service)
         self._feed = FeedProducer(settings, service)
+        self._early = EarlyMessages(service, db, clock, self._consumers)
         self._tasks: list[asyncio.Task[None]] = []
         self._publishes: set[str] = set()
         self.replay_signal = Signal()
@@ -126,6 +128,7 @@ class Bus:
         self._spawn(self._relay.run(), "relay")
         if self._consumers:
             self._spawn(self._replay_loop(), "replay")
+            self._spawn(self._early.run(), "early")
 
     async def stop(self) -> None:
         """Let the messages in hand end, then close; bounded, also when Kafka is gone."""
@@ -152,7 +155,7 @@ class Bus:
 
     def liveness(self) -> dict[str, object]:
         """`{"alive": bool, …}` and why; by progress, since a ping answers from a dead client."""
-        return self._liveness.report(list(self._consumers.values()), self._tasks, self._relay)
+        return self._liveness.report(list(self._consumers.values()), self._tasks, self._relay, self._early.missing)
 
     async def watch(self) -> None:
         """Return never; raise as soon as this bus can no longer be trusted to make progress.
@@ -163,7 +166,7 @@ class Bus:
         while True:
             await asyncio.sleep(1.0)
             report = self.liveness()
-            if not report["alive"]:
+            if report["broken"]:
                 for task in self._tasks:
                     if task.done() and not task.cancelled() and task.exception() is not None:
                         log.error("bus_task_failed", task=task.get_name(), exc_info=task.exception())

@@ -51,7 +51,7 @@ async def park(unit: Unit, consumer: str, message: Incoming, type_name: str | No
         message.offset,
         message.key,
         message.value,
-        _headers_to_json(message.headers),
+        headers_to_json(message.headers),
         type_name,
         reason[:2000].replace("\0", "\\0"),
     )
@@ -106,7 +106,7 @@ async def load_parked(unit: Unit, parked_id: int) -> Incoming | None:
         row["kafka_offset"],
         row["message_key"],
         row["payload"],
-        _headers_from_json(row["headers"]),
+        headers_from_json(row["headers"]),
     )
 
 
@@ -115,11 +115,13 @@ async def _settle(unit: Unit, parked_id: int, state: str) -> None:
         raise HoldfastError(Kind.NOT_FOUND, f"No message {parked_id} is parked here.", code="parked-missing")
 
 
-def _headers_to_json(headers: Iterable[tuple[str, bytes]]) -> str:
+def headers_to_json(headers: Iterable[tuple[str, bytes]]) -> str:
+    """Headers as a table keeps them."""
     # Latin-1 maps every byte, so a header that is not text comes back as it was.
     pairs = [[name, (value or b"").decode("latin-1")] for name, value in headers]
     return orjson.dumps(pairs).decode()
 
 
-def _headers_from_json(text: str) -> tuple[tuple[str, bytes], ...]:
+def headers_from_json(text: str) -> tuple[tuple[str, bytes], ...]:
+    """The reverse of `headers_to_json`."""
     return tuple((name, value.encode("latin-1")) for name, value in orjson.loads(text))

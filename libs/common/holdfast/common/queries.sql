@@ -45,6 +45,14 @@ SELECT pg_try_advisory_lock(hashtext('holdfast.outbox'), hashtext(current_schema
 SELECT count(*) AS rows, coalesce(extract(epoch FROM clock_timestamp() - min(enqueued_at)), 0)::float8 AS age_s
 FROM outbox WHERE published_at IS NULL;
 
+-- name: resend
+-- Oldest first, in bounded batches: the relay begins with them while later ones are still marked.
+UPDATE outbox SET published_at = NULL WHERE id IN (
+    SELECT id FROM outbox
+    WHERE published_at IS NOT NULL AND ($1::timestamptz IS NULL OR published_at >= $1) AND id > $2
+    ORDER BY id LIMIT $3
+) RETURNING id;
+
 -- name: forget_published
 -- Kafka has them, and they can be rebuilt from the events; a bounded batch keeps the table flat.
 DELETE FROM outbox WHERE id IN (
@@ -71,6 +79,32 @@ RETURNING number;
 INSERT INTO parked (consumer, topic, kafka_partition, kafka_offset, message_key, payload, headers, type, reason)
 VALUES ($1, $2, $3, $4, $5, $6, $7::text::json, $8, $9)
 ON CONFLICT ON CONSTRAINT parked_message_once DO NOTHING;
+
+-- name: early_keep
+INSERT INTO early (consumer, topic, key, number, kafka_partition, kafka_offset, message_key, payload, headers)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::json)
+ON CONFLICT DO NOTHING;
+
+-- name: early_ready
+-- One whose predecessor has been handled, or that has itself come again meanwhile.
+SELECT topic, key, early.number, kafka_partition, kafka_offset, message_key, payload, headers::text AS headers
+FROM early LEFT JOIN stream_seen AS s USING (consumer, topic, key)
+WHERE consumer = $1 AND topic = ANY ($2::text[]) AND early.number <= coalesce(s.number, 0) + 1
+ORDER BY topic, key, early.number LIMIT 1;
+
+-- name: early_settled
+DELETE FROM early USING stream_seen AS s
+WHERE early.consumer = $1 AND early.topic = $2 AND early.key = $3 AND early.number = $4
+  AND s.consumer = $1 AND s.topic = $2 AND s.key = $3 AND s.number >= early.number;
+
+-- name: early_missing
+-- What those that were set aside wait for, the longest wait first.
+SELECT topic, key, coalesce(max(s.number), 0) + 1 AS number, clock_timestamp() - min(came_at) AS waited
+FROM early LEFT JOIN stream_seen AS s USING (consumer, topic, key)
+WHERE consumer = $1
+GROUP BY topic, key
+HAVING min(early.number) > coalesce(max(s.number), 0) + 1
+ORDER BY waited DESC LIMIT $2;
 
 -- name: count_attempt
 INSERT INTO attempt AS a (consumer, topic, kafka_partition, kafka_offset, tries) VALUES ($1, $2, $3, $4, 1)
