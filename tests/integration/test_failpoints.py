@@ -177,6 +177,21 @@ def bug(world: World) -> None:
     _drop_all(world)
 
 
+def lost(world: World) -> None:
+    """A message that came before one that Kafka lost waits; sent again, both are taken in their order."""
+    key, nobodys = f"lost/{world.tag}", "holdfast.extractor.page.nobodys.v1"
+    _send(world, key, number=2, event_type=nobodys)
+    seen = "SELECT number FROM differ.stream_seen WHERE key = $1"
+    early = "SELECT number FROM differ.early WHERE key = $1"
+    wait_until(lambda: bool(_rows(world, early, key) or _rows(world, seen, key)), 30, lambda: world.holdfast.log)
+    _cli(world, "outbox", "resend", "extractor")
+    _send(world, key, number=1, event_type=nobodys)
+    wait_until(lambda: [row[0] for row in _rows(world, seen, key)] == [2], 30, lambda: world.holdfast.log)
+    wait_until(lambda: not _rows(world, early, key), 30, lambda: world.holdfast.log)
+    waiting = "SELECT id FROM extractor.outbox WHERE published_at IS NULL"
+    wait_until(lambda: not _rows(world, waiting), 30, lambda: world.holdfast.log)
+
+
 def _drop_all(world: World) -> None:
     for message in _parked(world):
         if message["state"] == "parked":
@@ -187,9 +202,12 @@ def _drop_all(world: World) -> None:
 def _publish(world: World, value: bytes) -> None:
     """Send the next message of a key of its own."""
     world.published += 1
-    key = f"poison/{world.tag}"
+    _send(world, f"poison/{world.tag}", number=world.published, event_type=PageStaged.TYPE, value=value)
+
+
+def _send(world: World, key: str, *, number: int, event_type: str, value: bytes = b"{}") -> None:
     headers = {
-        "ce_id": str(uuid4()), "ce_type": PageStaged.TYPE, "ce_subject": key, "ce_sequence": str(world.published),
+        "ce_id": str(uuid4()), "ce_type": event_type, "ce_subject": key, "ce_sequence": str(number),
         "correlation_id": str(uuid4()),
     }  # fmt: skip
 
@@ -265,6 +283,9 @@ STORIES: dict[str, Story] = {
     "common.parked_replayed": poison,
     "common.parked_dropped": poison,
     "common.message_attempted": bug,
+    "common.message_set_aside": lost,
+    "common.early_settled": lost,
+    "common.outbox_resent": lost,
 }
 # A heartbeat needs a lease that is held for longer than a third of its term.
 EXTRA_ENV = {"common.lease_extended": {"HOLDFAST_DIFFER_LEASE_S": "0.25"}}

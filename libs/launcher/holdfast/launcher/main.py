@@ -15,7 +15,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from holdfast.launcher.commands import changes, connection, job, parked, processes, runs, verify
+from holdfast.launcher.commands import changes, connection, job, outbox, parked, processes, runs, verify
 from holdfast.launcher.commands.failure import CommandError, ExitCode
 
 
@@ -70,6 +70,7 @@ app.command("changes")(changes.changes)
 app.add_typer(changes.record_app, name="record")
 app.command("verify")(verify.verify)
 app.add_typer(parked.app, name="parked")
+app.add_typer(outbox.app, name="outbox")
 app.command("run")(processes.run)
 app.command(
     "org",
