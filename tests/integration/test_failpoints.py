@@ -28,6 +28,7 @@ from holdfast.launcher.compose import load
 from holdfast.launcher.demo.org_session import OrgSession
 from holdfast.orgsim.testing import RunningOrg, start_org
 
+from . import stories_of_loss
 from .harness import Installation, assert_agree, wait_until
 from .zygote import Zygote
 
@@ -273,6 +274,11 @@ STORIES: dict[str, Story] = {
     **dict.fromkeys(STARTUP, startup),
     "scheduler.loss_folded": partial,
     "history.run_partial": partial,
+    "differ.failure_noted": stories_of_loss.damaged,
+    "differ.object_given_up": stories_of_loss.damaged,
+    "scheduler.giving_up_folded": stories_of_loss.damaged,
+    "extractor.loss_noted": stories_of_loss.damaged,
+    "differ.head_adopted": stories_of_loss.restored,
     "scheduler.refusal_folded": refused,
     "history.run_failed": refused,
     "connections.broken_marked": broken_connection,
@@ -329,7 +335,7 @@ def installations(
         if fresh or not shared:
             folder = tmp_path_factory.mktemp("installation")
             installation = Installation(folder, kafka=kafka_servers, dsn=databases.new(), zygote=zygote)
-            installation.env |= {"HOLDFAST_DIFFER_LEASE_S": "1", "HOLDFAST_LOG_LEVEL": "warning"}
+            installation.env |= {"HOLDFAST_DIFFER_LEASE_S": "1", "HOLDFAST_LOG_LEVEL": "warning"} | stories_of_loss.ENV
             installation.env |= {
                 "HOLDFAST_EXTRACTOR_LEASE": "PT1S",
                 "HOLDFAST_EXTRACTOR_BULK_THRESHOLD_ROWS": "1000",
