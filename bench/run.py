@@ -25,6 +25,7 @@ from holdfast.launcher.demo.org_session import OrgSession
 from holdfast.orgsim.testing import RunningOrg, start_org
 
 REPORT = Path(__file__).parents[1] / "docs" / "performance.md"
+NOTES = Path(__file__).with_name("notes.md")
 SMALL, LARGE = 7, 70  # copies of the NPSP data: 120,981 and 1,209,810 records
 BASELINES = 5
 IDLE_S = 20.0
@@ -160,8 +161,7 @@ def write(report: Report) -> None:
         "",
         f"Measured {datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, 2 cores, Python {platform.python_version()}.",
     ]
-    notes = REPORT.with_name("performance-notes.md")
-    tail = ["", notes.read_text().rstrip()] if notes.exists() else []
+    tail = ["", NOTES.read_text().rstrip()]
     REPORT.write_text("\n".join([*head, *report.lines, *tail]) + "\n")
     print(f"\nWritten to {REPORT}")
 
