@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from holdfast.common.contracts.base import PublicEvent
-from holdfast.common.contracts.differ import ChangeCounts, ObjectDiffed
+from holdfast.common.contracts.differ import ChangeCounts, ObjectDiffed, ObjectGivenUp
 from holdfast.common.contracts.extractor import ExtractionPlanned, ObjectExtracted, ObjectFailed, PlannedObject
 from holdfast.common.contracts.scheduler import JobCreated, RunCompleted, RunFailed, RunPartial, RunRequested
 from holdfast.common.errors import HoldfastError, Kind
@@ -129,6 +129,25 @@ async def test_missing_objects_and_gaps_make_the_run_partial(scheduler: Any) -> 
     assert missing == [("Account", "Rows 3 to 4 were not delivered."), ("Contact", "The user lost access.")]
     shown = (await scheduler.ask("GetRun", pb.GetRunRequest(id=str(run.run_id)))).run
     assert [(gap.object, gap.reason) for gap in shown.missing] == missing
+
+
+def given_up(run: RunRequested, name: str, reason: str) -> ObjectGivenUp:
+    return ObjectGivenUp(run_id=run.run_id, job_id=run.job_id, run=run.run, object=name, reason=reason, code="damaged")
+
+
+@pytest.mark.parametrize("first", ["planned", "given up"])
+async def test_an_object_that_the_differ_gave_up_ends_the_run_and_frees_the_job(scheduler: Any, first: str) -> None:
+    await scheduler.ask("CreateJob", new_job())
+    run = await request_run(scheduler)
+    reports = [planned(run, "Account", "Contact"), extracted(run, "Contact"), diffed(run, "Account", captured=7)]
+    loss = [given_up(run, "Contact", "Page 3 of Contact is damaged."), given_up(run, "Contact", "Said again.")]
+    await scheduler.others.send(*([*reports, *loss] if first == "planned" else [*loss, *reports]))
+    ended = await scheduler.others.hears(ends(run))
+    assert isinstance(ended, RunPartial)
+    assert [(gap.object, gap.reason) for gap in ended.missing] == [("Contact", "Page 3 of Contact is damaged.")]
+    shown = (await scheduler.ask("GetRun", pb.GetRunRequest(id=str(run.run_id)))).run
+    assert [(one.object, one.state) for one in shown.objects] == [("Account", "diffed"), ("Contact", "failed")]
+    assert (await request_run(scheduler)).run == 2
 
 
 async def test_run_that_lost_every_object_is_failed_and_frees_the_job(scheduler: Any) -> None:
