@@ -1,4 +1,4 @@
-"""What the extractor hears on Kafka: runs to plan, and what of earlier runs was lost after it was read. The work itself is done by leased loops."""
+"""What the extractor hears on Kafka: runs to plan, and what was lost after it was read. Leased loops do the work."""
 
 from __future__ import annotations
 
