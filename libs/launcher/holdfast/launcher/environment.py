@@ -27,8 +27,8 @@ def embedded_environment(data: Path, stack: EmbeddedStack, *, s3: bool) -> dict[
     """`HOLDFAST_*` variables for services on `stack`, leaving out what the user has set."""
     values = {
         "HOLDFAST_DATA": str(data),
-        "HOLDFAST_INTERNAL_TOKEN": _kept_secret(data / "internal-token"),
-        "HOLDFAST_SECRET_KEY": _kept_secret(data / "secret-key"),
+        "HOLDFAST_INTERNAL_TOKEN": kept_secret(data / "internal-token"),
+        "HOLDFAST_SECRET_KEY": kept_secret(data / "secret-key"),
         "HOLDFAST_OBJECT_STORE": (data / "vault").as_uri(),
         "HOLDFAST_INSTANCE": "embedded",  # the data folder's lock lets only one run
         "HOLDFAST_LOG_LEVEL": "warning",
@@ -56,7 +56,7 @@ def _s3_environment(stack: EmbeddedStack) -> dict[str, str]:
     }
 
 
-def _kept_secret(path: Path) -> str:
+def kept_secret(path: Path) -> str:
     """A random 32-byte secret, made once and readable by its owner only."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,6 +65,15 @@ def _kept_secret(path: Path) -> str:
         partial.write_text(base64.b64encode(secrets.token_bytes(32)).decode())
         partial.replace(path)
     return path.read_text().strip()
+
+
+def kept_port(path: Path) -> int:
+    """The port that `path` remembers if it is still free, else any free port, which is remembered instead."""
+    last = path.read_text().strip() if path.exists() else ""
+    port = _port(int(last) if last.isdigit() else 0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(str(port))
+    return port
 
 
 def _port(preferred: int) -> int:

@@ -14,8 +14,9 @@ from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.settings import Settings
 from holdfast.launcher.compose import load, run_services
 from holdfast.launcher.demo.data import demo_data
-from holdfast.launcher.environment import embedded_environment, wanted_parts
+from holdfast.launcher.environment import embedded_environment, kept_port, kept_secret, wanted_parts
 from holdfast.launcher.stack.embedded import EmbeddedStack
+from holdfast.launcher.stack.state import StackFolder
 from holdfast.orgsim.testing import RunningOrg, start_org
 
 WATCH_INTERVAL = timedelta(seconds=1)
@@ -59,7 +60,6 @@ def _demo_loads() -> list[Path]:
 
 def _tell_org(org: RunningOrg, data: Path, tell: Tell) -> None:
     secret = data / "org" / "client-secret"
-    _write_private(secret, org.client_secret)
     tell(f"Local org    {org.url}")
     tell(
         f"Connect it   holdfast connection add demo --login-url {org.url} "
@@ -82,7 +82,7 @@ async def installation(
     """
     data = data.absolute()
     data.mkdir(parents=True, exist_ok=True)
-    (data / "api-address").unlink(missing_ok=True)  # one that was killed left it
+    _refuse_a_second(data)
     stack = EmbeddedStack(data, **wanted_parts(), s3=s3, progress=tell)
     stop = asyncio.Event()
     children = ExitStack()
@@ -92,6 +92,8 @@ async def installation(
             asyncio.to_thread(stack.start),
             asyncio.to_thread(load, ["all"]),
         )
+        # One that was killed left it; only now is it sure that no other Holdfast has this folder and answers there.
+        (data / "api-address").unlink(missing_ok=True)
         os.environ.update(embedded_environment(data, stack, s3=s3))
         if loads is not None:
             os.environ["HOLDFAST_ALLOW_INSECURE_SALESFORCE"] = "true"
@@ -110,10 +112,20 @@ async def installation(
         await asyncio.gather(asyncio.to_thread(stack.stop), asyncio.to_thread(children.close))
 
 
+def _refuse_a_second(data: Path) -> None:
+    """Raise StackError if another Holdfast has the folder, before anything of its own is touched."""
+    folder = StackFolder(data)
+    folder.acquire()
+    folder.release()
+
+
 def _start_org(children: ExitStack, data: Path, loads: list[Path] | None) -> RunningOrg | None:
     if loads is None:
         return None
-    return children.enter_context(start_org(load=loads, data_dir=data / "org"))
+    # A connection that was added to it must still work when Holdfast is started again.
+    port, secret = kept_port(data / "org" / "port"), kept_secret(data / "org" / "client-secret")
+    extra = ["--port", str(port), "--client-secret", secret]
+    return children.enter_context(start_org(load=loads, data_dir=data / "org", extra=extra))
 
 
 async def _start_services(settings: Settings, stop: asyncio.Event) -> asyncio.Task[None]:
