@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,11 @@ from holdfast.launcher.commands.failure import ExitCode
 from holdfast.launcher.commands.options import DEFAULT_DATA, Data
 
 DEMO_DATA = Path(".holdfast-demo")
+
+
+def _quiet_grpc() -> None:
+    """Keep gRPC's remark on every fork off the terminal: what is forked here is another program, which uses no gRPC."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 
 def run(
@@ -33,6 +39,7 @@ def up(
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Run everything on this machine until Ctrl-C: Kafka, Postgres, all services."""
+    _quiet_grpc()
     import uvloop
 
     from holdfast.launcher.up import up as run_up
@@ -44,6 +51,7 @@ def demo(
     data: Annotated[Path, typer.Option("--data", help="Folder of the demo; made anew each time.")] = DEMO_DATA,
 ) -> None:
     """Back up a local org, change it, back it up again, and prove that backup and org agree."""
+    _quiet_grpc()
     import uvloop
 
     from holdfast.launcher.demo.run import run_demo
