@@ -162,9 +162,8 @@ def _show_tables(console: Console, records: Path) -> None:
     query = f"FROM read_parquet('{contact}/*/*.parquet', union_by_name=true)"
     console.print(f"\nThe Delta tables are in {records}")
     console.print("Open one, in one line:")
-    console.print(
-        f"""  python -c "import duckdb; duckdb.sql(\\"{query} SELECT Name, _op, _run, Phone LIMIT 5\\").show()" """
-    )
+    read = f'import duckdb; duckdb.sql(\\"{query} SELECT Name, _op, _run, Phone LIMIT 5\\").show()'
+    console.print(f'  {shlex.quote(sys.executable)} -c "{read}"')
     console.print(f"  or, where DuckDB's delta extension is installed: FROM delta_scan('{contact}')")
 
 
