@@ -41,6 +41,8 @@ def add(
         raise CommandError("Give --client-secret-file or --private-key-file, not both.", ExitCode.USAGE)
     if private_key_file and not username:
         raise CommandError("--private-key-file needs --username: the user to act as.", ExitCode.USAGE)
+    if not login_url.startswith(("https://", "http://")):
+        raise CommandError(f"--login-url is a whole address, such as https://{login_url}.", ExitCode.USAGE)
     body: dict[str, Any] = {
         "name": name,
         "login_url": login_url,
