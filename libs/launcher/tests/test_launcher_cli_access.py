@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from holdfast.common.errors import HoldfastError, Kind
-from holdfast.launcher.commands import processes
 from holdfast.launcher.main import app
 
 
