@@ -122,7 +122,7 @@ def connect(address: str, token: str, data: Path) -> Api:
         CommandError: NO_ACCESS: neither says where the API is, or there is no token for it.
     """
     known = _read(data / ADDRESS_FILE)
-    address = (address or known).rstrip("/")
+    address = (address or known).rstrip("/").removesuffix("/v1")
     if not address:
         raise CommandError(
             f"Holdfast does not run here: there is no {data / ADDRESS_FILE}. Start it with 'holdfast up', "
