@@ -22,7 +22,10 @@ def verify(
     data: Data = DEFAULT_DATA,
     as_json: Json = False,
 ) -> None:
-    """Read every file of a job again and hold it against what was written. Exit code 1 if anything is damaged."""
+    """Read every file again and prove it unaltered.
+
+    Holds each against what was written, and the hash chain. Exit code 1 if anything is damaged.
+    """
     with open_api(api, data) as found:
         jobs = [{"id": job, "name": job}] if job else list(found.items("/v1/jobs"))
         results = [_verify_one(found, each, as_json) for each in jobs]
@@ -44,7 +47,9 @@ def _verify_one(api: Api, job: dict[str, Any], as_json: bool) -> dict[str, Any]:
 
 def _tell(name: str, found: dict[str, Any]) -> None:
     read = f"{found['files_done']:,} files, {output.size(found['bytes_done'])}, {found['objects']} objects"
-    if found["state"] == "intact":
+    if found["state"] == "intact" and not found["files_done"]:
+        output.say(output.visible(f"The vault of '{name}' is still empty: no run has written to it."))
+    elif found["state"] == "intact":
         output.say(output.visible(f"The vault of '{name}' is intact: {read}."))
     elif found["state"] == "damaged":
         output.say(output.visible(f"The vault of '{name}' is DAMAGED in {len(found['damage'])} places ({read}):"))
