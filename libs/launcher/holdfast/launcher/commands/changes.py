@@ -27,7 +27,10 @@ def changes(
     data: Data = DEFAULT_DATA,
     as_json: Json = False,
 ) -> None:
-    """What a run saw change: a summary, or with an object its records, before and after."""
+    """What a run saw change, per object.
+
+    With an object: its records, with values before and after.
+    """
     with open_api(api, data) as found:
         run_id, rest = resolve_run(found, run)
         if len(rest) > 1:

@@ -25,7 +25,10 @@ def _quiet_grpc() -> None:
 def run(
     services: Annotated[list[str], typer.Argument(metavar="SERVICE…|all", help="Services to run in this process.")],
 ) -> None:
-    """Run services, configured by HOLDFAST_* variables, until SIGTERM or Ctrl-C."""
+    """Run services in this process.
+
+    They are configured by HOLDFAST_* variables and run until SIGTERM or Ctrl-C.
+    """
     import uvloop
 
     from holdfast.launcher.compose import run_services
@@ -38,7 +41,10 @@ def up(
     s3: Annotated[bool, typer.Option("--s3", help="Keep the vault in a local S3 server.")] = False,
     data: Data = DEFAULT_DATA,
 ) -> None:
-    """Run everything on this machine until Ctrl-C: Kafka, Postgres, all services."""
+    """Run everything on this machine until Ctrl-C.
+
+    Kafka, Postgres and all services.
+    """
     _quiet_grpc()
     import uvloop
 
@@ -50,7 +56,10 @@ def up(
 def demo(
     data: Annotated[Path, typer.Option("--data", help="Folder of the demo; made anew each time.")] = DEMO_DATA,
 ) -> None:
-    """Back up a local org, change it, back it up again, and prove that backup and org agree."""
+    """A whole backup on a local org, with proof.
+
+    Backs the org up, changes it, backs it up again, and proves that backup and org agree.
+    """
     _quiet_grpc()
     import uvloop
 
@@ -61,7 +70,10 @@ def demo(
 
 
 def org(context: typer.Context) -> None:
-    """A Salesforce org that runs locally; `holdfast org --help` lists its commands."""
+    """A Salesforce org that runs locally.
+
+    `holdfast org --help` lists its commands.
+    """
     from holdfast.orgsim.main import app
 
     app(args=context.args, prog_name="holdfast org")
