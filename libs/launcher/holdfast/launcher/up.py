@@ -38,6 +38,7 @@ class Installation:
 
 async def up(data: Path, *, org_demo: bool = False, s3: bool = False, tell: Tell = print) -> None:
     """Run everything until SIGINT or SIGTERM; print where things are."""
+    tell("Starting Kafka, Postgres and the services.")
     async with installation(data, loads=_demo_loads() if org_demo else None, s3=s3, tell=tell) as running:
         tell(f"API          {running.api}/v1   (described at {running.api}/v1/openapi.json)")
         tell(f"Admin token  {running.token_file}")
@@ -60,7 +61,7 @@ def _demo_loads() -> list[Path]:
 
 def _tell_org(org: RunningOrg, data: Path, tell: Tell) -> None:
     secret = data / "org" / "client-secret"
-    tell(f"Local org    {org.url}")
+    tell(f"Local org    {org.url}   (starts afresh each time: what is edited in it is not kept)")
     tell(
         f"Connect it   holdfast connection add demo --login-url {org.url} "
         f"--client-id {org.client_id} --client-secret-file {secret}"
