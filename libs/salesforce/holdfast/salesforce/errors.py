@@ -106,9 +106,14 @@ RULES: dict[str, Rule] = {
     # concurrency
     "UNABLE_TO_LOCK_ROW": Rule(Kind.UNAVAILABLE, Retry.BACKOFF, "A record is locked by another change.", "soap"),
     # sign-in
-    "invalid_client_id": Rule(Kind.INVALID, Retry.NEVER, "Salesforce does not know the client id.", "oauth"),
+    "invalid_client_id": Rule(
+        Kind.INVALID, Retry.NEVER, "Salesforce does not know the client id. Copy the app's consumer key again.", "oauth"
+    ),
     "invalid_client": Rule(
-        Kind.INVALID, Retry.NEVER, "Salesforce refuses the client id or the client secret.", "oauth"
+        Kind.INVALID,
+        Retry.NEVER,
+        "Salesforce refuses the client id or the client secret. Copy both from the app again.",
+        "oauth",
     ),
     "invalid_grant": Rule(Kind.INVALID, Retry.NEVER, _LOCKED_OUT, "oauth"),
     "invalid_assertion": Rule(Kind.INVALID, Retry.NEVER, _LOCKED_OUT, "oauth"),

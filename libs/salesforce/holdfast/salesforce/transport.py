@@ -124,18 +124,23 @@ def _no_answer(error: Exception, host: str) -> SalesforceError:
             sentence = f"The certificate of {host} cannot be verified, so nothing was sent to it."
             return _failure(error, "certificate-refused", sentence, retry=Retry.NEVER)
         if isinstance(cause, ConnectionRefusedError):
-            return _failure(error, "connection-refused", f"{host} refuses connections.")
+            return _failure(error, "connection-refused", f"{host} refuses connections. Check the address and its port.")
     return _broken_exchange(error, host)
 
 
 def _broken_exchange(error: Exception, host: str) -> SalesforceError:
     match error:
         case httpx.ConnectTimeout() | httpx.PoolTimeout():
-            return _failure(error, "connect-timeout", f"{host} does not answer.", kind=Kind.TIMEOUT)
+            return _failure(
+                error,
+                "connect-timeout",
+                f"{host} does not answer. Check the address, and that a firewall lets it through.",
+                kind=Kind.TIMEOUT,
+            )
         case httpx.ConnectError():
-            return _failure(error, "connect-failed", f"{host} cannot be reached.")
+            return _failure(error, "connect-failed", f"{host} cannot be reached. Check the address and the network.")
         case httpx.TimeoutException():
-            sentence = f"{host} did not answer in time."
+            sentence = f"{host} did not answer in time. Try again; if it lasts, check the address."
             return _failure(error, "answer-timeout", sentence, kind=Kind.TIMEOUT, sent=True)
         case _:
             return _failure(error, "answer-cut", f"{host} broke off the answer.", sent=True)
