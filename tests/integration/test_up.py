@@ -104,6 +104,7 @@ def test_a_second_installation_on_one_folder_is_refused(tmp_path: Path) -> None:
         assert refused.returncode != 0
         assert "Traceback" not in refused.stderr
         assert str(data) in refused.stderr
+        assert cli(data, "job", "list") == []  # the first one can still be found
 
 
 def test_outside_servers_replace_the_embedded_ones(tmp_path: Path, kafka_servers: str, postgres_dsn: str) -> None:
