@@ -237,6 +237,7 @@ def s3(server_provider: Provider) -> S3Server:
     return server_provider.s3()
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let one worker run everything that needs S3: its server costs more than all its tests."""
     for item in items:

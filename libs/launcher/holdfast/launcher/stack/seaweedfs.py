@@ -90,7 +90,8 @@ class SeaweedFS:
                 arguments=self._arguments(),
                 log=self.folder / "seaweedfs.log",
                 folder=self.folder,
-                environment={"GOMEMLIMIT": "192MiB"},  # holds it near 130 MB under load
+                # At 192MiB its collector never rests: 15 % CPU idle; at 400MiB 0.4 %, with the same 115 MB resident.
+                environment={"GOMEMLIMIT": "400MiB"},
             ),
         )
 
