@@ -200,7 +200,7 @@ def no_sockets_in_unit_tests(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def server_provider() -> Iterator[Provider]:
-    """Where servers come from in this session."""
+    """Where the servers of this test run come from."""
     with ExitStack() as cleanup:
         make: Callable[[ExitStack], Provider] = ContainerProvider if docker_answers() else EmbeddedProvider
         yield make(cleanup)
