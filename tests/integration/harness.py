@@ -20,6 +20,7 @@ import httpx
 from holdfast.launcher.compose import SERVICES
 from holdfast.launcher.demo.org_session import OrgSession
 from holdfast.launcher.demo.proof import ObjectProof, prove_object
+from holdfast.launcher.stack.process import free_ports
 from holdfast.orgsim.testing import RunningOrg
 
 from .zygote import Child, Zygote
@@ -29,9 +30,8 @@ START_TIMEOUT_S = 45.0
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A free port outside the range from which the system gives ports to clients."""
+    return free_ports([], 1)[0]
 
 
 class Installation:
@@ -52,7 +52,11 @@ class Installation:
         self.vault = folder / "vault"
         self._groups = [list(group) for group in groups] or ([[name] for name in SERVICES] if separate else [["all"]])
         self._processes: list[subprocess.Popen[bytes] | Child] = []
-        ports = {f"HOLDFAST_{name.upper()}_GRPC": f"127.0.0.1:{free_port()}" for name in SERVICES[:-1]}
+        http_port, *grpc_ports = free_ports([], len(SERVICES))
+        ports = {
+            f"HOLDFAST_{name.upper()}_GRPC": f"127.0.0.1:{port}"
+            for name, port in zip(SERVICES[:-1], grpc_ports, strict=True)
+        }
         self.env = {
             **{name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")},
             "HOLDFAST_DATA": str(folder),
@@ -64,7 +68,7 @@ class Installation:
             "HOLDFAST_OBJECT_STORE": self.vault.as_uri(),
             "HOLDFAST_INTERNAL_TOKEN": secrets.token_hex(16),
             "HOLDFAST_SECRET_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
-            "HOLDFAST_GATEWAY_HTTP": f"127.0.0.1:{free_port()}",
+            "HOLDFAST_GATEWAY_HTTP": f"127.0.0.1:{http_port}",
             "HOLDFAST_ALLOW_INSECURE_SALESFORCE": "true",
             "HOLDFAST_EXTRACTOR_LEASE": "PT2S",
             "HOLDFAST_DIFFER_LEASE_S": "2",

@@ -9,12 +9,13 @@ from __future__ import annotations
 import base64
 import os
 import secrets
-import socket
 from pathlib import Path
 
 from holdfast.launcher.stack.embedded import EmbeddedStack
+from holdfast.launcher.stack.process import free_ports
 
 SECRET_FILE_MODE = 0o600
+API_PORT = 8080  # if it is free
 GRPC_SERVICES = ("connections", "scheduler", "extractor", "differ", "history")
 
 
@@ -25,6 +26,7 @@ def wanted_parts() -> dict[str, bool]:
 
 def embedded_environment(data: Path, stack: EmbeddedStack, *, s3: bool) -> dict[str, str]:
     """`HOLDFAST_*` variables for services on `stack`, leaving out what the user has set."""
+    http_port, *grpc_ports = free_ports([API_PORT], 1 + len(GRPC_SERVICES))
     values = {
         "HOLDFAST_DATA": str(data),
         "HOLDFAST_INTERNAL_TOKEN": kept_secret(data / "internal-token"),
@@ -33,7 +35,7 @@ def embedded_environment(data: Path, stack: EmbeddedStack, *, s3: bool) -> dict[
         "HOLDFAST_INSTANCE": "embedded",  # the data folder's lock lets only one run
         "HOLDFAST_LOG_LEVEL": "warning",
         "HOLDFAST_LOG_FORMAT": "console",
-        "HOLDFAST_GATEWAY_HTTP": f"127.0.0.1:{_port(8080)}",
+        "HOLDFAST_GATEWAY_HTTP": f"127.0.0.1:{http_port}",
     }
     parts = wanted_parts()
     if parts["kafka"]:
@@ -42,7 +44,10 @@ def embedded_environment(data: Path, stack: EmbeddedStack, *, s3: bool) -> dict[
         values["HOLDFAST_POSTGRES"] = stack.postgres_dsn("holdfast")
     if s3:
         values |= _s3_environment(stack)
-    values |= {f"HOLDFAST_{name.upper()}_GRPC": f"127.0.0.1:{_port(0)}" for name in GRPC_SERVICES}
+    values |= {
+        f"HOLDFAST_{name.upper()}_GRPC": f"127.0.0.1:{port}"
+        for name, port in zip(GRPC_SERVICES, grpc_ports, strict=True)
+    }
     return {name: value for name, value in values.items() if not os.environ.get(name)}
 
 
@@ -70,20 +75,7 @@ def kept_secret(path: Path) -> str:
 def kept_port(path: Path) -> int:
     """The port that `path` remembers if it is still free, else any free port, which is remembered instead."""
     last = path.read_text().strip() if path.exists() else ""
-    port = _port(int(last) if last.isdigit() else 0)
+    port = free_ports([int(last)] if last.isdigit() else [], 1)[0]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(str(port))
     return port
-
-
-def _port(preferred: int) -> int:
-    """`preferred` if it is free on loopback, else any free port."""
-    for port in (preferred, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise OSError("no free port on the loopback interface")
