@@ -123,7 +123,9 @@ async def test_a_page_cut_short_is_fetched_again(org: RunningOrg, harness: Make,
     org.faults({"path": RESULTS, "skip": 1, "count": 1, "effect": {"truncate": length}})
     events = await harness(**SMALL_PAGES).run(thing)
     assert rows_staged(events) == 3000
-    assert sorted(fetched(org)) == [1, 1, 2]
+    pages = org.calls()["bulk_pages"]
+    mine = max(page["job"] for page in pages)  # an answer that an earlier test gave up on may be counted late
+    assert sorted(page["fetched"] for page in pages if page["job"] == mine) == [1, 1, 2]
 
 
 async def test_a_failed_job_is_tried_once_more(org: RunningOrg, harness: Make, thing: str) -> None:
