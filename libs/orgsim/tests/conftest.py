@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
-from holdfast.orgsim.app import OrgApp
-from holdfast.orgsim.deleting import Deleter
+from holdfast.orgsim.api.app import OrgApp
 from holdfast.orgsim.org import Org, OrgSettings
+from holdfast.orgsim.saving.deleting import Deleter
 from holdfast.orgsim.soql.evaluate import Result, run
 from holdfast.orgsim.soql.parse import parse
 

@@ -12,7 +12,7 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.orgsim.app import OrgApp
+from holdfast.orgsim.api.app import OrgApp
 from holdfast.orgsim.org import Org, OrgSettings
 
 V = "/services/data/v62.0"

@@ -6,9 +6,9 @@ import orjson
 import polars as pl
 import pytest
 
-from holdfast.orgsim.inference import field_for
-from holdfast.orgsim.ledger import Loaded
-from holdfast.orgsim.loading import load_folder, load_path
+from holdfast.orgsim.ledger.entries import Loaded
+from holdfast.orgsim.schema.inference import field_for
+from holdfast.orgsim.store.loading import load_folder, load_path
 
 
 @pytest.fixture

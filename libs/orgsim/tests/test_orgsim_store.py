@@ -3,8 +3,8 @@
 import polars as pl
 import pytest
 
-from holdfast.orgsim.bulk2.pages import PageCache
-from holdfast.orgsim.store import Table
+from holdfast.orgsim.api.bulk2.pages import PageCache
+from holdfast.orgsim.store.table import Table
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from holdfast.orgsim.fields import FIELD_DEFAULTS
+from holdfast.orgsim.schema.fields import FIELD_DEFAULTS
 
 V = "/services/data/v62.0"
 
@@ -120,7 +120,7 @@ async def test_doubled_and_trailing_slashes(api, path: str) -> None:
     "name", ["Account", "Case", "Contact", "Event", "Lead", "Opportunity", "OpportunityContactRole"]
 )
 async def test_a_pristine_describe_equals_the_recording(api, name: str) -> None:
-    recorded = orjson.loads((resources.files("holdfast.orgsim") / "recorded" / f"{name}.json").read_bytes())
+    recorded = orjson.loads((resources.files("holdfast.orgsim.schema") / "recorded" / f"{name}.json").read_bytes())
     assert (await api.http.get(f"{V}/sobjects/{name}/describe")).json() == recorded
     assert {key for f in recorded["fields"] for key in f} == set(FIELD_DEFAULTS)
 

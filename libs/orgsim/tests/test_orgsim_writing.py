@@ -4,13 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from holdfast.orgsim.deleting import purge_expired
 from holdfast.orgsim.errors import ApiError
-from holdfast.orgsim.fields import make_field
-from holdfast.orgsim.ledger import Entry
-from holdfast.orgsim.schema import custom_lookup
-from holdfast.orgsim.transaction import all_or_none
-from holdfast.orgsim.writing import AmbiguousKeyError
+from holdfast.orgsim.ledger.entries import Entry
+from holdfast.orgsim.saving.deleting import purge_expired
+from holdfast.orgsim.saving.transaction import all_or_none
+from holdfast.orgsim.saving.writing import AmbiguousKeyError
+from holdfast.orgsim.schema.fields import make_field
+from holdfast.orgsim.schema.objects import custom_lookup
 
 STRANGE = [
     "NA",

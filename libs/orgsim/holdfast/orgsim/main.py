@@ -11,9 +11,9 @@ from typing import Annotated
 import httpx
 import typer
 
-from holdfast.orgsim import loading
 from holdfast.orgsim.org import Org, OrgSettings
 from holdfast.orgsim.serving import serve as serve_org
+from holdfast.orgsim.store import loading
 
 app = typer.Typer(help="A Salesforce org that runs locally.", no_args_is_help=True)
 Url = Annotated[str, typer.Option("--url", help="Address of a running org.")]

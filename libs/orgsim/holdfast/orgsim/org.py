@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from holdfast.orgsim import ids
-from holdfast.orgsim.access import ConnectedApp, Sessions, User
 from holdfast.orgsim.accounting import Accounting
-from holdfast.orgsim.bulk2.jobs import BulkJobs
+from holdfast.orgsim.api.bulk2.jobs import BulkJobs
+from holdfast.orgsim.api.rest.cursors import Cursors
+from holdfast.orgsim.auth.access import ConnectedApp, Sessions, User
 from holdfast.orgsim.clock import OrgClock, stamp
-from holdfast.orgsim.cursors import Cursors
 from holdfast.orgsim.errors import unsupported_object
-from holdfast.orgsim.fields import make_field
-from holdfast.orgsim.ledger import Ledger
-from holdfast.orgsim.schema import Schema, SObject
-from holdfast.orgsim.store import Row, Table
+from holdfast.orgsim.ledger.entries import Ledger
+from holdfast.orgsim.schema.fields import make_field
+from holdfast.orgsim.schema.objects import Schema, SObject
+from holdfast.orgsim.store.table import Row, Table
 
 if TYPE_CHECKING:
-    from holdfast.orgsim.deleting import BinEntry
+    from holdfast.orgsim.saving.deleting import BinEntry
 
 
 @dataclass

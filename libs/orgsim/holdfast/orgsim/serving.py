@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 import uvicorn
 
-from holdfast.orgsim.app import OrgApp
+from holdfast.orgsim.api.app import OrgApp
 from holdfast.orgsim.org import Org
 
 PARENT_POLL_S = 0.5

@@ -74,7 +74,7 @@ class RunningOrg:
         return dict(self._json("GET", "/_org/objects")["objects"])
 
     def faults(self, *faults: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Add faults (see `holdfast.orgsim.faults`); all in force, with how often each was applied."""
+        """Add faults (see `holdfast.orgsim.faults.scripted`); all in force, with how often each was applied."""
         if faults:
             return list(self._json("POST", "/_org/faults", list(faults)))
         return list(self._json("GET", "/_org/faults"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from holdfast.orgsim.errors import ApiError
-from holdfast.orgsim.fields import make_field
+from holdfast.orgsim.schema.fields import make_field
 from holdfast.orgsim.soql import ast
 from holdfast.orgsim.soql.columns import Column, Columns
 from holdfast.orgsim.soql.conditions import NUMBERS, comparable

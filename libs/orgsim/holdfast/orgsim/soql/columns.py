@@ -7,11 +7,11 @@ from typing import Any
 
 import polars as pl
 
-from holdfast.orgsim.access import User
+from holdfast.orgsim.auth.access import User
 from holdfast.orgsim.errors import ApiError, no_such_column
-from holdfast.orgsim.fields import COMPOUND_TYPES
 from holdfast.orgsim.org import Org
-from holdfast.orgsim.schema import SObject
+from holdfast.orgsim.schema.fields import COMPOUND_TYPES
+from holdfast.orgsim.schema.objects import SObject
 
 
 @dataclass(frozen=True)

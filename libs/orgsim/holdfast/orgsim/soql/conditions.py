@@ -10,10 +10,10 @@ import polars as pl
 
 from holdfast.orgsim import ids
 from holdfast.orgsim.errors import ApiError
+from holdfast.orgsim.schema.values import datetime_text
 from holdfast.orgsim.soql import ast
 from holdfast.orgsim.soql.columns import Column, Columns
 from holdfast.orgsim.soql.dates import day_range
-from holdfast.orgsim.values import datetime_text
 
 NUMBERS = frozenset({"double", "currency", "percent", "int", "long"})
 EXACT = frozenset({"id", "reference", "date", "datetime", "time", "boolean"})

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from holdfast.orgsim.access import User
+from holdfast.orgsim.auth.access import User
 from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.org import Org
 from holdfast.orgsim.soql import ast

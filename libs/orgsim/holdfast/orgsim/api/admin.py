@@ -1,0 +1,191 @@
+"""`/_org/…`: what tests and people use to look behind the org and to move it. No session, no API request."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from holdfast.orgsim.api.web import Call, Handler, Reply, Router, json_reply
+from holdfast.orgsim.errors import ApiError
+from holdfast.orgsim.ledger.entries import Loaded
+from holdfast.orgsim.schema.fields import make_field
+from holdfast.orgsim.schema.objects import SObject, custom_lookup
+from holdfast.orgsim.store import loading
+
+router = Router("/_org")
+LINES = "application/x-ndjson"
+
+
+def _open(method: str, template: str) -> Callable[[Handler], Handler]:
+    return router.add(method, template, authenticated=False, counted=False)
+
+
+@_open("GET", "/health")
+async def health(_call: Call) -> Reply:
+    """Answers as soon as the org serves."""
+    return json_reply({"ok": True})
+
+
+@_open("GET", "/clock")
+async def clock(call: Call) -> Reply:
+    """The org's time."""
+    return json_reply({"now": call.org.clock.now().isoformat()})
+
+
+@_open("POST", "/clock")
+async def move_clock(call: Call) -> Reply:
+    """`{"advance_s": n}` or `{"set": iso, "frozen": bool}`."""
+    body = call.json_object()
+    if "advance_s" in body:
+        call.org.clock.advance(timedelta(seconds=float(body["advance_s"])))
+    if "set" in body:
+        call.org.clock.set(datetime.fromisoformat(body["set"]), frozen=bool(body.get("frozen")))
+    return json_reply({"now": call.org.clock.now().isoformat()})
+
+
+@_open("GET", "/calls")
+async def calls(call: Call) -> Reply:
+    """API requests by route, and how often each result page was fetched."""
+    return json_reply(call.org.accounting.report())
+
+
+@_open("DELETE", "/calls")
+async def reset_calls(call: Call) -> Reply:
+    """Start counting anew."""
+    call.org.accounting.reset()
+    return json_reply({"ok": True})
+
+
+@_open("GET", "/ledger")
+async def ledger(call: Call) -> Reply:
+    """Entries after `since` (of `object`) as JSON lines; `rows=true` writes mass loads row by row."""
+    lines: list[bytes] = []
+    for entry in call.org.ledger.since(int(call.query.get("since", "0")), call.query.get("object")):
+        lines.append(entry.line() + b"\n")
+        if isinstance(entry, Loaded) and call.query.get("rows") == "true":
+            lines.append(_json_lines(entry.rows))
+    return Reply(200, b"".join(lines), LINES)
+
+
+@_open("GET", "/state")
+async def state(call: Call) -> Reply:
+    """Every record of `object`, deleted ones included, as JSON lines of canonical text; `at` rebuilds a past moment."""
+    obj = _object(call, call.query.get("object", ""))
+    if "at" in call.query:
+        rows = call.org.ledger.state_at(datetime.fromisoformat(call.query["at"]), obj.name)
+        return Reply(200, _json_lines(pl.DataFrame(list(rows.values()), infer_schema_length=None)), LINES)
+    return Reply(200, _json_lines(call.org.table(obj).frame()), LINES)
+
+
+def _json_lines(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    if frame.height:
+        frame.write_ndjson(buffer)
+    return buffer.getvalue()
+
+
+@_open("GET", "/objects")
+async def objects(call: Call) -> Reply:
+    """Objects that hold rows, with their counts: all, deleted, and the current ledger number."""
+    found = {}
+    for name, table in call.org.tables.items():
+        frame = table.frame()
+        deleted = int((frame["IsDeleted"] == "true").sum()) if "IsDeleted" in frame.columns else 0
+        found[name] = {"rows": frame.height, "deleted": deleted}
+    return json_reply({"objects": found, "sequence": call.org.ledger.sequence})
+
+
+@_open("POST", "/users")
+async def users(call: Call) -> Reply:
+    """`{"username", "hidden_objects": […], "hidden_fields": ["Object.Field"], "active"}`: make or restrict a user."""
+    body = call.json_object()
+    fields = [(name.split(".", 1)[0], name.split(".", 1)[1]) for name in body.get("hidden_fields", [])]
+    username = body.get("username") or call.org.admin.username
+    user = call.org.add_user(username, hidden_objects=body.get("hidden_objects", []), hidden_fields=fields)
+    user.active = bool(body.get("active", True))
+    if body.get("run_as"):
+        call.org.app.run_as = user.username
+    return json_reply({"id": user.id, "username": user.username})
+
+
+@_open("POST", "/limits")
+async def limits(call: Call) -> Reply:
+    """`{"max": n, "used": n}` of the daily API requests."""
+    body, accounting = call.json_object(), call.org.accounting
+    if "max" in body:
+        accounting.limit = int(body["max"])
+    if "used" in body:
+        accounting.set_used(int(body["used"]), call.org.clock.now())
+    return json_reply({"max": accounting.limit, "used": accounting.used(call.org.clock.now())})
+
+
+@_open("POST", "/sessions/expire")
+async def expire_sessions(call: Call) -> Reply:
+    """End every session."""
+    return json_reply({"expired": call.org.sessions.expire_all()})
+
+
+@_open("POST", "/cursors/expire")
+async def expire_cursors(call: Call) -> Reply:
+    """Forget every REST cursor."""
+    return json_reply({"expired": call.org.cursors.clear()})
+
+
+@_open("POST", "/objects")
+async def define(call: Call) -> Reply:
+    """`{"name", "fields": [{"name", "type", …describe keys}], "rows": [{…}]}`: define an object and load rows.
+
+    Values are canonical text (or JSON values); rows may be empty. Answers with the new ids.
+    """
+    body = call.json_object()
+    has_name = any("Name" in row for row in body.get("rows", [])) or body.get("name_field", True)
+    obj = call.org.schema.define(str(body["name"]), auto_name=not has_name, label=body.get("label", ""))
+    for definition in body.get("fields", []):
+        if obj.find(definition["name"]) is None:
+            call.org.schema.add_field(obj, _field(dict(definition)))
+    rows = body.get("rows", [])
+    if not rows:
+        return json_reply({"object": obj.name, "ids": []})
+    names = list(dict.fromkeys(key for row in rows for key in row))
+    missing = [name for name in names if obj.find(name) is None]
+    if missing:
+        raise ApiError(400, "INVALID_FIELD", f"no such fields: {missing}")
+    columns = {name: [_plain(row.get(name)) for row in rows] for name in names}
+    frame = pl.DataFrame(columns, schema=dict.fromkeys(names, pl.String))
+    return json_reply({"object": obj.name, "ids": loading.load_rows(call.org, obj, frame)})
+
+
+@_open("POST", "/load")
+async def load(call: Call) -> Reply:
+    """`{"path": folder or register, "multiply": n}`: load data into the running org."""
+    body = call.json_object()
+    try:
+        rows = loading.load_path(call.org, Path(body["path"]), multiply=int(body.get("multiply", 1)))
+    except FileNotFoundError as error:
+        raise ApiError(404, "NOT_FOUND", str(error)) from error
+    return json_reply({"rows": rows})
+
+
+def _field(definition: dict[str, Any]) -> dict[str, Any]:
+    name, kind = definition.pop("name"), definition.pop("type", "string")
+    if kind == "reference":
+        return custom_lookup(name, definition.pop("referenceTo", [])) | definition
+    return make_field(name, kind, **definition)
+
+
+def _plain(value: object) -> str | None:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return None if value is None else str(value)
+
+
+def _object(call: Call, name: str) -> SObject:
+    obj = call.org.schema.find(name)
+    if obj is None:
+        raise ApiError(404, "NOT_FOUND", f"no object {name!r}")
+    return obj

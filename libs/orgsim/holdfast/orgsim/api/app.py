@@ -1,0 +1,165 @@
+"""The ASGI application: path normalisation, faults, accounting and errors around the endpoints."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import re
+from typing import Any
+from urllib.parse import unquote
+
+from holdfast.orgsim.api import admin
+from holdfast.orgsim.api.bulk2 import ingest, query_jobs
+from holdfast.orgsim.api.rest import collections, composite, describe, query, replication, rows
+from holdfast.orgsim.api.soap import calls as soap
+from holdfast.orgsim.api.web import Call, Reply, Route, Router, json_reply
+from holdfast.orgsim.auth import oauth
+from holdfast.orgsim.errors import ApiError, not_found, session_invalid
+from holdfast.orgsim.faults.scripted import Faults
+from holdfast.orgsim.org import Org
+from holdfast.orgsim.saving.deleting import purge_expired
+
+OLDEST, NEWEST = 31, 68
+COMPRESS_FROM_BYTES = 10_000
+UNEXPECTED = ApiError(500, "UNKNOWN_EXCEPTION", "An unexpected error occurred. Please include this ErrorId: 1")
+logger = logging.getLogger(__name__)
+
+
+def make_router() -> Router:
+    """Every route of the org."""
+    router = Router()
+    for module in (
+        oauth,
+        describe,
+        query,
+        query_jobs,
+        ingest,
+        replication,
+        collections,
+        composite,
+        rows,
+        soap,
+        admin,
+    ):
+        router.include(module.router)
+    return router
+
+
+class OrgApp:
+    """Serves one org."""
+
+    def __init__(self, org: Org, faults: Faults | None = None) -> None:
+        self.org = org
+        self.faults = faults or Faults()
+        self.router = make_router()
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """The ASGI entry."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+
+    async def _http(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
+        raw = scope.get("raw_path", b"").decode("latin-1").split("?")[0] or scope["path"]
+        path = unquote(re.sub(r"/{2,}", "/", raw)).rstrip("/") or "/"
+        body = await _read(receive)
+        call = Call(self.org, scope["method"], path, scope["query_string"].decode("latin-1"), headers, body)
+        if path.startswith("/_org"):
+            await _answer(send, await self._admin(call), scope["method"])
+            return
+        fault = self.faults.take(call)
+        if fault is not None and await self.faults.before(fault, self.org, send):
+            return
+        reply = _compressed(call, await self.dispatch(call))
+        if fault is not None:
+            await self.faults.answer(fault, reply, send)
+        else:
+            await _answer(send, reply, scope["method"])
+
+    async def _admin(self, call: Call) -> Reply:
+        if call.path == "/_org/faults":
+            return self.faults.admin(call)
+        return await self.dispatch(call)
+
+    async def dispatch(self, call: Call) -> Reply:
+        """Answer one request, errors included; composite sends its parts through here too."""
+        route: Route | None = None
+        try:
+            method = "GET" if call.method == "HEAD" else call.method
+            route, call.params = self.router.find(method, call.path)
+            _check_version(call)
+            if route.authenticated:
+                call.session = self.org.sessions.use(_token(call), self.org.clock.now())
+            call.dispatch = self.dispatch
+            purge_expired(self.org)
+            if call.path.startswith("/services"):
+                self.org.accounting.by_route[(method, route.template)] += 1
+            if route.counted and not call.part:
+                self.org.accounting.charge(self.org.clock.now())
+            reply = await route.handler(call)
+        except ApiError as error:
+            reply = json_reply(error.body(), error.status)
+            if error.status == 401:
+                reply.headers["WWW-Authenticate"] = "Token"
+        except Exception:
+            logger.exception("%s %s", call.method, call.path)
+            reply = json_reply(UNEXPECTED.body(), UNEXPECTED.status)
+        if call.path.startswith("/services/data/v"):
+            used = self.org.accounting.used(self.org.clock.now())
+            reply.headers["Sforce-Limit-Info"] = f"api-usage={used}/{self.org.accounting.limit}"
+        return reply
+
+
+def _check_version(call: Call) -> None:
+    version = call.params.get("version")
+    if version is None:
+        return
+    if re.fullmatch(r"\d{2}\.0", version) is None or int(version[:2]) > NEWEST:
+        raise not_found()
+    if int(version[:2]) < OLDEST:
+        raise ApiError(410, "UNSUPPORTED_API_VERSION", f"API version {version} has been retired")
+
+
+def _token(call: Call) -> str:
+    kind, _, token = call.headers.get("authorization", "").partition(" ")
+    if kind.lower() in ("bearer", "oauth") and token:
+        return token.strip()
+    if "oauth_token" in call.query:
+        return call.query["oauth_token"]
+    raise session_invalid()
+
+
+def _compressed(call: Call, reply: Reply) -> Reply:
+    wanted = "gzip" in call.headers.get("accept-encoding", "")
+    if wanted and call.org.settings.compress and len(reply.body) >= COMPRESS_FROM_BYTES:
+        reply.body = gzip.compress(reply.body, compresslevel=1, mtime=0)
+        reply.headers["Content-Encoding"] = "gzip"
+    return reply
+
+
+async def _read(receive: Any) -> bytes:
+    message = await receive()
+    if not message.get("more_body"):
+        return bytes(message.get("body", b""))
+    chunks = [message.get("body", b"")]
+    while message.get("more_body"):
+        message = await receive()
+        chunks.append(message.get("body", b""))
+    return b"".join(chunks)
+
+
+async def _answer(send: Any, reply: Reply, method: str) -> None:
+    await send(reply.start(len(reply.body)))
+    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else reply.body})
+
+
+async def _lifespan(receive: Any, send: Any) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            await send({"type": "lifespan.shutdown.complete"})
+            return

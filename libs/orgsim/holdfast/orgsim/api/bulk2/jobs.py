@@ -1,0 +1,131 @@
+"""Bulk 2.0 jobs of one org and what they remember."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from holdfast.orgsim.api.bulk2.pages import PageCache, Pages
+from holdfast.orgsim.errors import not_found
+from holdfast.orgsim.ids import make_id
+
+DELIMITERS = {"BACKQUOTE": "`", "CARET": "^", "COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "TAB": "\t"}
+LINE_ENDINGS = {"LF": "\n", "CRLF": "\r\n"}
+KEPT = timedelta(days=7)
+FINAL_STATES = frozenset({"JobComplete", "Failed", "Aborted"})
+
+
+@dataclass
+class Job:
+    """A query or ingest job."""
+
+    id: str
+    kind: str
+    operation: str
+    object: str
+    username: str
+    user_id: str
+    created: datetime
+    version: str
+    state: str
+    delimiter: str = "COMMA"
+    line_ending: str = "LF"
+    query: str = ""
+    external_id_field: str | None = None
+    error: str | None = None
+    stuck: bool = False
+    processed: int = 0
+    failed: int = 0
+    pages: Pages | None = None
+    input: bytes | None = None
+    results: dict[str, bytes] = field(default_factory=dict)
+
+    def info(self) -> dict[str, Any]:
+        """The job info that every call on a job answers with."""
+        stamp = self.created.strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+        info: dict[str, Any] = {"id": self.id, "operation": self.operation, "object": self.object,
+                                "createdById": self.user_id, "createdDate": stamp, "systemModstamp": stamp,
+                                "state": self.state}  # fmt: skip
+        if self.external_id_field is not None:
+            info["externalIdFieldName"] = self.external_id_field
+        info.update(concurrencyMode="Parallel", contentType="CSV", apiVersion=float(self.version))
+        if self.kind == "V2Ingest":
+            info["contentUrl"] = f"services/data/v{self.version}/jobs/ingest/{self.id}/batches"
+        return {**info, "lineEnding": self.line_ending, "columnDelimiter": self.delimiter}
+
+    def full_info(self) -> dict[str, Any]:
+        """Job info with progress, as GET answers."""
+        info = {**self.info(), "jobType": self.kind, "numberRecordsProcessed": self.processed}
+        if self.kind == "V2Ingest":
+            info.update(numberRecordsFailed=self.failed, apiActiveProcessingTime=1, apexProcessingTime=0)
+        else:
+            info["isPkChunkingSupported"] = True
+        if self.error is not None:
+            info["errorMessage"] = self.error
+        return {**info, "retries": 0, "totalProcessingTime": 1}
+
+
+class BulkJobs:
+    """All jobs, by id."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Job] = {}
+        self._number = 0
+        self.page_cache = PageCache()
+        self._results: dict[Hashable, Pages] = {}
+        self._results_version = -1
+
+    def same_result(self, data_version: int, key: Hashable) -> Pages | None:
+        """The pages of the same question asked before while no row has changed since."""
+        if data_version != self._results_version:
+            self._results.clear()
+            self._results_version = data_version
+        return self._results.get(key)
+
+    def keep_result(self, key: Hashable, pages: Pages) -> None:
+        """Remember the pages of a question for the present data."""
+        self._results[key] = pages
+
+    @property
+    def made(self) -> int:
+        """How many job ids were given out."""
+        return self._number
+
+    def new_id(self) -> str:
+        """The id of the next job."""
+        self._number += 1
+        return make_id("750", self._number)
+
+    def add(self, job: Job) -> None:
+        """Keep a job."""
+        self._jobs[job.id] = job
+
+    def get(self, job_id: str, kind: str, username: str, now: datetime) -> Job:
+        """A job of this user and kind.
+
+        Raises:
+            ApiError: 404 for an unknown or expired job, or another user's.
+        """
+        job = self._jobs.get(job_id)
+        if job is None or job.kind != kind or job.username != username or job.created + KEPT <= now:
+            raise not_found()
+        return job
+
+    def remove(self, job_id: str) -> None:
+        """Forget a job."""
+        del self._jobs[job_id]
+
+    def list(self, username: str) -> list[Job]:
+        """The user's jobs, oldest first."""
+        return [job for job in self._jobs.values() if job.username == username]
+
+    def queries_today(self, now: datetime) -> int:
+        """Query jobs of the last 24 hours."""
+        since = now - timedelta(hours=24)
+        return sum(1 for job in self._jobs.values() if job.kind == "V2Query" and job.created > since)
+
+    def last(self, kind: str) -> Job | None:
+        """The newest job of a kind."""
+        return next((job for job in reversed(self._jobs.values()) if job.kind == kind), None)

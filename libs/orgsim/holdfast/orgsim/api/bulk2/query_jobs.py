@@ -1,0 +1,181 @@
+"""Bulk 2.0 query jobs. A job runs when it is made and is complete at the first look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from holdfast.orgsim.api.bulk2.jobs import DELIMITERS, FINAL_STATES, LINE_ENDINGS, Job
+from holdfast.orgsim.api.bulk2.pages import Pages
+from holdfast.orgsim.api.web import DATA, Call, Reply, Router, json_reply
+from holdfast.orgsim.errors import ApiError
+from holdfast.orgsim.ids import make_id
+from holdfast.orgsim.soql import ast
+from holdfast.orgsim.soql.evaluate import Result, run
+from holdfast.orgsim.soql.parse import parse
+
+router = Router(DATA + "/jobs/query")
+DAILY_JOBS = 10_000
+PARALLEL_PAGES = 5
+
+
+@router.add("POST", "")
+async def create(call: Call) -> Reply:
+    """Make a job and run its query."""
+    body = call.json_object()
+    if body.get("operation") not in ("query", "queryAll"):
+        raise ApiError(400, "INVALIDJOB", f"InvalidJob : Unsupported operation {body.get('operation')}")
+    now = call.org.clock.now()
+    if call.org.bulk_jobs.queries_today(now) >= DAILY_JOBS:
+        raise ApiError(400, "EXCEEDEDQUOTA", f"Max bulk v2 query jobs ({DAILY_JOBS}) per 24 hrs has been reached")
+    text = body.get("query")
+    if not isinstance(text, str):
+        raise ApiError(400, "INVALIDJOB", "InvalidJob : query is required")
+    query = parse(text)
+    job = Job(call.org.bulk_jobs.new_id(), "V2Query", body["operation"], query.object, call.user.username,
+              call.user.id, now, call.version, "UploadComplete", query=text,
+              delimiter=choice(body, "columnDelimiter", DELIMITERS, "COMMA"),
+              line_ending=choice(body, "lineEnding", LINE_ENDINGS, "LF"))  # fmt: skip
+    _execute(call, job, query)
+    call.org.bulk_jobs.add(job)
+    return json_reply(job.info())
+
+
+def choice(body: dict[str, Any], key: str, allowed: dict[str, str], default: str) -> str:
+    """An enumerated setting of a job."""
+    value = body.get(key) or default
+    if value not in allowed:
+        raise ApiError(400, "INVALIDJOB", f"InvalidJob : Invalid {key}: {value}")
+    return str(value)
+
+
+def _execute(call: Call, job: Job, query: ast.Query) -> None:
+    org, jobs = call.org, call.org.bulk_jobs
+    _refuse_unsupported(query)
+    schema_version = sum(obj.version for obj in org.schema.objects.values())
+    key = (job.query, job.operation, job.delimiter, job.line_ending, call.user.id, call.user.restrictions,
+           schema_version, org.clock.now().date())  # fmt: skip
+    job.pages = jobs.same_result(org.data_version(), key)
+    if job.pages is None:
+        result = run(org, query, call.user, include_deleted=job.operation == "queryAll")
+        _refuse_columns(result)
+        job.pages = Pages(
+            result.frame.select([o.column.name for o in result.outputs]),
+            [o.written for o in result.outputs],
+            jobs.page_cache,
+            separator=DELIMITERS[job.delimiter],
+            newline=LINE_ENDINGS[job.line_ending],
+            page_bytes=org.settings.bulk_page_bytes,
+            file_id=make_id("0Ga", jobs.made),
+        )
+        jobs.keep_result(key, job.pages)
+        job.pages.read_ahead(0, job.pages.page_rows)
+    job.object = org.readable(query.object, call.user).name
+    job.processed = job.pages.rows
+
+
+def _refuse_unsupported(query: ast.Query) -> None:
+    for item in query.items:
+        if isinstance(item, ast.SubqueryItem):
+            message = "Aggregate Relationships not supported in Bulk Query"
+            raise ApiError(400, "FEATURENOTENABLED", message)
+        if not isinstance(item, ast.FieldItem):
+            raise ApiError(400, "API_ERROR", "Function not supported in Bulk Query")
+    if query.group_by or query.offset:
+        clause = "GROUP BY" if query.group_by else "OFFSET"
+        raise ApiError(400, "API_ERROR", f"{clause} not supported in Bulk Query")
+
+
+def _refuse_columns(result: Result) -> None:
+    for output in result.outputs:
+        if output.column.kind in ("address", "location"):
+            raise ApiError(400, "FEATURENOTENABLED", "Selecting compound data not supported in Bulk Query")
+        if output.column.kind == "base64":
+            raise ApiError(400, "API_ERROR", "Binary fields are not supported in Bulk Query")
+
+
+def _job(call: Call) -> Job:
+    job = call.org.bulk_jobs.get(call.params["id"], "V2Query", call.user.username, call.org.clock.now())
+    if job.state == "UploadComplete" and job.pages is not None and not job.stuck:
+        job.state = "JobComplete"
+    return job
+
+
+@router.add("GET", "/{id}")
+async def info(call: Call) -> Reply:
+    """How the job stands."""
+    return json_reply(_job(call).full_info())
+
+
+@router.add("GET", "/{id}/results")
+async def results(call: Call) -> Reply:
+    """One page of the result."""
+    job, pages = _complete(call)
+    locator, size = call.query.get("locator", ""), call.query.get("maxRecords", "")
+    if size and (not size.isdigit() or not int(size)):
+        raise ApiError(400, "INVALIDREQUEST", f"Invalid maxRecords: {size}")
+    start = pages.start_of(locator) if locator and locator != "null" else 0
+    count = min(int(size), pages.page_rows) if size else pages.page_rows
+    call.org.accounting.bulk_pages[(job.id, locator, size)] += 1
+    body = await pages.page(start, count)
+    pages.read_ahead(start + count, count)
+    end = min(start + count, pages.rows)
+    headers = {
+        "Sforce-NumberOfRecords": str(end - start),
+        "Sforce-Locator": pages.locator(end) if end < pages.rows else "null",
+    }
+    return Reply(200, body, "text/csv;charset=UTF-8", headers)
+
+
+@router.add("GET", "/{id}/resultPages")
+async def result_pages(call: Call) -> Reply:
+    """Up to five pages that can be fetched in parallel."""
+    job, pages = _complete(call)
+    start = pages.start_of(call.query["locator"]) if "locator" in call.query else 0
+    base = f"/services/data/v{call.version}/jobs/query/{job.id}"
+    starts = list(range(start, max(1, pages.rows), pages.page_rows))
+    links = [{"resultUrl": f"{base}/results?locator={pages.locator(s)}"} for s in starts[:PARALLEL_PAGES]]
+    answer: dict[str, Any] = {"resultPages": links, "done": len(starts) <= PARALLEL_PAGES}
+    if not answer["done"]:
+        answer["nextRecordsUrl"] = f"{base}/resultPages?locator={pages.locator(starts[PARALLEL_PAGES])}"
+    return json_reply(answer)
+
+
+def _complete(call: Call) -> tuple[Job, Pages]:
+    job = _job(call)
+    if job.version != call.version:
+        raise ApiError(409, "API_ERROR", f"The job was created with API version {job.version}")
+    if job.state != "JobComplete" or job.pages is None:
+        raise ApiError(400, "INVALIDJOBSTATE", f"Invalid job state: {job.state}. Results are available in JobComplete.")
+    return job, job.pages
+
+
+@router.add("PATCH", "/{id}")
+async def abort(call: Call) -> Reply:
+    """Abort a job that has not ended."""
+    job = call.org.bulk_jobs.get(call.params["id"], "V2Query", call.user.username, call.org.clock.now())
+    if call.json_object().get("state") != "Aborted":
+        raise ApiError(400, "INVALIDJOBSTATE", "Only the state Aborted can be set")
+    if job.state in FINAL_STATES:
+        raise ApiError(400, "INVALIDJOBSTATE", f"Aborting already {job.state} Job not allowed")
+    job.state, job.pages = "Aborted", None
+    return json_reply(job.info())
+
+
+@router.add("DELETE", "/{id}")
+async def delete(call: Call) -> Reply:
+    """Forget a job that has ended."""
+    job = _job(call)
+    if job.state not in FINAL_STATES:
+        raise ApiError(400, "INVALIDJOBSTATE", f"Deleting job in state {job.state} not allowed")
+    call.org.bulk_jobs.remove(job.id)
+    return Reply(204)
+
+
+@router.add("GET", "")
+async def listing(call: Call) -> Reply:
+    """The user's query jobs."""
+    kind = {"V2Ingest": "V2Ingest", "V2Query": "V2Query"}.get(call.query.get("jobType", "V2Query"))
+    jobs = [
+        job.info() | {"jobType": job.kind} for job in call.org.bulk_jobs.list(call.user.username) if job.kind == kind
+    ]
+    return json_reply({"done": True, "records": jobs, "nextRecordsUrl": None})

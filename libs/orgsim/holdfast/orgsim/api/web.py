@@ -1,0 +1,170 @@
+"""Requests, replies and routes as the endpoint modules see them; no endpoint touches ASGI."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+
+from holdfast.orgsim.auth.access import Session, User
+from holdfast.orgsim.errors import ApiError, not_found
+from holdfast.orgsim.org import Org
+
+JSON_TYPE = "application/json;charset=UTF-8"
+
+
+@dataclass
+class Reply:
+    """An answer. `body` is complete; headers hold no content type."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def start(self, length: int) -> dict[str, Any]:
+        """The ASGI message that begins this answer, announcing `length` bytes."""
+        headers = [(k.lower().encode(), v.encode("latin-1")) for k, v in self.headers.items()]
+        if self.content_type is not None:
+            headers.append((b"content-type", self.content_type.encode()))
+        if self.status not in (204, 304):
+            headers.append((b"content-length", str(length).encode()))
+        return {"type": "http.response.start", "status": self.status, "headers": headers}
+
+
+def json_reply(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
+    """A JSON answer in the platform's content type."""
+    return Reply(status, dump(value), JSON_TYPE, dict(headers or {}))
+
+
+def dump(value: object) -> bytes:
+    """JSON text; Decimals print every digit."""
+    return orjson.dumps(value, default=_exact)
+
+
+def _exact(value: object) -> orjson.Fragment:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(str(value))
+    raise TypeError(value)
+
+
+@dataclass
+class Call:
+    """One request: already authenticated if its route asks for it."""
+
+    org: Org
+    method: str
+    path: str
+    query_string: str
+    headers: Mapping[str, str]
+    body: bytes
+    params: dict[str, str] = field(default_factory=dict)
+    session: Session | None = None
+    part: bool = False  # of a composite request, which costs one API request in all
+    dispatch: Callable[[Call], Awaitable[Reply]] | None = None
+
+    @cached_property
+    def query(self) -> dict[str, str]:
+        """Parameters of the query string; the last of a repeated name."""
+        return dict(parse_qsl(self.query_string, keep_blank_values=True))
+
+    @property
+    def version(self) -> str:
+        """The API version of the path, e.g. `62.0`."""
+        return self.params.get("version", "62.0")
+
+    @property
+    def user(self) -> User:
+        """The authenticated user."""
+        assert self.session is not None
+        return self.session.user
+
+    def json(self) -> Any:
+        """The body as JSON. Numbers with a fraction or exponent are Decimals: no digit is lost.
+
+        Raises:
+            ApiError: 400 JSON_PARSER_ERROR.
+        """
+        try:
+            return json.loads(self.body, parse_float=Decimal)
+        except ValueError as error:
+            raise ApiError(400, "JSON_PARSER_ERROR", f"Unexpected input at [line:1, column:1]: {error}") from error
+
+    def json_object(self) -> dict[str, Any]:
+        """The body as a JSON object."""
+        value = self.json()
+        if not isinstance(value, dict):
+            raise ApiError(400, "JSON_PARSER_ERROR", "The HTTP entity body must be a JSON object")
+        return value
+
+
+Handler = Callable[[Call], Awaitable[Reply]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """A method and a path template with its handler. `counted`: costs one API request."""
+
+    method: str
+    template: str
+    pattern: re.Pattern[str]
+    handler: Handler
+    authenticated: bool
+    counted: bool
+
+
+class Router:
+    """Routes in the order in which they were added; the first match wins."""
+
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
+        self.routes: list[Route] = []
+
+    def add(
+        self, method: str, template: str, *, authenticated: bool = True, counted: bool = True
+    ) -> Callable[[Handler], Handler]:
+        """Register a handler. `{name}` matches one segment, `{name*}` the rest of the path."""
+        full = self._prefix + template
+
+        def register(handler: Handler) -> Handler:
+            self.routes.append(Route(method, full, _pattern(full), handler, authenticated, counted))
+            return handler
+
+        return register
+
+    def include(self, other: Router) -> None:
+        """Take over another router's routes."""
+        self.routes.extend(other.routes)
+
+    def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
+        """The route for a request and its path parameters.
+
+        Raises:
+            ApiError: 404 without a route, 405 if only other methods have one.
+        """
+        allowed = []
+        for route in self.routes:
+            match = route.pattern.fullmatch(path)
+            if match is not None and route.method == method:
+                return route, match.groupdict()
+            if match is not None:
+                allowed.append(route.method)
+        if not allowed:
+            raise not_found()
+        message = f"HTTP Method '{method}' not allowed. Allowed are {','.join(dict.fromkeys(allowed))}"
+        raise ApiError(405, "METHOD_NOT_ALLOWED", message)
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    text = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", template)
+    return re.compile(re.sub(r"\{(\w+)\*\}", r"(?P<\1>.*)", text))
+
+
+DATA = "/services/data/v{version}"

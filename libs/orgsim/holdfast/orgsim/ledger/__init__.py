@@ -1,0 +1,1 @@
+"""The truth: every accepted change, in commit order."""

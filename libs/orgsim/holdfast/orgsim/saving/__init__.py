@@ -1,0 +1,1 @@
+"""Inserts, updates, deletes, undelete and merge: what one save does, whoever asks for it."""

@@ -1,0 +1,198 @@
+"""The org's objects: recorded describes where they exist, otherwise made in the same shape."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import orjson
+
+from holdfast.orgsim import ids
+from holdfast.orgsim.schema.fields import COMPOUND_TYPES, make_field, system_fields
+
+# Objects without a recorded describe whose shape differs from the default (Name as text, an owner).
+NAMELESS = frozenset({"CampaignMember", "CampaignMemberStatus", "OpportunityContactRole"})
+OWNERLESS = frozenset({"CampaignMember", "CampaignMemberStatus", "User", "Organization", "Profile", "RecordType"})
+MASTER_DETAIL = frozenset(
+    {
+        ("CampaignMember", "CampaignId"),
+        ("CampaignMember", "ContactId"),
+        ("OpportunityContactRole", "OpportunityId"),
+        ("OpportunityContactRole", "ContactId"),
+        ("npe01__OppPayment__c", "npe01__Opportunity__c"),
+    }
+)
+
+
+@dataclass
+class SObject:
+    """One object: its describe without the lists that are kept as maps here."""
+
+    name: str
+    key_prefix: str | None
+    describe: dict[str, Any]
+    fields: dict[str, dict[str, Any]]
+    child_relationships: list[dict[str, Any]]
+    version: int = 1
+    _lower: dict[str, str] = field(default_factory=dict)
+    _stored: list[str] | None = None
+
+    def add(self, definition: dict[str, Any]) -> None:
+        """Add or replace a field."""
+        self.fields[definition["name"]] = definition
+        self._lower.clear()
+        self._stored = None
+        self.version += 1
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """The field called `name`, whatever its case."""
+        found = self.fields.get(name)
+        if found is None:
+            if not self._lower:
+                self._lower = {key.lower(): key for key in self.fields}
+            found = self.fields.get(self._lower.get(name.lower(), ""))
+        return found
+
+    def stored(self) -> list[str]:
+        """Names of the fields that hold a value of their own, in describe order."""
+        if self._stored is None:
+            self._stored = [name for name, f in self.fields.items() if f["type"] not in COMPOUND_TYPES]
+        return self._stored
+
+    def references(self) -> Iterator[dict[str, Any]]:
+        """The lookups and master-detail fields."""
+        return (f for f in self.fields.values() if f["type"] == "reference")
+
+
+class Schema:
+    """All objects of the org, by name; the last change's number makes ETags."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, SObject] = {}
+        self.global_only: dict[str, dict[str, Any]] = {}
+        self._lower: dict[str, str] = {}
+        self._by_prefix: dict[str, SObject] = {}
+        self._custom = 0
+        for name, describe in _recorded().items():
+            if name != "Global":
+                self._install(copy.deepcopy(describe))
+        self.global_only = {entry["name"]: entry for entry in copy.deepcopy(_recorded()["Global"]["sobjects"])}
+        self._mark_cascades()
+
+    def find(self, name: str) -> SObject | None:
+        """The object called `name`, whatever its case. One known only from describeGlobal is made on demand."""
+        known = self.objects.get(name) or self.objects.get(self._lower.get(name.lower(), ""))
+        if known is None:
+            entry = next((e for n, e in self.global_only.items() if n.lower() == name.lower()), None)
+            if entry is not None and entry["queryable"]:
+                known = self.define(entry["name"], prefix=entry["keyPrefix"])
+        return known
+
+    def define(self, name: str, *, prefix: str | None = None, auto_name: bool = False, label: str = "") -> SObject:
+        """The object `name`, made with its system fields if it is new."""
+        if name in self.objects:
+            return self.objects[name]
+        custom = name.endswith("__c")
+        if prefix is None:
+            prefix = ids.STANDARD_PREFIXES.get(name) or self._next_custom_prefix()
+        name_kind = "none" if name in NAMELESS else "auto" if auto_name else "text"
+        describe = copy.deepcopy(_recorded()["Custom__c"])
+        title = label or (name[:-3] if custom else name).split("__")[-1].replace("_", " ")
+        entry = self.global_only.get(name, {})
+        describe.update(name=name, label=entry.get("label", title), labelPlural=entry.get("labelPlural", title + "s"))
+        describe.update(keyPrefix=prefix, custom=custom, customSetting=False, childRelationships=[], urls=None)
+        describe.update(mergeable=name in ("Account", "Contact", "Lead", "Case"), undeletable=True, layoutable=True)
+        describe.update(replicateable=True, searchable=True, triggerable=True, activateable=False)
+        describe["fields"] = system_fields(name_kind=name_kind, owner=name not in OWNERLESS)
+        return self._install(describe)
+
+    def add_field(self, obj: SObject, definition: dict[str, Any]) -> None:
+        """Add a field; a lookup also shows among its parents' child relationships."""
+        if (obj.name, definition["name"]) in MASTER_DETAIL:
+            definition.update(cascadeDelete=True, relationshipOrder=0, writeRequiresMasterRead=True, nillable=False)
+        obj.add(definition)
+        for parent_name in definition["referenceTo"]:
+            parent = self.objects.get(parent_name)
+            if parent is not None:
+                parent.child_relationships.append(_child_entry(obj.name, definition))
+                parent.version += 1
+
+    def children_of(self, parent: str) -> Iterator[tuple[SObject, dict[str, Any]]]:
+        """Each (object, lookup) that can point at `parent`."""
+        for obj in self.objects.values():
+            for f in obj.references():
+                if parent in f["referenceTo"]:
+                    yield obj, f
+
+    def by_prefix(self, prefix: str) -> SObject | None:
+        """The object whose ids begin with `prefix`."""
+        return self._by_prefix.get(prefix)
+
+    def names(self) -> Sequence[str]:
+        """All objects: those that only describeGlobal knows and those that are described."""
+        return list(dict.fromkeys([*self.global_only, *self.objects]))
+
+    def _install(self, describe: dict[str, Any]) -> SObject:
+        obj = SObject(
+            name=describe["name"],
+            key_prefix=describe["keyPrefix"],
+            describe={k: v for k, v in describe.items() if k not in ("fields", "childRelationships")},
+            fields={f["name"]: f for f in describe["fields"]},
+            child_relationships=describe["childRelationships"],
+        )
+        self.objects[obj.name] = obj
+        self._lower[obj.name.lower()] = obj.name
+        if obj.key_prefix is not None:
+            self._by_prefix.setdefault(obj.key_prefix, obj)
+        return obj
+
+    def _next_custom_prefix(self) -> str:
+        while (prefix := ids.custom_prefix(self._custom)) in self._by_prefix:
+            self._custom += 1
+        return prefix
+
+    def _mark_cascades(self) -> None:
+        """Deletes follow the recorded child relationships, which know more than the child's own field."""
+        self.cascades = {
+            (entry["childSObject"], entry["field"])
+            for obj in self.objects.values()
+            for entry in obj.child_relationships
+            if entry["cascadeDelete"]
+        }
+
+    def cascades_from(self, obj: SObject, definition: Mapping[str, Any]) -> bool:
+        """Whether deleting the parent behind this lookup deletes the child as well."""
+        return bool(definition["cascadeDelete"]) or (obj.name, definition["name"]) in self.cascades
+
+
+def custom_lookup(name: str, parents: Sequence[str]) -> dict[str, Any]:
+    """A lookup field pointing at `parents`."""
+    return make_field(name, "reference", referenceTo=list(parents), polymorphicForeignKey=len(parents) > 1)
+
+
+def _child_entry(child: str, definition: Mapping[str, Any]) -> dict[str, Any]:
+    plural = child.removesuffix("__c").split("__")[-1] + "s" + ("__r" if child.endswith("__c") else "")
+    return {
+        "cascadeDelete": definition["cascadeDelete"],
+        "childSObject": child,
+        "deprecatedAndHidden": False,
+        "field": definition["name"],
+        "junctionIdListNames": [],
+        "junctionReferenceTo": [],
+        "relationshipName": plural,
+        "restrictedDelete": definition["restrictedDelete"],
+    }
+
+
+@cache
+def _recorded() -> dict[str, dict[str, Any]]:
+    folder = resources.files("holdfast.orgsim.schema") / "recorded"
+    return {
+        item.name.removesuffix(".json"): orjson.loads(item.read_bytes())
+        for item in folder.iterdir()
+        if item.name.endswith(".json")
+    }
