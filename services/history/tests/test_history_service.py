@@ -95,6 +95,8 @@ async def two_runs(history: Any) -> None:
     await history.send(whole(2, second, 4, updated=1, deleted=1, touched=1, created=1))
     await history.until("SummarizeChanges", summary(2), lambda answer: answer.objects)
     await history.until("SummarizeChanges", summary(1), lambda answer: answer.objects)
+    known = pb.GetRecordHistoryRequest(job_id="Nightly", object="Contact", record_id=contact_id(1))
+    await history.until("GetRecordHistory", known, lambda answer: True)  # the job comes on a topic of its own
 
 
 def summary(run: int) -> pb.SummarizeChangesRequest:

@@ -44,7 +44,8 @@ async def open_producer(settings: Settings, service: str) -> AIOKafkaProducer:
     )
     starting = asyncio.ensure_future(producer.start())
     try:
-        await asyncio.wait_for(asyncio.shield(starting), START_TIMEOUT_S)
+        async with asyncio.timeout(START_TIMEOUT_S):  # not wait_for: it can swallow a cancellation
+            await asyncio.shield(starting)
     except (KafkaError, OSError, TimeoutError) as error:
         await _end_start(producer, starting)
         raise unreachable(error) from error

@@ -13,6 +13,7 @@ from holdfast.common.clock import Clock
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.failpoints import durable_step
 from holdfast.common.postgres import Database, Queries, Unit
+from holdfast.common.tasks import end_tasks
 
 ACQUIRED = durable_step("common.lease_acquired")
 EXTENDED = durable_step("common.lease_extended")
@@ -61,9 +62,7 @@ class Lease:
     async def release(self) -> None:
         """Stop the heartbeat and let the next one in at once. Errors are left to the lease's expiry."""
         if self._heartbeat is not None:
-            self._heartbeat.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._heartbeat
+            await end_tasks([self._heartbeat])
         if self.lost.is_set():
             return
         with suppress(HoldfastError):

@@ -34,6 +34,7 @@ from holdfast.common.parked import Incoming
 from holdfast.common.postgres import Database, Queries, Unit
 from holdfast.common.relay import Relay
 from holdfast.common.settings import Settings
+from holdfast.common.tasks import end_tasks
 from holdfast.common.wakeup import Signal
 
 E = TypeVar("E", bound=PublicEvent)
@@ -132,9 +133,7 @@ class Bus:
 
     async def stop(self) -> None:
         """Let the messages in hand end, then close; bounded, also when Kafka is gone."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
         with suppress(TimeoutError, KafkaError, OSError):
             await asyncio.wait_for(self.broker.stop(), GRACEFUL_TIMEOUT_S + 2)
         await self._feed.close()

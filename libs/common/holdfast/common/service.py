@@ -21,6 +21,7 @@ from holdfast.common.messaging import Bus
 from holdfast.common.objectstore import ObjectStore
 from holdfast.common.postgres import Database
 from holdfast.common.settings import Settings
+from holdfast.common.tasks import end_tasks
 
 log = structlog.get_logger(__name__)
 STOP_TIMEOUT_S = 20.0
@@ -137,9 +138,7 @@ async def run_modules(
         try:
             done, _ = await asyncio.wait({*tasks, stopper}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (*tasks, stopper):
-                task.cancel()
-            await asyncio.gather(*tasks, stopper, return_exceptions=True)
+            await end_tasks((*tasks, stopper))
         for task, module in tasks.items():
             if task in done:
                 raise _failure(module.name, task.exception()) from task.exception()

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
+from holdfast.common.tasks import end_tasks
 from holdfast.salesforce.models import Access
 
 SignIn = Callable[[UUID], Awaitable[Access]]
@@ -48,10 +49,7 @@ class Tokens:
 
     async def close(self) -> None:
         """Stop the sign-ins under way."""
-        tasks = list(self._running.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(list(self._running.values()))
 
     async def _renew(self, connection_id: UUID) -> Access:
         self.drop(connection_id)

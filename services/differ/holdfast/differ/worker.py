@@ -10,6 +10,7 @@ import structlog
 from holdfast.common.errors import HoldfastError
 from holdfast.common.leases import Lease, Leases
 from holdfast.common.postgres import Database
+from holdfast.common.tasks import end_tasks
 from holdfast.common.wakeup import Signal
 from holdfast.differ import store
 from holdfast.differ.committing import Committer
@@ -65,10 +66,7 @@ class Worker:
 
     async def stop(self) -> None:
         """Cancel the tasks and wait for them; a commit in flight ends first, since it runs in a thread."""
-        tasks = list(self._busy.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(list(self._busy.values()))
 
     async def _work(self, key: TableKey) -> None:
         try:

@@ -17,6 +17,7 @@ import structlog
 from holdfast.common.clock import Clock
 from holdfast.common.errors import HoldfastError
 from holdfast.common.loops import Loop
+from holdfast.common.tasks import end_tasks
 from holdfast.common.wakeup import Signal
 
 log = structlog.get_logger(__name__)
@@ -129,9 +130,7 @@ class Dispatcher(Loop, Generic[C]):
 
     async def _stop(self) -> None:
         held = list(self._running.values())
-        for _, task in held:
-            task.cancel()
-        await asyncio.gather(*(task for _, task in held), return_exceptions=True)
+        await end_tasks([task for _, task in held])
         if held:
             try:
                 await self._rows.release([claim for claim, _ in held])

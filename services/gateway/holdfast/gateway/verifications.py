@@ -17,6 +17,7 @@ import structlog
 from holdfast.common.clock import Clock, Ids
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.rpc.history.v1 import history_pb2
+from holdfast.common.tasks import end_tasks
 from holdfast.gateway.models.verifications import Damage, State, Verification
 
 _log = structlog.get_logger("holdfast.gateway")
@@ -97,9 +98,7 @@ class Verifications:
 
     async def stop(self) -> None:
         """End what is running."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(list(self._tasks))
 
     def _repeat_of(self, job_id: str, key: str) -> _Entry | None:
         entry = self._entries.get(self._by_key.get(key, ""))
