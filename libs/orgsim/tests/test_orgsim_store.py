@@ -2,8 +2,12 @@
 
 import polars as pl
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from holdfast.orgsim.api.bulk2.pages import PageCache
+from holdfast.orgsim.store import chunks
 from holdfast.orgsim.store.table import Table
 
 
@@ -67,3 +71,83 @@ def test_the_page_cache_drops_what_was_not_asked_for_longest() -> None:
     assert cache.get(("f", 0, 1)) == b"x" * 5
     cache.put(("f", 2, 1), b"x" * 5)
     assert [cache.get(("f", start, 1)) is not None for start in (0, 1, 2)] == [True, False, True]
+
+
+IDS = st.integers(0, 40).map(lambda n: f"a{n:02d}")
+TEXT = st.none() | st.sampled_from(["x", "y", "z"])
+ROWS = st.lists(st.tuples(IDS, TEXT), max_size=12, unique_by=lambda row: row[0])
+
+
+class TableMachine(RuleBasedStateMachine):
+    """A table against a dict, whatever the order of changes and reads. Chunks are tiny, so that many are made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = Table(["Id", "Name"])
+        self.model: dict[str, str | None] = {}
+        self.handed_out: list[tuple[pl.DataFrame, list[tuple[str, str | None]]]] = []
+
+    def _expected(self) -> list[tuple[str, str | None]]:
+        return sorted(self.model.items())
+
+    @rule(record_id=IDS, name=TEXT)
+    def put(self, record_id: str, name: str | None) -> None:
+        self.table.put(record_id, {"Id": record_id, "Name": name})
+        self.model[record_id] = name
+
+    @rule(record_id=IDS)
+    def remove(self, record_id: str) -> None:
+        self.table.remove(record_id)
+        self.model.pop(record_id, None)
+
+    @rule(rows=ROWS)
+    def put_rows(self, rows: list[tuple[str, str | None]]) -> None:
+        self.table.put_rows(pl.DataFrame(rows, schema={"Id": pl.String, "Name": pl.String}, orient="row"))
+        self.model.update(rows)
+
+    @rule(ids=st.lists(IDS, max_size=8))
+    def remove_rows(self, ids: list[str]) -> None:
+        self.table.remove_rows(pl.Series(ids, dtype=pl.String))
+        for record_id in ids:
+            self.model.pop(record_id, None)
+
+    @rule(rows=ROWS)
+    def load(self, rows: list[tuple[str, str | None]]) -> None:
+        new = [row for row in rows if row[0] not in self.model]
+        self.table.load(pl.DataFrame(new, schema={"Id": pl.String, "Name": pl.String}, orient="row"))
+        self.model.update(new)
+
+    @rule(record_id=IDS)
+    def get(self, record_id: str) -> None:
+        expected = {"Id": record_id, "Name": self.model[record_id]} if record_id in self.model else None
+        assert self.table.get(record_id) == expected
+
+    @rule(ids=st.lists(IDS, max_size=8))
+    def fetch(self, ids: list[str]) -> None:
+        found = self.table.fetch(pl.Series(ids, dtype=pl.String))
+        assert found.rows() == [(i, self.model[i]) for i in ids if i in self.model]
+
+    @rule(values=st.lists(st.sampled_from(["x", "y", "w"]), max_size=2))
+    def where_in(self, values: list[str]) -> None:
+        found = self.table.where_in("Name", pl.Series(values, dtype=pl.String))
+        assert found.rows() == [row for row in self._expected() if row[1] in values]
+
+    @rule()
+    def read(self) -> None:
+        frame = self.table.frame()
+        assert frame.rows() == self._expected() == self.table.scan().collect().rows()
+        assert len(self.table) == len(self.model)
+        self.handed_out.append((frame, self._expected()))
+
+    def teardown(self) -> None:
+        for frame, expected in self.handed_out:
+            assert frame.rows() == expected
+
+
+@pytest.fixture(autouse=True)
+def tiny_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "CHUNK_ROWS", 4)
+
+
+TestTableMachine = TableMachine.TestCase
+TestTableMachine.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)

@@ -107,9 +107,10 @@ class Org:
 
     def load(self, obj: SObject, rows: pl.DataFrame) -> None:
         """Take rows with their system fields as they are; the ledger keeps them as one entry."""
-        before = self.table(obj)
-        before.load(rows)
-        self.ledger.record_load(self.clock.now(), obj.name, before.frame().join(rows.select("Id"), on="Id", how="semi"))
+        table = self.table(obj)
+        first = not len(table)
+        table.load(rows)
+        self.ledger.record_load(self.clock.now(), obj.name, table.frame() if first else table.fetch(rows["Id"].sort()))
 
     def find(self, record_id: str) -> tuple[SObject, Row] | None:
         """A record of any object by its 18-character id."""
