@@ -125,8 +125,8 @@ def _start_org(children: ExitStack, data: Path, loads: list[Path] | None) -> Run
         return None
     # A connection that was added to it must still work when Holdfast is started again.
     port, secret = kept_port(data / "org" / "port"), kept_secret(data / "org" / "client-secret")
-    extra = ["--port", str(port), "--client-secret", secret]
-    return children.enter_context(start_org(load=loads, data_dir=data / "org", extra=extra))
+    extra = ["--port", str(port)]
+    return children.enter_context(start_org(load=loads, data_dir=data / "org", client_secret=secret, extra=extra))
 
 
 async def _start_services(settings: Settings, stop: asyncio.Event) -> asyncio.Task[None]:

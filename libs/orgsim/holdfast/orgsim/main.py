@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,22 +14,31 @@ import httpx
 import typer
 
 from holdfast.orgsim.org import Org, OrgSettings
+from holdfast.orgsim.serving import Ports
 from holdfast.orgsim.serving import serve as serve_org
 from holdfast.orgsim.store import loading
 
-app = typer.Typer(help="A Salesforce org that runs locally.", no_args_is_help=True)
+app = typer.Typer(help="A Salesforce org that runs locally.", no_args_is_help=True, pretty_exceptions_show_locals=False)
+SECRET_VARIABLE = "ORGSIM_CLIENT_SECRET"  # noqa: S105 - its name; arguments would be seen by every user of the machine
+CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
 Url = Annotated[str, typer.Option("--url", help="Address of a running org.")]
 
 
 @app.command()
 def serve(
-    port: Annotated[int, typer.Option(help="0 takes a free port.")] = 0,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder for the ledger file.")] = None,
+    port: Annotated[int, typer.Option(help="http; 0 takes a free port.")] = 0,
+    https_port: Annotated[int, typer.Option(help="https; 0 takes a free port.")] = 0,
+    proxy_port: Annotated[int, typer.Option(help="Forward proxy (CONNECT); 0 takes a free port.")] = 0,
+    https: Annotated[bool, typer.Option(help="Also listen on https and for proxy clients.")] = True,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder for the ledger file and the CA.")] = None,
     load: Annotated[list[Path] | None, typer.Option(help="Folder or .csv (dotgov) to load; repeatable.")] = None,
     multiply: Annotated[int, typer.Option(min=1, help="Copies of each loaded folder.")] = 1,
     ready_file: Annotated[Path | None, typer.Option(help="Written as JSON once the org serves.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the addresses as one line of JSON.")] = False,
     parent_pid: Annotated[int | None, typer.Option(help="Exit when this parent process is gone.")] = None,
-    client_secret: Annotated[str | None, typer.Option(help="Secret of the connected app; random if absent.")] = None,
+    client_secret_file: Annotated[
+        Path | None, typer.Option(help=f"Secret of the connected app; else {SECRET_VARIABLE}, else random.")
+    ] = None,
     jwt_public_key: Annotated[Path | None, typer.Option(help="PEM of the connected app's certificate key.")] = None,
     api_limit: Annotated[int, typer.Option(help="API requests per 24 hours.")] = 100_000,
     session_s: Annotated[float, typer.Option(help="Session timeout in seconds.")] = 7200,
@@ -43,12 +54,38 @@ def serve(
         ledger_folder=data_dir,
         compress=gzip,
     )
-    if client_secret is not None:
-        settings.client_secret = client_secret
+    secret = client_secret_file.read_text().strip() if client_secret_file else os.environ.get(SECRET_VARIABLE)
+    if secret:
+        settings.client_secret = secret
     org = Org(settings)
     for path in load or []:
         _load(org, path, multiply)
-    serve_org(org, port=port, ready_file=ready_file, parent_pid=parent_pid)
+    ports = Ports(port, https_port if https else None, proxy_port)
+    ca_folder = data_dir or (ready_file.parent if ready_file else None)
+    tell = _tell_json if as_json else partial(_tell, shows_secret=not secret)
+    serve_org(org, ports=ports, ca_folder=ca_folder, ready_file=ready_file, parent_pid=parent_pid, tell=tell)
+
+
+def _tell_json(info: dict[str, object]) -> None:
+    print(json.dumps(info), flush=True)
+
+
+def _tell(info: dict[str, object], *, shows_secret: bool) -> None:
+    """What a person needs to point a client at the org."""
+    lines = [f"http    {info['url']}"]
+    if "https_url" in info:
+        lines += [
+            f"https   {info['https_url']}   (login.salesforce.com and {info['domain']} by the proxy)",
+            f"proxy   {info['proxy_url']}",
+            f"CA      {info['ca_file']}",
+        ]
+    lines += [f"app     client id {info['client_id']}", f"user    {info['username']}"]
+    if shows_secret:
+        lines.insert(-1, f"        client secret {info['client_secret']}")
+    if "https_url" in info:
+        trust = " ".join(f"{name}={info['ca_file']}" for name in CA_VARIABLES)
+        lines += ["", "Clients with fixed https hosts:", f"  export HTTPS_PROXY={info['proxy_url']} {trust}"]
+    print("\n".join(lines), flush=True)
 
 
 @app.command("load")

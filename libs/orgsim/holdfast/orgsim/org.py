@@ -32,6 +32,7 @@ class OrgSettings:
     """What can be chosen when an org is made."""
 
     name: str = "Holdfast Test Org"
+    my_domain: str = "holdfast"  # `acme`, or `acme--uat` of a sandbox
     api_limit: int = 100_000
     session_lifetime: timedelta = timedelta(hours=2)
     bulk_page_bytes: int = 10_000_000
@@ -71,6 +72,12 @@ class Org:
             self.admin.username,
             self.settings.public_key_pem,
         )
+
+    @property
+    def domain_host(self) -> str:
+        """The host name of the org's My Domain."""
+        middle = ".sandbox" if "--" in self.settings.my_domain else ""
+        return f"{self.settings.my_domain}{middle}.my.salesforce.com"
 
     def table(self, obj: SObject) -> Table:
         """The rows of `obj`, with a column for each stored field."""

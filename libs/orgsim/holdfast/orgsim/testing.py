@@ -20,7 +20,11 @@ START_TIMEOUT_S = 60.0
 
 
 class RunningOrg:
-    """A served org. Attributes: url, pid, client_id, client_secret, username, org_id."""
+    """A served org.
+
+    Attributes: url, pid, client_id, client_secret, username, org_id; https_url, proxy_url and ca_file of an org that
+    listens on https; domain, the host name of its My Domain.
+    """
 
     def __init__(self, info: Mapping[str, Any]) -> None:
         self.url: str = info["url"]
@@ -29,6 +33,10 @@ class RunningOrg:
         self.client_secret: str = info["client_secret"]
         self.username: str = info["username"]
         self.org_id: str = info["org_id"]
+        self.domain: str = info["domain"]
+        self.https_url: str | None = info.get("https_url")
+        self.proxy_url: str | None = info.get("proxy_url")
+        self.ca_file: str | None = info.get("ca_file")
         self._http = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
 
     def __enter__(self) -> Self:
@@ -139,9 +147,16 @@ class RunningOrg:
 
 @contextmanager
 def start_org(
-    *, load: Sequence[Path] = (), multiply: int = 1, data_dir: Path | None = None, extra: Sequence[str] = ()
+    *,
+    load: Sequence[Path] = (),
+    multiply: int = 1,
+    data_dir: Path | None = None,
+    client_secret: str | None = None,
+    extra: Sequence[str] = (),
 ) -> Iterator[RunningOrg]:
     """Run an org as a child process. `extra` are further arguments of `serve`, e.g. ["--session-s", "5"].
+
+    The secret of the connected app is random unless it is given; it travels by the child's environment.
 
     Raises:
         RuntimeError: the org did not come up; its output is in the message.
@@ -155,8 +170,11 @@ def start_org(
         if data_dir is not None:
             command += ["--data-dir", str(data_dir)]
         log_path = Path(folder) / "org.log"
+        environment = dict(os.environ) | ({"ORGSIM_CLIENT_SECRET": client_secret} if client_secret else {})
         with log_path.open("wb") as log:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment
+            )
         try:
             _wait(process, ready, log_path)
             with RunningOrg(orjson.loads(ready.read_bytes())) as org:

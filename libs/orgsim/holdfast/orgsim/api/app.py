@@ -16,6 +16,7 @@ from holdfast.orgsim.api.web import Call, Reply, Route, Router, json_reply
 from holdfast.orgsim.auth import oauth
 from holdfast.orgsim.errors import ApiError, not_found, session_invalid
 from holdfast.orgsim.faults.scripted import Faults
+from holdfast.orgsim.listeners.hosts import come_back
 from holdfast.orgsim.org import Org
 from holdfast.orgsim.saving.deleting import purge_expired
 
@@ -66,6 +67,7 @@ class OrgApp:
         path = unquote(re.sub(r"/{2,}", "/", raw)).rstrip("/") or "/"
         body = await _read(receive)
         call = Call(self.org, scope["method"], path, scope["query_string"].decode("latin-1"), headers, body)
+        call.instance_url = self._instance_url(scope.get("scheme", "http"), headers)
         if path.startswith("/_org"):
             await _answer(send, await self._admin(call), scope["method"])
             return
@@ -77,6 +79,9 @@ class OrgApp:
             await self.faults.answer(fault, reply, send)
         else:
             await _answer(send, reply, scope["method"])
+
+    def _instance_url(self, scheme: str, headers: dict[str, str]) -> str:
+        return come_back(scheme, headers.get("host", ""), self.org.domain_host) or self.org.instance_url
 
     async def _admin(self, call: Call) -> Reply:
         if call.path == "/_org/faults":

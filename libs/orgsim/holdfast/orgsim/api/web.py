@@ -69,6 +69,7 @@ class Call:
     session: Session | None = None
     part: bool = False  # of a composite request, which costs one API request in all
     dispatch: Callable[[Call], Awaitable[Reply]] | None = None
+    instance_url: str = ""  # scheme, host and port by which the client came, and on which it comes back
 
     @cached_property
     def query(self) -> dict[str, str]:

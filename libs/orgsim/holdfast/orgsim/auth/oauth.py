@@ -101,11 +101,11 @@ def _claims(assertion: str, public_key_pem: str) -> dict[str, Any]:
 def _token_body(call: Call, user: User, *, signed: bool) -> dict[str, str]:
     org = call.org
     session = org.sessions.open(user, org.clock.now())
-    identity = f"{org.instance_url}/id/{org.id}/{user.id}"
+    identity = f"{call.instance_url}/id/{org.id}/{user.id}"
     body = {
         "access_token": session.token,
         "scope": "api web",
-        "instance_url": org.instance_url,
+        "instance_url": call.instance_url,
         "id": identity,
         "token_type": "Bearer",
     }
@@ -151,7 +151,7 @@ def _with_user(call: Call, render: Any) -> Reply:
 
 
 def _urls(call: Call) -> dict[str, str]:
-    base = call.org.instance_url
+    base = call.instance_url
     rest = base + "/services/data/v{version}"
     return {
         "enterprise": base + "/services/Soap/c/{version}/" + call.org.id,
@@ -168,7 +168,7 @@ def _urls(call: Call) -> dict[str, str]:
 
 
 def _userinfo(call: Call, user: User) -> dict[str, Any]:
-    base = call.org.instance_url
+    base = call.instance_url
     return {
         "sub": f"{base}/id/{call.org.id}/{user.id}",
         "user_id": user.id,
@@ -197,7 +197,7 @@ def _userinfo(call: Call, user: User) -> dict[str, Any]:
 
 
 def _identity(call: Call, user: User) -> dict[str, Any]:
-    base = call.org.instance_url
+    base = call.instance_url
     return {
         "id": f"{base}/id/{call.org.id}/{user.id}",
         "asserted_user": True,

@@ -111,7 +111,8 @@ async def _sub_request(call: Call, method: str, url: str, body: Any, headers: di
     given.update({k.lower(): v for k, v in (headers or {}).items()})
     data = b"" if body is None else dump(body)
     path = re.sub(r"/{2,}", "/", parts.path).rstrip("/")
-    return await call.dispatch(Call(call.org, method.upper(), path, parts.query, given, data, part=True))
+    part = Call(call.org, method.upper(), path, parts.query, given, data, part=True, instance_url=call.instance_url)
+    return await call.dispatch(part)
 
 
 @router.add("POST", "/batch")

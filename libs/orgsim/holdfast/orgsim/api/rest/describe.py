@@ -35,7 +35,7 @@ async def resources(call: Call) -> Reply:
              "process", "quickActions", "tabs", "theme", "actions", "appMenu", "chatter", "analytics", "connect",
              "support", "licensing", "compactLayouts", "parameterizedSearch")  # fmt: skip
     links = {name: f"{base}/{name}" for name in names}
-    links["identity"] = f"{call.org.instance_url}/id/{call.org.id}/{call.user.id}"
+    links["identity"] = f"{call.instance_url}/id/{call.org.id}/{call.user.id}"
     return json_reply(links)
 
 
