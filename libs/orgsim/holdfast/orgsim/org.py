@@ -13,12 +13,14 @@ import polars as pl
 
 from holdfast.orgsim import ids
 from holdfast.orgsim.accounting import Accounting
+from holdfast.orgsim.api.bulk1.model import Bulk1Jobs
 from holdfast.orgsim.api.bulk2.jobs import BulkJobs
 from holdfast.orgsim.api.rest.cursors import Cursors
 from holdfast.orgsim.auth.access import ConnectedApp, Sessions, User
 from holdfast.orgsim.clock import OrgClock, stamp
 from holdfast.orgsim.errors import unsupported_object
 from holdfast.orgsim.ledger.entries import Ledger
+from holdfast.orgsim.schedule import Schedule
 from holdfast.orgsim.schema.fields import make_field
 from holdfast.orgsim.schema.objects import Schema, SObject
 from holdfast.orgsim.store.table import Row, Table
@@ -42,6 +44,8 @@ class OrgSettings:
     public_key_pem: str | None = None
     ledger_folder: Path | None = None
     compress: bool = True
+    bulk_job_s: float = 0.0  # how long a Bulk job takes on the org's clock; 0: done at the first look
+    bulk_batches: int = 15_000  # per 24 hours, Bulk 1.0 and Bulk 2.0 ingest together
 
 
 class Org:
@@ -54,10 +58,12 @@ class Org:
         self.schema = Schema()
         self.tables: dict[str, Table] = {}
         self.ledger = Ledger(self.settings.ledger_folder)
-        self.accounting = Accounting(self.settings.api_limit)
+        self.accounting = Accounting(self.settings.api_limit, self.settings.bulk_batches)
         self.sessions = Sessions(self.id[:15], self.settings.session_lifetime)
         self.cursors = Cursors()
         self.bulk_jobs = BulkJobs()
+        self.bulk1_jobs = Bulk1Jobs()
+        self.schedule = Schedule()
         self._describes: dict[str, tuple[str, datetime]] = {}
         self.users: dict[str, User] = {}
         self.instance_url = ""

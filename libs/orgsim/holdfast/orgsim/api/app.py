@@ -5,10 +5,16 @@ from __future__ import annotations
 import gzip
 import logging
 import re
+import zlib
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from holdfast.orgsim.accounting import client_name
 from holdfast.orgsim.api import admin
+from holdfast.orgsim.api.bulk1 import batches as bulk1_batches
+from holdfast.orgsim.api.bulk1 import jobs as bulk1_jobs
+from holdfast.orgsim.api.bulk1 import results as bulk1_results
 from holdfast.orgsim.api.bulk2 import ingest, query_jobs
 from holdfast.orgsim.api.rest import collections, composite, describe, query, replication, rows
 from holdfast.orgsim.api.soap import calls as soap
@@ -39,6 +45,9 @@ def make_router() -> Router:
         collections,
         composite,
         rows,
+        bulk1_jobs,
+        bulk1_batches,
+        bulk1_results,
         soap,
         admin,
     ):
@@ -68,6 +77,11 @@ class OrgApp:
         body = await _read(receive)
         call = Call(self.org, scope["method"], path, scope["query_string"].decode("latin-1"), headers, body)
         call.instance_url = self._instance_url(scope.get("scheme", "http"), headers)
+        try:
+            call.body = _unpacked(headers, body)
+        except ApiError as error:
+            await _answer(send, json_reply(error.body(), error.status), call.method)
+            return
         if path.startswith("/_org"):
             await _answer(send, await self._admin(call), scope["method"])
             return
@@ -75,6 +89,7 @@ class OrgApp:
         if fault is not None and await self.faults.before(fault, self.org, send):
             return
         reply = _compressed(call, await self.dispatch(call))
+        self._note(call, reply)
         if fault is not None:
             await self.faults.answer(fault, reply, send)
         else:
@@ -82,6 +97,11 @@ class OrgApp:
 
     def _instance_url(self, scheme: str, headers: dict[str, str]) -> str:
         return come_back(scheme, headers.get("host", ""), self.org.domain_host) or self.org.instance_url
+
+    def _note(self, call: Call, reply: Reply) -> None:
+        request = f"{call.method} {call.path}"
+        name = client_name(call.headers)
+        self.org.accounting.heard(name, request, reply.status, len(reply.body), self.org.clock.now())
 
     async def _admin(self, call: Call) -> Reply:
         if call.path == "/_org/faults":
@@ -99,6 +119,7 @@ class OrgApp:
                 call.session = self.org.sessions.use(_token(call), self.org.clock.now())
             call.dispatch = self.dispatch
             purge_expired(self.org)
+            self.org.schedule.run_due(self.org.clock.now())
             if call.path.startswith("/services"):
                 self.org.accounting.by_route[(method, route.template)] += 1
             if route.counted and not call.part:
@@ -134,6 +155,16 @@ def _token(call: Call) -> str:
     if "oauth_token" in call.query:
         return call.query["oauth_token"]
     raise session_invalid()
+
+
+def _unpacked(headers: Mapping[str, str], body: bytes) -> bytes:
+    """The body without its Content-Encoding."""
+    if headers.get("content-encoding", "").lower() != "gzip":
+        return body
+    try:
+        return gzip.decompress(body)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ApiError(400, "INVALID_REQUEST", f"The gzip body cannot be read: {error}") from error
 
 
 def _compressed(call: Call, reply: Reply) -> Reply:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from holdfast.orgsim.api.bulk2 import restrictions
 from holdfast.orgsim.api.bulk2.jobs import DELIMITERS, FINAL_STATES, LINE_ENDINGS, Job
 from holdfast.orgsim.api.bulk2.pages import Pages
 from holdfast.orgsim.api.web import DATA, Call, Reply, Router, json_reply
 from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.ids import make_id
 from holdfast.orgsim.soql import ast
-from holdfast.orgsim.soql.evaluate import Result, run
+from holdfast.orgsim.soql.evaluate import run
 from holdfast.orgsim.soql.parse import parse
 
 router = Router(DATA + "/jobs/query")
@@ -50,14 +51,15 @@ def choice(body: dict[str, Any], key: str, allowed: dict[str, str], default: str
 
 def _execute(call: Call, job: Job, query: ast.Query) -> None:
     org, jobs = call.org, call.org.bulk_jobs
-    _refuse_unsupported(query)
+    restrictions.refuse_object(org.readable(query.object, call.user))
+    restrictions.refuse_query(query)
     schema_version = sum(obj.version for obj in org.schema.objects.values())
     key = (job.query, job.operation, job.delimiter, job.line_ending, call.user.id, call.user.restrictions,
            schema_version, org.clock.now().date())  # fmt: skip
     job.pages = jobs.same_result(org.data_version(), key)
     if job.pages is None:
         result = run(org, query, call.user, include_deleted=job.operation == "queryAll")
-        _refuse_columns(result)
+        restrictions.refuse_columns(result)
         job.pages = Pages(
             result.frame.select([o.column.name for o in result.outputs]),
             [o.written for o in result.outputs],
@@ -71,26 +73,6 @@ def _execute(call: Call, job: Job, query: ast.Query) -> None:
         job.pages.read_ahead(0, job.pages.page_rows)
     job.object = org.readable(query.object, call.user).name
     job.processed = job.pages.rows
-
-
-def _refuse_unsupported(query: ast.Query) -> None:
-    for item in query.items:
-        if isinstance(item, ast.SubqueryItem):
-            message = "Aggregate Relationships not supported in Bulk Query"
-            raise ApiError(400, "FEATURENOTENABLED", message)
-        if not isinstance(item, ast.FieldItem):
-            raise ApiError(400, "API_ERROR", "Function not supported in Bulk Query")
-    if query.group_by or query.offset:
-        clause = "GROUP BY" if query.group_by else "OFFSET"
-        raise ApiError(400, "API_ERROR", f"{clause} not supported in Bulk Query")
-
-
-def _refuse_columns(result: Result) -> None:
-    for output in result.outputs:
-        if output.column.kind in ("address", "location"):
-            raise ApiError(400, "FEATURENOTENABLED", "Selecting compound data not supported in Bulk Query")
-        if output.column.kind == "base64":
-            raise ApiError(400, "API_ERROR", "Binary fields are not supported in Bulk Query")
 
 
 def _job(call: Call) -> Job:

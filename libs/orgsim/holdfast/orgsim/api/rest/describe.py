@@ -50,6 +50,8 @@ async def limits(call: Call) -> Reply:
         "Max": org.accounting.limit,
         "Remaining": max(0, org.accounting.limit - used),
     }
+    batches = org.accounting.batches
+    answer["DailyBulkApiBatches"] = {"Max": batches.limit, "Remaining": batches.left(now)}
     answer["DailyBulkV2QueryJobs"]["Remaining"] -= org.bulk_jobs.queries_today(now)
     return json_reply(answer)
 
