@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from holdfast.orgsim.errors import ApiError
 
 WINDOW = timedelta(hours=24)
+MOST_RESULT_BYTES = 976_562 << 20  # of Bulk 2.0 query results
 MOST_CLIENTS = 200  # a client that changes its name with every request must not fill the memory
 
 
@@ -82,6 +83,7 @@ class Accounting:
     def __init__(self, limit: int, batch_limit: int = 15_000) -> None:
         self.requests = Allowance(limit)
         self.batches = Allowance(batch_limit)
+        self.result_bytes = Allowance(MOST_RESULT_BYTES)
         self.total = 0
         self.by_route: Counter[tuple[str, str]] = Counter()
         self.by_client: dict[str, ClientCalls] = {}

@@ -23,6 +23,7 @@ from holdfast.orgsim.ledger.entries import Ledger
 from holdfast.orgsim.schedule import Schedule
 from holdfast.orgsim.schema.fields import make_field
 from holdfast.orgsim.schema.objects import Schema, SObject
+from holdfast.orgsim.store.blobs import Blobs
 from holdfast.orgsim.store.table import Row, Table
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Org:
         self.tables: dict[str, Table] = {}
         self.ledger = Ledger(self.settings.ledger_folder)
         self.accounting = Accounting(self.settings.api_limit, self.settings.bulk_batches)
+        self.blobs = Blobs(self.settings.ledger_folder / "blobs" if self.settings.ledger_folder else None)
         self.sessions = Sessions(self.id[:15], self.settings.session_lifetime)
         self.cursors = Cursors()
         self.bulk_jobs = BulkJobs()
@@ -70,6 +72,7 @@ class Org:
         self._numbers: dict[str, int] = {}
         self.auto_numbers: dict[str, int] = {}
         self.recycle_bin: dict[str, BinEntry] = {}
+        self.recent: dict[str, dict[str, str]] = {}  # by user: objects of recently used records, the newest last
         self.purged: dict[str, list[tuple[str, str]]] = {}  # (id, deletion stamp) of rows gone for good, by object
         self._make_system_rows()
         self.app = ConnectedApp(

@@ -8,7 +8,6 @@ import re
 import zlib
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote
 
 from holdfast.orgsim.accounting import client_name
 from holdfast.orgsim.api import admin
@@ -16,9 +15,9 @@ from holdfast.orgsim.api.bulk1 import batches as bulk1_batches
 from holdfast.orgsim.api.bulk1 import jobs as bulk1_jobs
 from holdfast.orgsim.api.bulk1 import results as bulk1_results
 from holdfast.orgsim.api.bulk2 import ingest, query_jobs
-from holdfast.orgsim.api.rest import collections, composite, describe, query, replication, rows
+from holdfast.orgsim.api.rest import routes as rest
 from holdfast.orgsim.api.soap import calls as soap
-from holdfast.orgsim.api.web import Call, Reply, Route, Router, json_reply
+from holdfast.orgsim.api.web import Call, Reply, Route, Router, json_reply, path_of
 from holdfast.orgsim.auth import oauth
 from holdfast.orgsim.errors import ApiError, not_found, session_invalid
 from holdfast.orgsim.faults.scripted import Faults
@@ -37,14 +36,9 @@ def make_router() -> Router:
     router = Router()
     for module in (
         oauth,
-        describe,
-        query,
+        rest,
         query_jobs,
         ingest,
-        replication,
-        collections,
-        composite,
-        rows,
         bulk1_jobs,
         bulk1_batches,
         bulk1_results,
@@ -73,7 +67,7 @@ class OrgApp:
     async def _http(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
         raw = scope.get("raw_path", b"").decode("latin-1").split("?")[0] or scope["path"]
-        path = unquote(re.sub(r"/{2,}", "/", raw)).rstrip("/") or "/"
+        path = path_of(raw)
         body = await _read(receive)
         call = Call(self.org, scope["method"], path, scope["query_string"].decode("latin-1"), headers, body)
         call.instance_url = self._instance_url(scope.get("scheme", "http"), headers)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 import orjson
 
@@ -18,6 +18,7 @@ from holdfast.orgsim.errors import ApiError, not_found
 from holdfast.orgsim.org import Org
 
 JSON_TYPE = "application/json;charset=UTF-8"
+ESCAPED_SLASH = "\ue000"  # stands in `Call.path` for %2F, which separates no segments
 
 
 @dataclass
@@ -93,10 +94,7 @@ class Call:
         Raises:
             ApiError: 400 JSON_PARSER_ERROR.
         """
-        try:
-            return json.loads(self.body, parse_float=Decimal)
-        except ValueError as error:
-            raise ApiError(400, "JSON_PARSER_ERROR", f"Unexpected input at [line:1, column:1]: {error}") from error
+        return parse_json(self.body)
 
     def json_object(self) -> dict[str, Any]:
         """The body as a JSON object."""
@@ -104,6 +102,39 @@ class Call:
         if not isinstance(value, dict):
             raise ApiError(400, "JSON_PARSER_ERROR", "The HTTP entity body must be a JSON object")
         return value
+
+
+def path_of(raw: str) -> str:
+    """The path of a URL with its doubled and trailing slashes forgiven and its escapes resolved."""
+    plain = re.sub(r"/{2,}", "/", raw)
+    return unquote(re.sub("%2f", ESCAPED_SLASH, plain, flags=re.IGNORECASE)).rstrip("/") or "/"
+
+
+def parse_json(body: bytes) -> Any:
+    """JSON whose numbers with a fraction or exponent are Decimals: no digit is lost.
+
+    Raises:
+        ApiError: 400 JSON_PARSER_ERROR.
+    """
+    if not body.strip():
+        message = "The HTTP entity body is required, but this request has no entity body."
+        raise ApiError(400, "JSON_PARSER_ERROR", message)
+    try:
+        value = orjson.loads(body)
+        return json.loads(body, parse_float=Decimal) if _holds_floats(value) else value
+    except ValueError as error:
+        line, column = getattr(error, "lineno", 1), getattr(error, "colno", 1)
+        message = f"{getattr(error, 'msg', 'unexpected input')} at [line:{line}, column:{column}]"
+        raise ApiError(400, "JSON_PARSER_ERROR", message) from error
+
+
+def _holds_floats(value: Any) -> bool:
+    """Whether a number lost its exact form on the way through the fast parser."""
+    if isinstance(value, dict):
+        return any(_holds_floats(item) for item in value.values())
+    if isinstance(value, list):
+        return any(_holds_floats(item) for item in value)
+    return isinstance(value, float)
 
 
 Handler = Callable[[Call], Awaitable[Reply]]
@@ -154,7 +185,7 @@ class Router:
         for route in self.routes:
             match = route.pattern.fullmatch(path)
             if match is not None and route.method == method:
-                return route, match.groupdict()
+                return route, {name: text.replace(ESCAPED_SLASH, "/") for name, text in match.groupdict().items()}
             if match is not None:
                 allowed.append(route.method)
         if not allowed:

@@ -13,6 +13,7 @@ import orjson
 
 from holdfast.orgsim import ids
 from holdfast.orgsim.schema.fields import COMPOUND_TYPES, make_field, system_fields
+from holdfast.orgsim.schema.files import accept_files, install_files
 
 # Objects without a recorded describe whose shape differs from the default (Name as text, an owner).
 NAMELESS = frozenset({"CampaignMember", "CampaignMemberStatus", "OpportunityContactRole"})
@@ -81,6 +82,7 @@ class Schema:
             if name != "Global":
                 self._install(copy.deepcopy(describe))
         self.global_only = {entry["name"]: entry for entry in copy.deepcopy(_recorded()["Global"]["sobjects"])}
+        install_files(self)
         self._mark_cascades()
 
     def find(self, name: str) -> SObject | None:
@@ -108,7 +110,9 @@ class Schema:
         describe.update(mergeable=name in ("Account", "Contact", "Lead", "Case"), undeletable=True, layoutable=True)
         describe.update(replicateable=True, searchable=True, triggerable=True, activateable=False)
         describe["fields"] = system_fields(name_kind=name_kind, owner=name not in OWNERLESS)
-        return self._install(describe)
+        made = self._install(describe)
+        accept_files(self, made)
+        return made
 
     def add_field(self, obj: SObject, definition: dict[str, Any]) -> None:
         """Add a field; a lookup also shows among its parents' child relationships."""

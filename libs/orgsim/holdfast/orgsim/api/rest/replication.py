@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from holdfast.orgsim.api.rest.rows import known_object
+from holdfast.orgsim.api.rest.records import known_object
 from holdfast.orgsim.api.web import DATA, Call, Reply, Router, json_reply
 from holdfast.orgsim.clock import stamp
 from holdfast.orgsim.errors import ApiError

@@ -1,0 +1,24 @@
+"""`/sobjects/{O}/{id}/{field}`: the bytes of a file, as they were uploaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from holdfast.orgsim.api.rest.records import existing
+from holdfast.orgsim.api.web import Call, Reply
+from holdfast.orgsim.errors import not_found
+from holdfast.orgsim.schema.objects import SObject
+
+UNKNOWN_TYPE = "application/octet-stream"
+TYPE_FIELDS = ("ContentType", "LogFileContentType")
+
+
+async def download(call: Call, obj: SObject, record_id: str, field: dict[str, Any]) -> Reply:
+    """The content of a file field in the type that the record gives."""
+    row = existing(call, obj, record_id)
+    if not call.user.reads_field(obj.name, field["name"]):
+        raise not_found()
+    reference = row.get(field["name"])
+    content = b"" if reference is None else call.org.blobs.path(reference).read_bytes()
+    kind = next((str(row[name]) for name in TYPE_FIELDS if row.get(name)), UNKNOWN_TYPE)
+    return Reply(200, content, kind)

@@ -1,0 +1,42 @@
+"""Every route of the REST API, fixed paths before those with placeholders in the same place."""
+
+from __future__ import annotations
+
+from holdfast.orgsim.api.rest import (
+    collections,
+    composite,
+    describe,
+    graph,
+    layouts,
+    limits,
+    navigation,
+    processes,
+    query,
+    replication,
+    row_parts,
+    rows,
+    tree,
+    users,
+    versions,
+)
+from holdfast.orgsim.api.web import Router
+
+router = Router()
+for module in (
+    versions,
+    limits,
+    query,
+    navigation,
+    processes,
+    collections,
+    tree,
+    graph,
+    composite,
+    layouts,
+    describe,
+    replication,
+    users,
+    rows,
+    row_parts,
+):
+    router.include(module.router)
