@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import httpx
 import typer
 
 from holdfast.orgsim.org import Org, OrgSettings
+from holdfast.orgsim.plans import OrgPlan, PlanError, from_arguments, from_file
 from holdfast.orgsim.serving import Ports
 from holdfast.orgsim.serving import serve as serve_org
 from holdfast.orgsim.store import loading
@@ -30,8 +32,14 @@ def serve(
     https_port: Annotated[int, typer.Option(help="https; 0 takes a free port.")] = 0,
     proxy_port: Annotated[int, typer.Option(help="Forward proxy (CONNECT); 0 takes a free port.")] = 0,
     https: Annotated[bool, typer.Option(help="Also listen on https and for proxy clients.")] = True,
+    org: Annotated[
+        list[str] | None, typer.Option(help="NAME or NAME=sandbox|developer|scratch; repeatable, the first is default.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file with [[org]] tables, instead of --org.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder for the ledger file and the CA.")] = None,
-    load: Annotated[list[Path] | None, typer.Option(help="Folder or .csv (dotgov) to load; repeatable.")] = None,
+    load: Annotated[
+        list[Path] | None, typer.Option(help="Folder or .csv (dotgov) for the first org; repeatable.")
+    ] = None,
     multiply: Annotated[int, typer.Option(min=1, help="Copies of each loaded folder.")] = 1,
     ready_file: Annotated[Path | None, typer.Option(help="Written as JSON once the org serves.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the addresses as one line of JSON.")] = False,
@@ -45,7 +53,7 @@ def serve(
     bulk_page_bytes: Annotated[int, typer.Option(help="Size of a Bulk result page.")] = 10_000_000,
     gzip: Annotated[bool, typer.Option(help="Compress for clients that ask for it.")] = True,
 ) -> None:
-    """Serve an org on 127.0.0.1 until stopped."""
+    """Serve one or more orgs on 127.0.0.1 until stopped."""
     settings = OrgSettings(
         api_limit=api_limit,
         session_lifetime=timedelta(seconds=session_s),
@@ -57,31 +65,37 @@ def serve(
     secret = client_secret_file.read_text().strip() if client_secret_file else os.environ.get(SECRET_VARIABLE)
     if secret:
         settings.client_secret = secret
-    org = Org(settings)
-    for path in load or []:
-        _load(org, path, multiply)
+    try:
+        plans = from_file(config, settings) if config else from_arguments(org or [], settings)
+    except PlanError as error:
+        raise typer.BadParameter(str(error)) from error
+    plans[0] = replace(plans[0], load=[*plans[0].load, *(load or [])], multiply=max(multiply, plans[0].multiply))
+    orgs = [_made(plan) for plan in plans]
     ports = Ports(port, https_port if https else None, proxy_port)
     ca_folder = data_dir or (ready_file.parent if ready_file else None)
     tell = _tell_json if as_json else partial(_tell, shows_secret=not secret)
-    serve_org(org, ports=ports, ca_folder=ca_folder, ready_file=ready_file, parent_pid=parent_pid, tell=tell)
+    serve_org(orgs, ports=ports, ca_folder=ca_folder, ready_file=ready_file, parent_pid=parent_pid, tell=tell)
 
 
-def _tell_json(info: dict[str, object]) -> None:
+def _tell_json(info: dict[str, Any]) -> None:
     print(json.dumps(info), flush=True)
 
 
-def _tell(info: dict[str, object], *, shows_secret: bool) -> None:
+def _tell(info: dict[str, Any], *, shows_secret: bool) -> None:
     """What a person needs to point a client at the org."""
     lines = [f"http    {info['url']}"]
     if "https_url" in info:
         lines += [
-            f"https   {info['https_url']}   (login.salesforce.com and {info['domain']} by the proxy)",
+            f"https   {info['https_url']}   (and, by the proxy, login.salesforce.com and My Domains)",
             f"proxy   {info['proxy_url']}",
             f"CA      {info['ca_file']}",
         ]
-    lines += [f"app     client id {info['client_id']}", f"user    {info['username']}"]
-    if shows_secret:
-        lines.insert(-1, f"        client secret {info['client_secret']}")
+    for org in info["orgs"]:
+        lines += ["", f"{org['kind']} org {org['name']}   {org['domain']}   {org['url']}"]
+        lines += [f"  client id      {org['client_id']}"]
+        if shows_secret or org is not info["orgs"][0]:
+            lines += [f"  client secret  {org['client_secret']}"]
+        lines += [f"  user           {org['username']}"]
     if "https_url" in info:
         trust = " ".join(f"{name}={info['ca_file']}" for name in CA_VARIABLES)
         lines += ["", "Clients with fixed https hosts:", f"  export HTTPS_PROXY={info['proxy_url']} {trust}"]
@@ -121,11 +135,14 @@ def reset(url: Url) -> None:
     _print(httpx.delete(f"{url}/_org/faults", timeout=10))
 
 
-def _load(org: Org, path: Path, multiply: int) -> None:
-    try:
-        loading.load_path(org, path, multiply=multiply)
-    except FileNotFoundError as error:
-        raise typer.BadParameter(str(error)) from error
+def _made(plan: OrgPlan) -> Org:
+    made = Org(plan.settings)
+    for path in plan.load:
+        try:
+            loading.load_path(made, path, multiply=plan.multiply)
+        except FileNotFoundError as error:
+            raise typer.BadParameter(str(error)) from error
+    return made
 
 
 def _print(response: httpx.Response) -> None:

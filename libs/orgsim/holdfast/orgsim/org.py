@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -30,12 +31,18 @@ if TYPE_CHECKING:
     from holdfast.orgsim.saving.deleting import BinEntry
 
 
+IDS_PER_ORG = 62**7  # of each object
+KINDS = {"production": "", "sandbox": ".sandbox", "developer": ".develop", "scratch": ".scratch"}
+
+
 @dataclass
 class OrgSettings:
     """What can be chosen when an org is made."""
 
     name: str = "Holdfast Test Org"
     my_domain: str = "holdfast"  # `acme`, or `acme--uat` of a sandbox
+    kind: str = "production"  # of KINDS, which says what stands in the host name
+    number: int = 1  # among the orgs of one process: keeps their ids apart
     api_limit: int = 100_000
     session_lifetime: timedelta = timedelta(hours=2)
     bulk_page_bytes: int = 10_000_000
@@ -54,7 +61,7 @@ class Org:
 
     def __init__(self, settings: OrgSettings | None = None) -> None:
         self.settings = settings or OrgSettings()
-        self.id = ids.to18("00D" + ids.POD + "0000000001")
+        self.id = ids.to18(f"00D{ids.POD}{ids.base62(self.settings.number, 10)}")
         self.clock = OrgClock()
         self.schema = Schema()
         self.tables: dict[str, Table] = {}
@@ -69,7 +76,7 @@ class Org:
         self._describes: dict[str, tuple[str, datetime]] = {}
         self.users: dict[str, User] = {}
         self.instance_url = ""
-        self._numbers: dict[str, int] = {}
+        self._numbers: defaultdict[str, int] = defaultdict(lambda: (self.settings.number - 1) * IDS_PER_ORG)
         self.auto_numbers: dict[str, int] = {}
         self.recycle_bin: dict[str, BinEntry] = {}
         self.recent: dict[str, dict[str, str]] = {}  # by user: objects of recently used records, the newest last
@@ -85,8 +92,7 @@ class Org:
     @property
     def domain_host(self) -> str:
         """The host name of the org's My Domain."""
-        middle = ".sandbox" if "--" in self.settings.my_domain else ""
-        return f"{self.settings.my_domain}{middle}.my.salesforce.com"
+        return f"{self.settings.my_domain}{KINDS[self.settings.kind]}.my.salesforce.com"
 
     def table(self, obj: SObject) -> Table:
         """The rows of `obj`, with a column for each stored field."""
@@ -110,13 +116,13 @@ class Org:
 
     def new_id(self, obj: SObject) -> str:
         """The next id of the object."""
-        number = self._numbers.get(obj.name, 0) + 1
+        number = self._numbers[obj.name] + 1
         self._numbers[obj.name] = number
         return ids.make_id(obj.key_prefix or "000", number)
 
     def new_ids(self, obj: SObject, count: int) -> list[str]:
         """The next `count` ids of the object, in order."""
-        first = self._numbers.get(obj.name, 0) + 1
+        first = self._numbers[obj.name] + 1
         self._numbers[obj.name] = first + count - 1
         prefix = obj.key_prefix or "000"
         return [ids.make_id(prefix, number) for number in range(first, first + count)]
@@ -204,7 +210,8 @@ class Org:
             "OrganizationType": "Developer Edition",
             "InstanceName": "LOCAL1",
         }
-        self._system_row(self.schema.objects["Organization"], self.id, {**values, "IsSandbox": "false"})
+        is_sandbox = "true" if self.settings.kind == "sandbox" else "false"
+        self._system_row(self.schema.objects["Organization"], self.id, {**values, "IsSandbox": is_sandbox})
 
     def _system_row(self, obj: SObject, record_id: str, values: Mapping[str, str]) -> None:
         now = stamp(self.clock.now())

@@ -1,4 +1,4 @@
-"""Runs an org as a process of its own."""
+"""Runs one or more orgs as a process of their own."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ import shutil
 import socket
 import ssl
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import orjson
 import uvicorn
 import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from holdfast.orgsim.api.app import OrgApp
 from holdfast.orgsim.listeners.authority import Authority
 from holdfast.orgsim.listeners.connect import ConnectProxy
+from holdfast.orgsim.listeners.orgs import OrgsApp, describe, local_names
 from holdfast.orgsim.org import Org
 
 PARENT_POLL_S = 0.5
@@ -77,13 +78,14 @@ class Ports:
     proxy: int = 0
 
 
-def open_listeners(ports: Ports, ca_folder: Path) -> Listening:
-    """Listen; makes the CA in `ca_folder` unless one is kept there."""
+def open_listeners(ports: Ports, ca_folder: Path, names: Iterable[str] = ()) -> Listening:
+    """Listen; makes the CA in `ca_folder` unless one is kept there. `names`: further hosts of the certificate."""
     http = listen(ports.http)
     if ports.https is None:
         return Listening(http)
     authority = Authority.at(ca_folder)
-    return Listening(http, listen(ports.https), listen(ports.proxy), authority.context(), authority.file.resolve())
+    tls = authority.context(names)
+    return Listening(http, listen(ports.https), listen(ports.proxy), tls, authority.file.resolve())
 
 
 class OrgServer(uvicorn.Server):
@@ -113,25 +115,26 @@ class OrgServer(uvicorn.Server):
 
 
 def serve(
-    org: Org, *, ports: Ports, ca_folder: Path | None, ready_file: Path | None, parent_pid: int | None,
-    tell: Callable[[dict[str, object]], None] | None = None,
+    orgs: Sequence[Org], *, ports: Ports, ca_folder: Path | None, ready_file: Path | None, parent_pid: int | None,
+    tell: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:  # fmt: skip
     """Serve until stopped by a signal, or until the parent is gone.
 
     The CA is kept in `ca_folder`; without one it lives as long as the process. `tell` gets the connection info once
-    the org serves.
+    the orgs are served. The first org is the default one.
     """
     folder = ca_folder or Path(tempfile.mkdtemp(prefix="orgsim-ca-"))
     try:
-        listening = open_listeners(ports, folder)
-        org.instance_url = listening.addresses()["url"]
+        listening = open_listeners(ports, folder, local_names(orgs))
+        for org in orgs:
+            org.instance_url = listening.addresses()["url"]
         config = uvicorn.Config(
-            OrgApp(org), http=HttpToolsProtocol, log_level="warning", access_log=False, server_header=False,
+            OrgsApp(orgs), http=HttpToolsProtocol, log_level="warning", access_log=False, server_header=False,
             date_header=True, timeout_keep_alive=75, timeout_graceful_shutdown=1,
         )  # fmt: skip
         gc.collect()
-        gc.freeze()  # the loaded org lives as long as the process: no collector needs to walk it
-        info = connection_info(org, listening)
+        gc.freeze()  # the loaded orgs live as long as the process: no collector needs to walk them
+        info = connection_info(orgs, listening)
         server = OrgServer(config, listening)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(server, listening, partial(_ready, info, ready_file, tell), parent_pid))
@@ -141,17 +144,24 @@ def serve(
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def connection_info(org: Org, listening: Listening) -> dict[str, object]:
-    """What a client needs to connect, as written to the ready file."""
+def connection_info(orgs: Sequence[Org], listening: Listening) -> dict[str, Any]:
+    """What a client needs to connect, as written to the ready file: the first org's at the top, all under `orgs`."""
+    addresses = listening.addresses()
+    listed = [_of_one(org, addresses, "" if org is orgs[0] else describe(org)["path"]) for org in orgs]
+    return {**listed[0], "orgs": listed}
+
+
+def _of_one(org: Org, addresses: dict[str, str], path: str) -> dict[str, Any]:
+    urls = {key: value + path for key, value in addresses.items() if key in ("url", "https_url")}
     return {
-        **listening.addresses(),
+        **addresses,
+        **urls,
         "pid": os.getpid(),
+        **describe(org),
         "client_id": org.app.client_id,
         "client_secret": org.app.client_secret,
         "username": org.admin.username,
         "user_id": org.admin.id,
-        "org_id": org.id,
-        "domain": org.domain_host,
     }
 
 

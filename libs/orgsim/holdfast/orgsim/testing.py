@@ -23,7 +23,7 @@ class RunningOrg:
     """A served org.
 
     Attributes: url, pid, client_id, client_secret, username, org_id; https_url, proxy_url and ca_file of an org that
-    listens on https; domain, the host name of its My Domain.
+    listens on https; domain, the host name of its My Domain; orgs, the further orgs of the process by their name.
     """
 
     def __init__(self, info: Mapping[str, Any]) -> None:
@@ -37,6 +37,8 @@ class RunningOrg:
         self.https_url: str | None = info.get("https_url")
         self.proxy_url: str | None = info.get("proxy_url")
         self.ca_file: str | None = info.get("ca_file")
+        self.name: str = info["name"]
+        self.orgs = {other["name"]: RunningOrg(other) for other in info.get("orgs", [])[1:]}
         self._http = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
 
     def __enter__(self) -> Self:
@@ -47,6 +49,8 @@ class RunningOrg:
 
     def close(self) -> None:
         """Close the client; the org runs on."""
+        for other in self.orgs.values():
+            other.close()
         self._http.close()
 
     def token(self) -> str:
@@ -152,10 +156,12 @@ def start_org(
     multiply: int = 1,
     data_dir: Path | None = None,
     client_secret: str | None = None,
+    orgs: Sequence[str] = (),
     extra: Sequence[str] = (),
 ) -> Iterator[RunningOrg]:
     """Run an org as a child process. `extra` are further arguments of `serve`, e.g. ["--session-s", "5"].
 
+    `orgs`, e.g. ["acme", "uat=sandbox"], serves several: the first is handed over and has the others in its `orgs`.
     The secret of the connected app is random unless it is given; it travels by the child's environment.
 
     Raises:
@@ -165,6 +171,8 @@ def start_org(
         ready = Path(folder) / "ready.json"
         command = [sys.executable, "-m", "holdfast.orgsim", "serve", "--ready-file", str(ready)]
         command += ["--multiply", str(multiply), "--parent-pid", str(os.getpid()), *extra]
+        for definition in orgs:
+            command += ["--org", definition]
         for path in load:
             command += ["--load", str(path)]
         if data_dir is not None:

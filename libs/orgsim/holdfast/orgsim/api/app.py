@@ -60,7 +60,7 @@ class OrgApp:
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """The ASGI entry."""
         if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await lifespan(receive, send)
         elif scope["type"] == "http":
             await self._http(scope, receive, send)
 
@@ -68,16 +68,16 @@ class OrgApp:
         headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
         raw = scope.get("raw_path", b"").decode("latin-1").split("?")[0] or scope["path"]
         path = path_of(raw)
-        body = await _read(receive)
+        body = await read_body(receive)
         call = Call(self.org, scope["method"], path, scope["query_string"].decode("latin-1"), headers, body)
-        call.instance_url = self._instance_url(scope.get("scheme", "http"), headers)
+        call.instance_url = self._instance_url(scope, headers)
         try:
             call.body = _unpacked(headers, body)
         except ApiError as error:
-            await _answer(send, json_reply(error.body(), error.status), call.method)
+            await send_reply(send, json_reply(error.body(), error.status), call.method)
             return
         if path.startswith("/_org"):
-            await _answer(send, await self._admin(call), scope["method"])
+            await send_reply(send, await self._admin(call), scope["method"])
             return
         fault = self.faults.take(call)
         if fault is not None and await self.faults.before(fault, self.org, send):
@@ -87,10 +87,11 @@ class OrgApp:
         if fault is not None:
             await self.faults.answer(fault, reply, send)
         else:
-            await _answer(send, reply, scope["method"])
+            await send_reply(send, reply, scope["method"])
 
-    def _instance_url(self, scheme: str, headers: dict[str, str]) -> str:
-        return come_back(scheme, headers.get("host", ""), self.org.domain_host) or self.org.instance_url
+    def _instance_url(self, scope: dict[str, Any], headers: dict[str, str]) -> str:
+        origin = come_back(scope.get("scheme", "http"), headers.get("host", ""), self.org.domain_host)
+        return (origin or self.org.instance_url) + str(scope.get("root_path", ""))
 
     def _note(self, call: Call, reply: Reply) -> None:
         request = f"{call.method} {call.path}"
@@ -169,7 +170,8 @@ def _compressed(call: Call, reply: Reply) -> Reply:
     return reply
 
 
-async def _read(receive: Any) -> bytes:
+async def read_body(receive: Any) -> bytes:
+    """The whole request body."""
     message = await receive()
     if not message.get("more_body"):
         return bytes(message.get("body", b""))
@@ -180,12 +182,14 @@ async def _read(receive: Any) -> bytes:
     return b"".join(chunks)
 
 
-async def _answer(send: Any, reply: Reply, method: str) -> None:
+async def send_reply(send: Any, reply: Reply, method: str) -> None:
+    """Send a complete answer."""
     await send(reply.start(len(reply.body)))
     await send({"type": "http.response.body", "body": b"" if method == "HEAD" else reply.body})
 
 
-async def _lifespan(receive: Any, send: Any) -> None:
+async def lifespan(receive: Any, send: Any) -> None:
+    """The ASGI lifespan: there is nothing to start or to end."""
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":

@@ -85,6 +85,10 @@ class Sessions:
         session.expires = now + self.lifetime
         return session
 
+    def holds(self, token: str | None) -> bool:
+        """Whether the token is one of this org's."""
+        return token in self._by_token
+
     def revoke(self, token: str) -> bool:
         """End one session; False if there was none."""
         return self._by_token.pop(token, None) is not None
