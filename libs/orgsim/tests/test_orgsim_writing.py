@@ -59,7 +59,7 @@ def test_text_is_kept_byte_for_byte(org, writer, account, ask, value: str) -> No
      ("time", "12:34:56", "12:34:56.000Z"), ("multipicklist", "a;b", "a;b"), ("string", "", None)],
 )  # fmt: skip
 def test_values_have_one_canonical_text(org, writer, account, kind: str, given: object, stored: str | None) -> None:
-    account.add(make_field("X__c", kind))
+    account.add(make_field("X__c", kind, precision=30, scale=2))
     new_id = writer.insert(account, {"Name": "n", "X__c": given})
     assert org.table(account).get(new_id)["X__c"] == stored
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import polars as pl
+
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 CHECKSUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 POD = "Hs"  # the instance characters of every id of this org
@@ -47,3 +49,9 @@ def make_id(prefix: str, number: int) -> str:
 def custom_prefix(ordinal: int) -> str:
     """The key prefix of the n-th custom object: a00, a01, … aZZ."""
     return "a" + base62(ordinal, 2)
+
+
+def normalised(texts: pl.Series) -> pl.Series:
+    """The 18-character form of each id; null for what is not one."""
+    table = {text: normalise(text) for text in texts.drop_nulls().unique().to_list()}
+    return texts.replace_strict(table, default=None, return_dtype=pl.String) if table else texts.cast(pl.String)

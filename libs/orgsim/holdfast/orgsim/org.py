@@ -21,6 +21,7 @@ from holdfast.orgsim.auth.access import ConnectedApp, Sessions, User
 from holdfast.orgsim.clock import OrgClock, stamp
 from holdfast.orgsim.errors import unsupported_object
 from holdfast.orgsim.ledger.entries import Ledger
+from holdfast.orgsim.saving.transaction import Transactions
 from holdfast.orgsim.schedule import Schedule
 from holdfast.orgsim.schema.fields import make_field
 from holdfast.orgsim.schema.objects import Schema, SObject
@@ -28,7 +29,7 @@ from holdfast.orgsim.store.blobs import Blobs
 from holdfast.orgsim.store.table import Row, Table
 
 if TYPE_CHECKING:
-    from holdfast.orgsim.saving.deleting import BinEntry
+    from holdfast.orgsim.saving.recyclebin import BinEntry
 
 
 IDS_PER_ORG = 62**7  # of each object
@@ -66,6 +67,7 @@ class Org:
         self.schema = Schema()
         self.tables: dict[str, Table] = {}
         self.ledger = Ledger(self.settings.ledger_folder)
+        self.transactions = Transactions(self)
         self.accounting = Accounting(self.settings.api_limit, self.settings.bulk_batches)
         self.blobs = Blobs(self.settings.ledger_folder / "blobs" if self.settings.ledger_folder else None)
         self.sessions = Sessions(self.id[:15], self.settings.session_lifetime)

@@ -5,7 +5,7 @@ A mass load is one `loaded` entry per object whose rows are kept as one immutabl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,8 @@ from typing import IO, Any
 
 import orjson
 import polars as pl
+
+from holdfast.orgsim.ledger.blocks import Block
 
 Values = Mapping[str, str | None]
 
@@ -79,7 +81,6 @@ class Ledger:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._entries: list[Entry | Loaded] = []
-        self._held: list[Entry] | None = None
         self._file: IO[bytes] | None = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -104,28 +105,16 @@ class Ledger:
         note: str | None = None,
     ) -> None:
         """Append one change."""
-        number = self.sequence + 1 + len(self._held or ())
-        entry = Entry(number, at, object_name, record_id, operation, before, after, who, api, note)
-        if self._held is None:
-            self._append(entry)
-        else:
-            self._held.append(entry)
+        self._append(Entry(self.sequence + 1, at, object_name, record_id, operation, before, after, who, api, note))
 
-    def hold(self) -> None:
-        """Keep coming entries aside until they are released or dropped."""
-        assert self._held is None, "all-or-none saves do not nest"
-        self._held = []
-
-    def release_held(self) -> None:
-        """Append what was held."""
-        held, self._held = self._held or [], None
-        for entry in held:
-            self._append(entry)
-
-    def drop_held(self) -> list[Entry]:
-        """Forget what was held; the entries, oldest first."""
-        held, self._held = self._held or [], None
-        return held
+    def append(self, at: datetime, blocks: Sequence[Block]) -> None:
+        """Append what one transaction changed."""
+        for block in blocks:
+            befores = iter(()) if block.before is None else block.before.iter_rows(named=True)
+            afters = iter(()) if block.after is None else block.after.iter_rows(named=True)
+            for row, record_id in enumerate(block.ids.to_list()):
+                self.record(at, block.object, record_id, block.operation, before=next(befores, None),
+                            after=next(afters, None), who=block.who, api=block.api, note=block.note(row))  # fmt: skip
 
     def record_load(self, at: datetime, object_name: str, rows: pl.DataFrame) -> None:
         """Append a mass load."""

@@ -1,32 +1,30 @@
-"""Deletes, the recycle bin, undelete and merge, with what they do to other records."""
+"""Deletes, undelete and merge, of one record or of many, with what they do to other records."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
 
+from holdfast.orgsim import ids
 from holdfast.orgsim.clock import stamp
 from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.org import Org
-from holdfast.orgsim.saving.writing import Writer
+from holdfast.orgsim.rules.batch import Batch
+from holdfast.orgsim.rules.platform import AFTER_SAVE
+from holdfast.orgsim.rules.refusals import Refusals
+from holdfast.orgsim.saving.families import Family, pointing_at
+from holdfast.orgsim.saving.newrows import touched
+from holdfast.orgsim.saving.outcomes import Outcomes
+from holdfast.orgsim.saving.recyclebin import BIN_DAYS, BinEntry, drop, forget, put
+from holdfast.orgsim.saving.writing import NOT_THERE, Writer
 from holdfast.orgsim.schema.objects import SObject
-from holdfast.orgsim.store.table import Row
 
-BIN_DAYS = timedelta(days=15)
 MERGEABLE = frozenset({"Account", "Contact", "Lead", "Case"})
 MOST_LOSERS = 2
 
-
-@dataclass
-class BinEntry:
-    """A record in the recycle bin and the children that went with it."""
-
-    at: datetime
-    children: list[str] = field(default_factory=list)
+__all__ = ["BinEntry", "Deleter", "purge", "purge_expired"]
 
 
 class Deleter(Writer):
@@ -36,19 +34,13 @@ class Deleter(Writer):
         """Move a record to the recycle bin, with its details; other lookups to it are cleared.
 
         Raises:
-            ApiError: 404 NOT_FOUND or ENTITY_IS_DELETED.
+            ApiError: 404 NOT_FOUND or ENTITY_IS_DELETED, or a rule refused it.
         """
-        found, row = self.living(record_id, obj)
-        if not found.describe["deletable"]:
-            raise ApiError(400, "INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id", [])
-        entry = BinEntry(self.org.clock.now())
-        self.org.recycle_bin[record_id] = entry
-        self._soft_delete(found, row, entry, None)
+        self.delete_many(pl.Series([record_id]), obj).single()
 
     def hard_delete(self, record_id: str, obj: SObject | None = None) -> None:
         """Delete past the recycle bin."""
-        self.delete(record_id, obj)
-        purge(self, record_id, "hard delete")
+        self.hard_delete_many(pl.Series([record_id]), obj).single()
 
     def undelete(self, record_id: str) -> None:
         """Take a record out of the bin with the children that went with it. Cleared lookups stay cleared.
@@ -56,19 +48,45 @@ class Deleter(Writer):
         Raises:
             ApiError: UNDELETE_FAILED unless the record itself is in the bin.
         """
-        entry = self.org.recycle_bin.get(record_id)
-        found = self.org.find(record_id)
-        if entry is None or found is None:
-            raise ApiError(400, "UNDELETE_FAILED", "Entity is not in the recycle bin", [])
-        obj, row = found
-        if row.get("MasterRecordId") is not None:
-            raise ApiError(400, "UNDELETE_FAILED", "Cannot undelete a merged record", [])
-        del self.org.recycle_bin[record_id]
-        self._restore(obj, row, None)
-        for child_id in entry.children:
-            child = self.org.find(child_id)
-            if child is not None and child[1].get("IsDeleted") == "true":
-                self._restore(*child, f"with {record_id}")
+        self.undelete_many(pl.Series([record_id])).single()
+
+    def delete_many(self, record_ids: pl.Series, obj: SObject | None = None) -> Outcomes:
+        """Move records of any object, or only of `obj`, to the recycle bin; each has its own outcome."""
+        wanted = ids.normalised(record_ids)
+        refusals = Refusals()
+        refusals.add(record_ids.fill_null("") == "", "MISSING_ARGUMENT", "Id not specified in a delete call")
+        refusals.add(wanted.is_null(), "MALFORMED_ID", "malformed id " + record_ids.fill_null(""))
+        again = ~wanted.is_first_distinct()
+        with self.org.transactions.together():
+            for found_obj, places in self._by_object(wanted, obj, refusals):
+                self._delete_some(found_obj, wanted, places.filter(~again.gather(places)), refusals)
+        refusals.add(again, "ENTITY_IS_DELETED", "entity is deleted", status=404)
+        return _outcomes(wanted, refusals)
+
+    def hard_delete_many(self, record_ids: pl.Series, obj: SObject | None = None) -> Outcomes:
+        """Delete records past the recycle bin; each has its own outcome."""
+        with self.org.transactions.together():
+            outcomes = self.delete_many(record_ids, obj)
+            done = outcomes.frame.filter(pl.col("code").is_null())["id"]
+            forget(self.org, done.to_list(), "hard delete", who=self.user.id, api=self.api)
+        return outcomes
+
+    def undelete_many(self, record_ids: pl.Series) -> Outcomes:
+        """Take records out of the bin, each with the children that went with it; each has its own outcome."""
+        wanted = ids.normalised(record_ids)
+        refusals = Refusals()
+        absent = pl.Series([i is None or i not in self.org.recycle_bin for i in wanted.to_list()], dtype=pl.Boolean)
+        refusals.add(absent, "UNDELETE_FAILED", "Entity is not in the recycle bin")
+        with self.org.transactions.together():
+            for obj, places in self._by_object(wanted, None, refusals):
+                rows = self.org.table(obj).fetch(wanted.gather(places))
+                if "MasterRecordId" in rows.columns:
+                    merged = rows.filter(pl.col("MasterRecordId").is_not_null())["Id"]
+                    refusals.add(wanted.is_in(merged.implode()), "UNDELETE_FAILED", "Cannot undelete a merged record")
+                    rows = rows.filter(pl.col("MasterRecordId").is_null())
+                self._restore(obj, rows, None)
+                self._restore_children(rows["Id"].to_list())
+        return _outcomes(wanted, refusals)
 
     def merge(self, obj: SObject, winner_id: str, loser_ids: Sequence[str], values: Mapping[str, Any]) -> list[str]:
         """Fold up to two losers into the winner; ids of the children that were re-parented.
@@ -78,86 +96,132 @@ class Deleter(Writer):
         """
         if obj.name not in MERGEABLE or not 1 <= len(loser_ids) <= MOST_LOSERS or winner_id in loser_ids:
             raise ApiError(400, "INVALID_OPERATION", f"merge not supported for these records of {obj.name}")
-        losers = [self.living(i, obj)[1] for i in loser_ids]
-        self.update(winner_id, values, obj)
+        for loser_id in loser_ids:
+            self.living(loser_id, obj)
         moved: list[str] = []
-        for loser in losers:
-            for child, lookup, row in list(self._pointing_at(obj, str(loser["Id"]))):
-                after = {**row, lookup["name"]: winner_id, "SystemModstamp": stamp(self.org.clock.now())}
-                self._store(child, "update", row, after, f"re-parented from {loser['Id']}")
-                moved.append(str(row["Id"]))
-            self._drop_loser(obj, loser, winner_id)
+        with self.org.transactions.together():
+            self.update(winner_id, values, obj)
+            for loser_id in loser_ids:
+                moved += self._move_children(obj, loser_id, winner_id)
+                self._drop_loser(obj, loser_id, winner_id)
         return moved
 
-    def _drop_loser(self, obj: SObject, loser: Row, winner_id: str) -> None:
-        after = {**loser, "IsDeleted": "true"}
-        if "MasterRecordId" in obj.fields:
-            after["MasterRecordId"] = winner_id
-        self.touch(after)
-        self.org.recycle_bin[str(loser["Id"])] = BinEntry(self.org.clock.now())
-        self._store(obj, "merge", loser, after, f"into {winner_id}")
-
-    def _soft_delete(self, obj: SObject, row: Row, entry: BinEntry, note: str | None) -> None:
-        record_id = str(row["Id"])
-        after = {**row, "IsDeleted": "true"}
-        self.touch(after)
-        self._store(obj, "delete", row, after, note)
-        for child, lookup, child_row in list(self._pointing_at(obj, record_id)):
-            child_id = str(child_row["Id"])
-            current = self.org.table(child).get(child_id)
-            if current is None or current["IsDeleted"] == "true" or current[lookup["name"]] != record_id:
-                continue
-            if self.org.schema.cascades_from(child, lookup):
-                entry.children.append(child_id)
-                self._soft_delete(child, current, entry, f"with {record_id}")
+    def _by_object(
+        self, wanted: pl.Series, only: SObject | None, refusals: Refusals
+    ) -> Iterator[tuple[SObject, pl.Series]]:
+        """The places of ids by object, in order of first appearance. Ids of no object are refused."""
+        prefixes = wanted.str.slice(0, 3)
+        for prefix in prefixes.drop_nulls().unique(maintain_order=True).to_list():
+            mask = (prefixes == prefix).fill_null(value=False) & ~refusals.mask(len(wanted))
+            obj = self.org.schema.by_prefix(prefix)
+            strange = only is not None and obj is not only
+            if obj is None or strange or obj.name not in self.org.tables or not self.user.reads(obj.name):
+                refusals.add(mask, "NOT_FOUND", NOT_THERE + wanted.fill_null(""), None, status=404)
             else:
-                cleared = {**current, lookup["name"]: None, "SystemModstamp": stamp(self.org.clock.now())}
-                self._store(child, "update", current, cleared, f"lookup cleared: {record_id} deleted")
+                yield obj, mask.arg_true()
 
-    def _restore(self, obj: SObject, row: Row, note: str | None) -> None:
-        after = {**row, "IsDeleted": "false"}
-        self.touch(after)
-        self._store(obj, "undelete", row, after, note)
+    def _delete_some(self, obj: SObject, wanted: pl.Series, places: pl.Series, refusals: Refusals) -> None:
+        asked = wanted.gather(places)
+        rows = self.org.table(obj).fetch(asked)
+        mine = wanted.is_in(asked.implode())
+        if rows.height < len(asked):
+            lost = mine & ~wanted.is_in(rows["Id"].implode())
+            refusals.add(lost, "NOT_FOUND", NOT_THERE + wanted.fill_null(""), None, status=404)
+        gone = rows.filter(pl.col("IsDeleted") == "true")["Id"]
+        refusals.add(wanted.is_in(gone.implode()), "ENTITY_IS_DELETED", "entity is deleted", status=404)
+        if not obj.describe["deletable"]:
+            message = "insufficient access rights on object id"
+            refusals.add(mine, "INSUFFICIENT_ACCESS_OR_READONLY", message)
+            return
+        family = Family.of(self.org, self.user, self.api, obj, rows.filter(pl.col("IsDeleted") == "false"))
+        for root, error in family.refused.items():
+            refusals.add(wanted == root, error.code, error.message, error.fields, status=error.status)
+        for batch in family.batches:
+            self._store(batch, family.notes(batch))
+        self._clear_lookups(family)
+        put(self.org, family.bin_entries(self.org.clock.now()))
 
-    def _pointing_at(self, obj: SObject, record_id: str) -> Iterator[tuple[SObject, dict[str, Any], Row]]:
-        """Living records with a lookup to this one."""
-        for child, lookup in self.org.schema.children_of(obj.name):
-            if child.name not in self.org.tables or lookup["name"] in _SYSTEM_LOOKUPS:
-                continue
-            frame = self.org.table(child).frame()
-            rows = frame.filter((pl.col(lookup["name"]) == record_id) & (pl.col("IsDeleted") == "false"))
-            for row in rows.iter_rows(named=True):
-                yield child, lookup, row
+    def _clear_lookups(self, family: Family) -> None:
+        now = stamp(self.org.clock.now())
+        for parent, parent_ids in family.deleted():
+            for child, lookup in pointing_at(self.org, parent):
+                rows = self.org.table(child).where_in(lookup, parent_ids).filter(pl.col("IsDeleted") == "false")
+                if rows.height:
+                    after = rows.with_columns(
+                        pl.lit(None, dtype=pl.String).alias(lookup), pl.lit(now).alias("SystemModstamp")
+                    )
+                    note = "lookup cleared: " + rows[lookup] + " deleted"
+                    self._store(self._batch(child, "update", rows, after), note)
+
+    def _restore_children(self, roots: Sequence[str]) -> None:
+        """What went to the bin with these records and is still there; their bin entries end."""
+        pairs = [(child, root) for root in roots for child in self.org.recycle_bin[root].children]
+        frame = pl.DataFrame(pairs, schema={"Id": pl.String, "root": pl.String}, orient="row")
+        drop(self.org, roots)
+        for obj, places in self._by_object(frame["Id"], None, Refusals()):
+            rows = self.org.table(obj).fetch(frame["Id"].gather(places)).filter(pl.col("IsDeleted") == "true")
+            known = rows.select("Id").join(frame, on="Id", how="left", maintain_order="left")
+            self._restore(obj, rows, "with " + known["root"])
+
+    def _restore(self, obj: SObject, rows: pl.DataFrame, note: pl.Series | None) -> None:
+        if rows.height:
+            after = touched(self.org, self.user, rows.with_columns(pl.lit("false").alias("IsDeleted")))
+            self._store(self._batch(obj, "undelete", rows, after), note)
+
+    def _move_children(self, obj: SObject, loser_id: str, winner_id: str) -> list[str]:
+        moved: list[str] = []
+        now = stamp(self.org.clock.now())
+        for child, lookup in pointing_at(self.org, obj):
+            found = self.org.table(child).where_in(lookup, pl.Series([loser_id]))
+            rows = found.filter(pl.col("IsDeleted") == "false")
+            if rows.height:
+                after = rows.with_columns(pl.lit(winner_id).alias(lookup), pl.lit(now).alias("SystemModstamp"))
+                self._store(self._batch(child, "update", rows, after), f"re-parented from {loser_id}")
+                moved += rows["Id"].to_list()
+        return moved
+
+    def _drop_loser(self, obj: SObject, loser_id: str, winner_id: str) -> None:
+        rows = self.org.table(obj).fetch(pl.Series([loser_id]))
+        after = rows.with_columns(pl.lit("true").alias("IsDeleted"))
+        if "MasterRecordId" in obj.fields:
+            after = after.with_columns(pl.lit(winner_id).alias("MasterRecordId"))
+        batch = self._batch(obj, "merge", rows, touched(self.org, self.user, after))
+        self._store(batch, f"into {winner_id}")
+        put(self.org, {loser_id: BinEntry(self.org.clock.now())})
+
+    def _batch(self, obj: SObject, operation: str, before: pl.DataFrame, after: pl.DataFrame) -> Batch:
+        return Batch(self.org, obj, self.user, self.api, operation, after, before)
+
+    def _store(self, batch: Batch, notes: str | pl.Series | None) -> None:
+        self.org.transactions.save(
+            batch.obj, batch.operation, batch.before, batch.after, who=self.user.id, api=self.api, notes=notes
+        )
+        for rule in AFTER_SAVE:
+            rule(batch)
 
 
-_SYSTEM_LOOKUPS = frozenset({"MasterRecordId", "CreatedById", "LastModifiedById", "OwnerId"})
+def _outcomes(wanted: pl.Series, refusals: Refusals) -> Outcomes:
+    named = pl.DataFrame({"row": pl.int_range(len(wanted), dtype=pl.UInt32, eager=True), "id": wanted})
+    return Outcomes.gather([named.join(refusals.frame(), on="row", how="left", maintain_order="left")])
 
 
-def purge(writer: Deleter, record_id: str, note: str) -> None:
+def purge(writer: Writer, record_id: str, note: str) -> None:
     """Forget a deleted record and the children that went with it, for good. getDeleted still names them.
 
     Raises:
         ApiError: the record is not in the bin.
     """
-    org = writer.org
-    entry = org.recycle_bin.pop(record_id, None)
-    if entry is None:
+    if record_id not in writer.org.recycle_bin:
         raise ApiError(400, "ENTITY_IS_DELETED", "entity is not in the recycle bin", [])
-    for gone_id in (record_id, *entry.children):
-        found = org.find(gone_id)
-        if found is None or found[1].get("IsDeleted") != "true":
-            continue
-        obj, row = found
-        org.table(obj).remove(gone_id)
-        org.purged.setdefault(obj.name, []).append((gone_id, str(row["SystemModstamp"])))
-        org.ledger.record(org.clock.now(), obj.name, gone_id, "harddelete", before=row, after=None,
-                          who=writer.user.id, api=writer.api, note=note)  # fmt: skip
+    forget(writer.org, [record_id], note, who=writer.user.id, api=writer.api)
 
 
 def purge_expired(org: Org) -> None:
     """Empty the bin of what has lain there for 15 days. Cheap when nothing is due."""
-    while org.recycle_bin:
-        record_id, entry = next(iter(org.recycle_bin.items()))
+    due = []
+    for record_id, entry in org.recycle_bin.items():
         if entry.at + BIN_DAYS > org.clock.now():
-            return
-        purge(Deleter(org, org.admin, "platform"), record_id, "recycle bin expired")
+            break
+        due.append(record_id)
+    if due:
+        forget(org, due, "recycle bin expired", who=org.admin.id, api="platform")

@@ -1,31 +1,131 @@
-"""All-or-none saves: the ledger holds back its entries, and they undo themselves if one save fails."""
+"""Transactions: what one save, or several that stand or fall together, change in rows, bin and ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from holdfast.orgsim.org import Org
+import polars as pl
+
+from holdfast.orgsim.ledger.blocks import Block
+from holdfast.orgsim.schema.objects import SObject
+
+if TYPE_CHECKING:
+    from holdfast.orgsim.org import Org
 
 
-@contextmanager
-def all_or_none(org: Org) -> Iterator[None]:
-    """Everything saved inside is kept together, or, on an exception, nothing is."""
-    bin_before = dict(org.recycle_bin)  # entries do not change once their delete is done
-    purged_before = {name: len(rows) for name, rows in org.purged.items()}
-    org.ledger.hold()
-    try:
-        yield
-    except BaseException:
-        for entry in reversed(org.ledger.drop_held()):
-            table = org.tables[entry.object]
-            if entry.before is None:
-                table.remove(entry.id)
+@dataclass(frozen=True)
+class Effect:
+    """A change outside the tables, e.g. of the recycle bin, and how to take it back."""
+
+    do: Callable[[], None]
+    undo: Callable[[], None]
+
+
+@dataclass
+class Transaction:
+    """What was done so far, in order."""
+
+    steps: list[Block | Effect] = field(default_factory=list)
+
+
+class Transactions:
+    """Opens, commits and undoes the transactions of one org."""
+
+    def __init__(self, org: Org) -> None:
+        self._org = org
+        self._current: ContextVar[Transaction | None] = ContextVar("transaction", default=None)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Everything saved inside is kept together, or, on an exception, nothing is.
+
+        May be nested: an inner block that fails takes back only what was done in it.
+        """
+        outer = self._current.get()
+        if outer is not None:
+            mark = len(outer.steps)
+            try:
+                yield
+            except BaseException:
+                self._undo(outer, mark)
+                raise
+            return
+        transaction = Transaction()
+        token = self._current.set(transaction)
+        try:
+            yield
+        except BaseException:
+            self._undo(transaction, 0)
+            raise
+        finally:
+            self._current.reset(token)
+        self._commit(transaction)
+
+    def save(
+        self,
+        obj: SObject,
+        operation: str,
+        before: pl.DataFrame | None,
+        after: pl.DataFrame | None,
+        *,
+        who: str,
+        api: str,
+        notes: str | pl.Series | None = None,
+    ) -> None:
+        """Put complete rows into their table, past all rules, and into the ledger when the transaction commits.
+
+        Args:
+            obj: The rows' object.
+            operation: As the ledger names it.
+            before: The rows as they are; None if they are new.
+            after: The rows as they shall be, in the same order; None takes them away for good.
+            who: Id of the user.
+            api: The way in.
+            notes: Why, for all rows or for each.
+        """
+        block = Block(obj.name, operation, who, api, before, after, notes)
+        if not block.height:
+            return
+        with self.together():
+            self._apply(block)
+            self._present().steps.append(block)
+
+    def effect(self, do: Callable[[], None], undo: Callable[[], None]) -> None:
+        """Do something beside the tables that is taken back with the transaction."""
+        with self.together():
+            do()
+            self._present().steps.append(Effect(do, undo))
+
+    def _present(self) -> Transaction:
+        transaction = self._current.get()
+        assert transaction is not None
+        return transaction
+
+    def _commit(self, transaction: Transaction) -> None:
+        blocks = [step for step in transaction.steps if isinstance(step, Block)]
+        if blocks:
+            self._org.ledger.append(self._org.clock.now(), blocks)
+
+    def _apply(self, block: Block) -> None:
+        table = self._org.table(self._org.schema.objects[block.object])
+        if block.after is None:
+            table.remove_rows(block.ids)
+        else:
+            table.put_rows(block.after)
+
+    def _undo(self, transaction: Transaction, mark: int) -> None:
+        for step in reversed(transaction.steps[mark:]):
+            if isinstance(step, Effect):
+                step.undo()
             else:
-                table.put(entry.id, dict(entry.before))
-        org.recycle_bin.clear()
-        org.recycle_bin.update(bin_before)
-        for name, rows in org.purged.items():
-            del rows[purged_before.get(name, 0) :]
-        raise
-    org.ledger.release_held()
+                self._apply(Block(step.object, "undo", step.who, step.api, step.after, step.before))
+        del transaction.steps[mark:]
+
+
+def all_or_none(org: Org) -> AbstractContextManager[None]:
+    """Everything saved inside is kept together, or, on an exception, nothing is. May be nested."""
+    return org.transactions.together()

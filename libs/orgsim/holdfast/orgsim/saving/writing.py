@@ -1,21 +1,27 @@
-"""Saves: insert, update, upsert. Each accepted change gets its stamp and its ledger entry here."""
+"""Saves: insert, update, upsert, of one record or of many. Every save is a batch; one record is a batch of one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
+from holdfast.orgsim import ids
 from holdfast.orgsim.auth.access import User
-from holdfast.orgsim.clock import stamp
 from holdfast.orgsim.errors import ApiError, not_found
 from holdfast.orgsim.org import Org
-from holdfast.orgsim.rules.platform import BEFORE_SAVE, Change
+from holdfast.orgsim.rules.batch import Batch, SaveOptions
+from holdfast.orgsim.rules.platform import AFTER_SAVE, BEFORE_SAVE
+from holdfast.orgsim.saving.given import Given, given_records
+from holdfast.orgsim.saving.newrows import new_rows, touched
+from holdfast.orgsim.saving.outcomes import Outcomes
+from holdfast.orgsim.saving.parents import comparable, matching
 from holdfast.orgsim.schema.objects import SObject
-from holdfast.orgsim.schema.values import canonical
-from holdfast.orgsim.store.loading import auto_number
 from holdfast.orgsim.store.table import Row
+
+CHUNK_ROWS = 200  # one transaction of the platform: an id or key may occur in it once
+NOT_THERE = "Provided external ID field does not exist or is not accessible: "
 
 
 class AmbiguousKeyError(Exception):
@@ -27,12 +33,21 @@ class AmbiguousKeyError(Exception):
 
 
 class Writer:
-    """Saves records on behalf of a user. `api` names the way in, for the ledger."""
+    """Saves records on behalf of a user. `api` names the way in, for the ledger.
 
-    def __init__(self, org: Org, user: User, api: str) -> None:
+    `…_many` save batches in which each row has its own outcome; they are not all-or-none unless they are called
+    within `all_or_none`. The calls for one record raise what refused it.
+    """
+
+    def __init__(self, org: Org, user: User, api: str, options: SaveOptions | None = None) -> None:
         self.org = org
         self.user = user
         self.api = api
+        self.options = options or SaveOptions()
+
+    def given(self, obj: SObject, records: Sequence[Mapping[str, Any]]) -> Given:
+        """JSON records as columns."""
+        return given_records(self.org, self.user, obj, records)
 
     def insert(self, obj: SObject, values: Mapping[str, Any]) -> str:
         """Save a new record; its id.
@@ -40,15 +55,7 @@ class Writer:
         Raises:
             ApiError: a rule refused it; nothing was saved.
         """
-        given = self._given(obj, values)
-        self._refuse(not obj.describe["createable"], obj, "create")
-        row: Row = dict.fromkeys(obj.stored())
-        row.update(given)
-        row["Id"] = self.org.new_id(obj)
-        self._defaults(obj, row)
-        self._check(Change(self.org, obj, self.user, None, row, frozenset(given)))
-        self._store(obj, "insert", None, row)
-        return str(row["Id"])
+        return self.insert_many(obj, self.given(obj, [values])).single()[0]
 
     def update(self, record_id: str, values: Mapping[str, Any], obj: SObject | None = None) -> None:
         """Change a living record. Its stamp moves even if no value does.
@@ -56,13 +63,8 @@ class Writer:
         Raises:
             ApiError: 404 for an unknown or deleted record, or a rule refused it.
         """
-        found_obj, before = self.living(record_id, obj)
-        given = self._given(found_obj, values)
-        self._refuse(not found_obj.describe["updateable"], found_obj, "update")
-        after = {**before, **given}
-        self._check(Change(self.org, found_obj, self.user, before, after, frozenset(given)))
-        self.touch(after)
-        self._store(found_obj, "update", before, after)
+        found, _ = self.living(record_id, obj)
+        self.update_many(found, pl.Series([record_id]), self.given(found, [values])).single()
 
     def upsert(self, obj: SObject, field_name: str, key: str, values: Mapping[str, Any]) -> tuple[str, bool]:
         """Save by external id: (id, whether it was created).
@@ -71,30 +73,79 @@ class Writer:
             AmbiguousKeyError: several records carry the key.
             ApiError: the field is no key, or a rule refused the record.
         """
-        field = obj.find(field_name)
+        field = self.key_field(obj, field_name)
+        if field["name"] != "Id":
+            found = self.ids_by(obj, field, key)
+            if len(found) > 1:
+                raise AmbiguousKeyError(found)
+        plain = {name: value for name, value in values.items() if name.lower() != field["name"].lower()}
+        return self.upsert_many(obj, field_name, pl.Series([key]), self.given(obj, [plain])).single()
+
+    def insert_many(self, obj: SObject, given: Given) -> Outcomes:
+        """Save new records."""
+        self._refuse(not obj.describe["createable"], given, obj, "create")
+        good = given.standing()
+        batch = Batch(self.org, obj, self.user, self.api, "insert", new_rows(self.org, self.user, obj, good),
+                      given=frozenset(good.columns), gives=good.gives, options=self.options)  # fmt: skip
+        kept = self._save(batch)
+        numbers = good.rows if kept is batch else good.rows.filter(batch.standing())
+        saved = pl.DataFrame({"row": numbers, "id": kept.after["Id"]}).with_columns(created=pl.lit(value=True))
+        return Outcomes.gather([saved, _refused(batch, good), given.refused()])
+
+    def update_many(self, obj: SObject, record_ids: pl.Series, given: Given) -> Outcomes:
+        """Change living records, named by ids of 15 or 18 characters.
+
+        Rows are taken in chunks of 200; within one, every row whose id occurs twice is refused.
+        """
+        wanted = ids.normalised(record_ids)
+        given.refusals.add(record_ids.fill_null("") == "", "MISSING_ARGUMENT", "Id not specified in an update call")
+        given.refusals.add(wanted.is_null(), "MALFORMED_ID", "malformed id " + record_ids.fill_null(""), ["Id"])
+        self._refuse(not obj.describe["updateable"], given, obj, "update")
+
+        def save(part: Given, part_ids: pl.Series) -> list[pl.DataFrame]:
+            double = part_ids.is_not_null() & part_ids.is_duplicated()
+            part.refusals.add(double, "DUPLICATE_VALUE", "Duplicate id specified: " + part_ids.fill_null(""))
+            return self._update(obj, part_ids, part)
+
+        return _in_chunks(given, wanted, wanted, save)
+
+    def upsert_many(self, obj: SObject, field_name: str, keys: pl.Series, given: Given) -> Outcomes:
+        """Save by external id: a row whose key no record carries becomes a new record with that key.
+
+        `given` lacks the key field. Rows are taken in chunks of 200; within one, every row whose key occurs twice is
+        refused. By `Id`, a row without one is new.
+
+        Raises:
+            ApiError: 404, the field is no key.
+        """
+        field = self.key_field(obj, field_name)
+
+        def save(part: Given, part_keys: pl.Series) -> list[pl.DataFrame]:
+            double = part_keys.is_not_null() & comparable(field, part_keys).is_duplicated()
+            sentence = "Duplicate external id specified: " + part_keys.fill_null("")
+            part.refusals.add(double, "DUPLICATE_VALUE", sentence, [field["name"]])
+            return self._upsert(obj, field, part_keys, part)
+
+        plain = keys.set((keys == "").fill_null(value=False), None)
+        if field["name"] != "Id":
+            given.refusals.add(plain.is_null(), "MISSING_ARGUMENT", f"{field['name']} not specified")
+        return _in_chunks(given, plain, comparable(field, plain), save)
+
+    def key_field(self, obj: SObject, name: str) -> dict[str, Any]:
+        """The field that an upsert goes by.
+
+        Raises:
+            ApiError: 404, it is no key.
+        """
+        field = obj.find(name)
         if field is None or not (field["externalId"] or field["idLookup"] or field["name"] == "Id"):
-            raise not_found(f"Provided external ID field does not exist or is not accessible: {field_name}")
-        if field["name"] == "Id":
-            if not key:
-                return self.insert(obj, values), True
-            self.update(key, values, obj)
-            return key, False
-        ids = self.ids_by(obj, field, key)
-        if len(ids) > 1:
-            raise AmbiguousKeyError(ids)
-        if ids:
-            self.update(ids[0], values, obj)
-            return ids[0], False
-        return self.insert(obj, {**values, field["name"]: key}), True
+            raise not_found(NOT_THERE + name)
+        return field
 
     def ids_by(self, obj: SObject, field: Mapping[str, Any], key: str) -> list[str]:
         """Living records whose field holds `key`."""
-        wanted = canonical(field, key)
-        column = pl.col(field["name"])
-        if field["soapType"] == "xsd:string" and not field["caseSensitive"]:
-            column, wanted = column.str.to_lowercase(), (wanted or "").lower()
-        frame = self.org.table(obj).frame()
-        return frame.filter((column == wanted) & (pl.col("IsDeleted") == "false"))["Id"].to_list()
+        found = matching(self.org, obj, field, pl.Series([key]))
+        return list(found["ids"][0]) if found.height else []
 
     def living(self, record_id: str, obj: SObject | None = None) -> tuple[SObject, Row]:
         """A record that exists and is not deleted.
@@ -104,81 +155,103 @@ class Writer:
         """
         found = self.org.find(record_id)
         if found is None or (obj is not None and found[0] is not obj) or not self.user.reads(found[0].name):
-            raise not_found(f"Provided external ID field does not exist or is not accessible: {record_id}")
+            raise not_found(NOT_THERE + record_id)
         if found[1].get("IsDeleted") == "true":
             raise ApiError(404, "ENTITY_IS_DELETED", "entity is deleted", [])
         return found
 
-    def touch(self, row: Row) -> None:
-        """Move the stamps of a row that a user changed."""
-        now = stamp(self.org.clock.now())
-        row.update(SystemModstamp=now, LastModifiedDate=now, LastModifiedById=self.user.id)
-
-    def _store(self, obj: SObject, operation: str, before: Row | None, after: Row, note: str | None = None) -> None:
-        record_id = str(after["Id"])
-        self.org.table(obj).put(record_id, after)
-        now, who = self.org.clock.now(), self.user.id
-        self.org.ledger.record(
-            now, obj.name, record_id, operation, before=before, after=after, who=who, api=self.api, note=note
+    def _update(self, obj: SObject, wanted: pl.Series, given: Given) -> list[pl.DataFrame]:
+        before = self._found(obj, wanted, given)
+        good = given.standing()
+        if good.height != before.height:
+            before = before.filter(pl.col("Id").is_in(wanted.filter(~given.refusals.mask(given.height)).implode()))
+        after = before.with_columns(
+            [
+                values if name not in good.gives else before[name].zip_with(~good.gives[name], values)
+                for name, values in good.columns.items()
+            ]
         )
+        batch = Batch(self.org, obj, self.user, self.api, "update", after, before, frozenset(good.columns), good.gives,
+                      self.options)  # fmt: skip
+        kept = self._save(batch)
+        numbers = good.rows if kept is batch else good.rows.filter(batch.standing())
+        saved = pl.DataFrame({"row": numbers, "id": kept.after["Id"]})
+        sent = pl.DataFrame({"row": given.rows, "id": wanted})
+        refused = pl.concat([_refused(batch, good), given.refused()]).join(sent, on="row", how="left")
+        return [saved, refused]
 
-    def _given(self, obj: SObject, values: Mapping[str, Any]) -> dict[str, str | None]:
-        given: dict[str, str | None] = {}
-        for name, value in values.items():
-            if name == "attributes":
-                continue
-            field = obj.find(name)
-            if field is not None and self.user.reads_field(obj.name, field["name"]):
-                if isinstance(value, list | dict):
-                    raise ApiError(400, "JSON_PARSER_ERROR", f"Cannot deserialize a value of {field['name']}", [])
-                given[field["name"]] = canonical(field, value)
-            elif isinstance(value, dict) or "." in name:
-                lookup, parent_id = self._by_external_id(obj, name, value)
-                given[lookup] = parent_id
-            else:
-                raise ApiError(400, "INVALID_FIELD", f"No such column '{name}' on sobject of type {obj.name}")
-        return given
+    def _found(self, obj: SObject, wanted: pl.Series, given: Given) -> pl.DataFrame:
+        """The living rows of those that stand, in their order; the others are refused."""
+        asked = wanted.filter(~given.refusals.mask(given.height)) if given.refusals else wanted
+        found = self.org.table(obj).fetch(asked)
+        if not self.user.reads(obj.name):
+            found = found.clear()
+        if found.height < len(asked):
+            lost = wanted.is_not_null() & ~wanted.is_in(found["Id"].implode())
+            given.refusals.add(lost, "NOT_FOUND", NOT_THERE + wanted.fill_null(""), None, status=404)
+        gone = found.filter(pl.col("IsDeleted") == "true")["Id"]
+        if len(gone):
+            given.refusals.add(wanted.is_in(gone.implode()), "ENTITY_IS_DELETED", "entity is deleted", status=404)
+        return found
 
-    def _by_external_id(self, obj: SObject, name: str, value: Any) -> tuple[str, str | None]:
-        """A lookup given as `{"Owner": {"Email": "x"}}` or as the column `Owner.Email`."""
-        relationship, _, key_field = name.partition(".")
-        relationship = relationship.rpartition(":")[2]
-        if isinstance(value, dict):
-            pairs = [(k, v) for k, v in value.items() if k != "attributes"]
-            key_field, value = pairs[0] if len(pairs) == 1 else ("", None)
-        field = next((f for f in obj.references() if f["relationshipName"] == relationship), None)
-        if field is None or not key_field:
-            raise ApiError(400, "INVALID_FIELD", f"No such column '{name}' on sobject of type {obj.name}")
-        if value is None or value == "":
-            return field["name"], None
-        for parent_name in field["referenceTo"]:
-            parent = self.org.schema.find(parent_name)
-            key = None if parent is None else parent.find(key_field)
-            ids = [] if parent is None or key is None else self.ids_by(parent, key, str(value))
-            if len(ids) == 1:
-                return field["name"], ids[0]
-        entity = field["referenceTo"][0]
-        message = f"Foreign key external ID: {value} not found for field {key_field} in entity {entity}"
-        raise ApiError(400, "INVALID_FIELD", message)
+    def _upsert(self, obj: SObject, field: Mapping[str, Any], keys: pl.Series, given: Given) -> list[pl.DataFrame]:
+        if field["name"] == "Id":
+            known, found = keys.is_not_null(), keys
+        else:
+            matched = matching(self.org, obj, field, keys)
+            found_ids = keys.alias("key").to_frame().join(matched, on="key", how="left", maintain_order="left")["ids"]
+            many = (found_ids.list.len() > 1).fill_null(value=False)
+            if many.any():
+                listed = pl.Series([str(list(i)) if i is not None else "" for i in found_ids.to_list()])
+                sentence = f"{field['name']}: more than one record found for external id field: " + listed
+                given.refusals.add(many, "DUPLICATE_EXTERNAL_ID", sentence)
+            found = found_ids.list.first()
+            known = found.is_not_null()
+        fresh = given.take((~known).arg_true())
+        if field["name"] != "Id":
+            fresh.add(field["name"], keys.filter(~known))
+        parts = [self.insert_many(obj, fresh).frame] if fresh.height else []
+        places = known.arg_true()
+        if len(places):
+            parts.append(self.update_many(obj, found.gather(places), given.take(places)).frame)
+        return parts
 
-    def _defaults(self, obj: SObject, row: Row) -> None:
-        now = stamp(self.org.clock.now())
-        row.update(CreatedDate=now, CreatedById=self.user.id)
-        self.touch(row)
-        if "OwnerId" in obj.fields and row.get("OwnerId") is None:
-            row["OwnerId"] = self.user.id
-        for name, field in obj.fields.items():
-            if field["type"] == "boolean" and row.get(name) is None:
-                row[name] = "true" if field["defaultValue"] is True else "false"
-        if "Name" in obj.fields and obj.fields["Name"]["autoNumber"]:
-            number = self.org.auto_numbers[obj.name] = self.org.auto_numbers.get(obj.name, 0) + 1
-            row["Name"] = auto_number(obj.name, number)
-
-    def _check(self, change: Change) -> None:
-        for rule in BEFORE_SAVE:
-            rule(change)
-
-    def _refuse(self, refused: bool, obj: SObject, what: str) -> None:
+    def _refuse(self, refused: bool, given: Given, obj: SObject, what: str) -> None:
         if refused:
             message = f"entity type {obj.name} does not support {what}"
-            raise ApiError(400, "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", message)
+            everything = pl.Series([True]).new_from_index(0, given.height)
+            given.refusals.add(everything, "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", message, None)
+
+    def _save(self, batch: Batch) -> Batch:
+        """Check a batch, save what stands, and run what follows a save; the rows that were kept."""
+        for rule in BEFORE_SAVE:
+            rule(batch)
+        kept = batch.kept()
+        if kept.height:
+            with self.org.transactions.together():
+                if kept.operation == "update":
+                    kept.after = touched(self.org, self.user, kept.after)
+                self.org.transactions.save(
+                    kept.obj, kept.operation, kept.before, kept.after, who=self.user.id, api=self.api
+                )
+                for rule in AFTER_SAVE:
+                    rule(kept)
+        return kept
+
+
+def _refused(batch: Batch, given: Given) -> pl.DataFrame:
+    frame = batch.refusals.frame()
+    return frame.with_columns(given.rows.gather(frame["row"]).alias("row"))
+
+
+def _in_chunks(
+    given: Given, keys: pl.Series, same: pl.Series, save: Callable[[Given, pl.Series], list[pl.DataFrame]]
+) -> Outcomes:
+    """Save rows at once if no key occurs twice, as told by `same`, otherwise chunk by chunk."""
+    if given.height <= CHUNK_ROWS or not same.drop_nulls().is_duplicated().any():
+        return Outcomes.gather(save(given, keys))
+    parts: list[pl.DataFrame] = []
+    for start in range(0, given.height, CHUNK_ROWS):
+        places = pl.int_range(start, min(start + CHUNK_ROWS, given.height), dtype=pl.UInt32, eager=True)
+        parts += save(given.take(places), keys.gather(places))
+    return Outcomes.gather(parts)

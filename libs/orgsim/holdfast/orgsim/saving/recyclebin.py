@@ -1,0 +1,73 @@
+"""The recycle bin: what lies in it, with whom it went there, and how it is emptied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from holdfast.orgsim.org import Org
+
+BIN_DAYS = timedelta(days=15)
+
+
+@dataclass
+class BinEntry:
+    """A record in the recycle bin and the children that went with it."""
+
+    at: datetime
+    children: list[str] = field(default_factory=list)
+
+
+def put(org: Org, entries: Mapping[str, BinEntry]) -> None:
+    """Lay records into the bin, as part of the transaction."""
+    if entries:
+        org.transactions.effect(lambda: org.recycle_bin.update(entries), lambda: _without(org, entries))
+
+
+def drop(org: Org, record_ids: Sequence[str]) -> None:
+    """Take records out of the bin, as part of the transaction."""
+    entries = {record_id: org.recycle_bin[record_id] for record_id in record_ids}
+    org.transactions.effect(lambda: _without(org, entries), lambda: _back(org, entries))
+
+
+def forget(org: Org, record_ids: Sequence[str], note: str, *, who: str, api: str) -> None:
+    """Remove records of the bin for good, with the children that went with them. getDeleted still names them."""
+    gone = pl.Series("Id", [i for r in record_ids for i in (r, *org.recycle_bin[r].children)], dtype=pl.String)
+    with org.transactions.together():
+        drop(org, record_ids)
+        prefixes = gone.str.slice(0, 3)
+        for prefix in prefixes.unique(maintain_order=True).to_list():
+            obj = org.schema.by_prefix(prefix)
+            if obj is None or obj.name not in org.tables:
+                continue
+            found = org.table(obj).fetch(gone.filter(prefixes == prefix))
+            rows = found.filter(pl.col("IsDeleted") == "true")
+            org.transactions.save(obj, "harddelete", rows, None, who=who, api=api, notes=note)
+            _remember(org, obj.name, rows)
+
+
+def _remember(org: Org, name: str, rows: pl.DataFrame) -> None:
+    known = org.purged.setdefault(name, [])
+    fresh = rows.select("Id", "SystemModstamp").rows()
+
+    def take_back() -> None:
+        del known[len(known) - len(fresh) :]
+
+    org.transactions.effect(lambda: known.extend(fresh), take_back)
+
+
+def _without(org: Org, entries: Mapping[str, BinEntry]) -> None:
+    for record_id in entries:
+        org.recycle_bin.pop(record_id, None)
+
+
+def _back(org: Org, entries: Mapping[str, BinEntry]) -> None:
+    """Put entries back where they were: the bin stays in order of time."""
+    whole = sorted({**entries, **org.recycle_bin}.items(), key=lambda item: item[1].at)
+    org.recycle_bin.clear()
+    org.recycle_bin.update(whole)

@@ -1,0 +1,150 @@
+"""Batches: every row has its own outcome, a chunk holds an id or key once, and transactions nest."""
+
+import polars as pl
+import pytest
+
+from holdfast.orgsim.errors import ApiError
+from holdfast.orgsim.rules import platform
+from holdfast.orgsim.rules.batch import Batch
+from holdfast.orgsim.saving.transaction import all_or_none
+from holdfast.orgsim.schema.fields import make_field
+
+
+@pytest.fixture
+def account(org):
+    obj = org.schema.objects["Account"]
+    obj.add(make_field("Key__c", "string", externalId=True))
+    obj.add(make_field("Code__c", "string", unique=True))
+    return obj
+
+
+def codes(outcomes) -> list[str | None]:
+    return [None if error is None else error.code for _, _, error in outcomes]
+
+
+def insert(writer, obj, *records) -> list[str]:
+    outcomes = writer.insert_many(obj, writer.given(obj, records))
+    assert codes(outcomes) == [None] * len(records)
+    return [record_id for record_id, _, _ in outcomes]
+
+
+def test_each_row_of_a_batch_has_its_own_outcome(org, writer, account) -> None:
+    records = [{"Name": "a"}, {"Fax": "1"}, {"Name": "b", "ParentId": "001Hs0000099999AAA"}, {"Nope": 1},
+               {"Name": "c"},
+               {"Name": "d", "SystemModstamp": "2020-01-01T00:00:00Z"},
+               {"Name": "n" * 300, "ParentId": "zz"}]  # fmt: skip
+    outcomes = writer.insert_many(account, writer.given(account, records))
+    assert codes(outcomes) == [None, "REQUIRED_FIELD_MISSING", "INVALID_CROSS_REFERENCE_KEY", "INVALID_FIELD", None,
+                               "INVALID_FIELD_FOR_INSERT_UPDATE", "MALFORMED_ID"]  # fmt: skip
+    assert outcomes.failed == 5
+    assert org.table(account).frame()["Name"].to_list() == ["a", "c"]
+    assert [created for _, created, _ in outcomes] == [True, False, False, False, True, False, False]
+
+
+def test_rows_that_set_different_fields_keep_their_own_values(org, writer, account) -> None:
+    a, b = insert(writer, account, {"Name": "a", "Fax": "1"}, {"Name": "b", "Fax": "2"})
+    given = writer.given(account, [{"Fax": None}, {"Name": "B"}])
+    assert codes(writer.update_many(account, pl.Series([a, b]), given)) == [None, None]
+    rows = org.table(account).frame().select("Name", "Fax").rows()
+    assert rows == [("a", None), ("B", "2")]
+
+
+def test_an_id_may_occur_once_in_a_chunk_of_200_and_again_in_the_next(org, writer, account) -> None:
+    found = insert(writer, account, *({"Name": str(n)} for n in range(200)))
+    given = writer.given(account, [{"Fax": str(n)} for n in range(202)])
+    outcomes = writer.update_many(account, pl.Series([*found, found[0], found[7]]), given)
+    assert codes(outcomes) == [None] * 202
+    assert org.table(account).get(found[7])["Fax"] == "201"
+    given = writer.given(account, [{"Fax": "x"}, {"Fax": "y"}, {"Fax": "z"}])
+    outcomes = list(writer.update_many(account, pl.Series([found[0], found[1], found[0][:15]]), given))
+    assert codes(outcomes) == ["DUPLICATE_VALUE", None, "DUPLICATE_VALUE"]
+    assert outcomes[0][2].message == f"Duplicate id specified: {found[0]}"
+
+
+def test_upsert_inserts_updates_and_refuses_in_one_batch(org, writer, account) -> None:
+    known, _, _ = insert(writer, account, {"Name": "k", "Key__c": "k"}, {"Name": "t", "Key__c": "T"},
+                         {"Name": "t", "Key__c": "t"})  # fmt: skip
+    keys = pl.Series(["K", "new", "t", None, "twice", "TWICE"])
+    given = writer.given(account, [{"Name": f"n{n}"} for n in range(6)])
+    outcomes = list(writer.upsert_many(account, "key__c", keys, given))
+    assert codes(outcomes) == [None, None, "DUPLICATE_EXTERNAL_ID", "MISSING_ARGUMENT", "DUPLICATE_VALUE",
+                               "DUPLICATE_VALUE"]  # fmt: skip
+    assert outcomes[0][:2] == (known, False)
+    assert org.table(account).get(outcomes[1][0])["Key__c"] == "new"
+    assert (outcomes[4][2].message, outcomes[4][2].fields) == ("Duplicate external id specified: twice", ["Key__c"])
+
+
+def test_a_unique_value_is_given_out_once_in_a_batch(org, writer, account) -> None:
+    (held,) = insert(writer, account, {"Name": "n", "Code__c": "a"})
+    given = writer.given(account, [{"Name": "n", "Code__c": c} for c in ("A", "b", "B", "c", None, None)])
+    outcomes = list(writer.insert_many(account, given))
+    assert codes(outcomes) == ["DUPLICATE_VALUE", None, "DUPLICATE_VALUE", None, None, None]
+    assert outcomes[0][2].message == f"duplicate value found: Code__c duplicates value on record with id: {held}"
+    assert outcomes[1][0] in outcomes[2][2].message
+    again = writer.given(account, [{"Code__c": "A"}, {"Code__c": "b"}])
+    own, other = held, outcomes[3][0]
+    assert codes(writer.update_many(account, pl.Series([own, other]), again)) == [None, "DUPLICATE_VALUE"]
+
+
+def test_the_first_refusal_of_a_row_counts_and_rules_may_set_values(org, writer, account, monkeypatch) -> None:
+    def strict(batch: Batch) -> None:
+        batch.refuse(pl.col("Name") == "bad", "CUSTOM", pl.concat_str(pl.lit("no "), pl.col("Name")), ["Name"])
+        batch.refuse(pl.col("Name").str.starts_with("b"), "LATER", "later")
+        batch.set("Fax", pl.col("Name").str.to_uppercase(), where=batch.gave("Name"))
+
+    monkeypatch.setattr(platform, "BEFORE_SAVE", platform.BEFORE_SAVE)
+    platform.BEFORE_SAVE.append(strict)
+    try:
+        outcomes = list(writer.insert_many(account, writer.given(account, [{"Name": n} for n in ("bad", "b", "ok")])))
+    finally:
+        platform.BEFORE_SAVE.remove(strict)
+    assert codes(outcomes) == ["CUSTOM", "LATER", None]
+    assert outcomes[0][2].message == "no bad"
+    assert org.table(account).get(outcomes[2][0])["Fax"] == "OK"
+
+
+def test_a_refused_detail_keeps_its_whole_family(org, writer, account) -> None:
+    contact = org.schema.objects["Contact"]
+    keep, go = insert(writer, account, {"Name": "keep"}, {"Name": "go"})
+    insert(writer, contact, {"LastName": "guard", "AccountId": keep}, {"LastName": "x", "AccountId": go},
+           {"LastName": "y", "AccountId": keep})  # fmt: skip
+
+    def guard(batch: Batch) -> None:
+        if batch.obj is contact:
+            batch.refuse(pl.col("LastName") == "guard", "DELETE_FAILED", "guarded")
+
+    platform.BEFORE_DELETE.append(guard)
+    try:
+        outcomes = writer.delete_many(pl.Series([keep, go, "x", keep]))
+    finally:
+        platform.BEFORE_DELETE.remove(guard)
+    assert codes(outcomes) == ["DELETE_FAILED", None, "MALFORMED_ID", "DELETE_FAILED"]
+    assert org.table(contact).frame().select("LastName", "IsDeleted").rows() == [
+        ("guard", "false"), ("x", "true"), ("y", "false")]  # fmt: skip
+    assert list(org.recycle_bin) == [go]
+
+
+def test_many_deletes_take_their_children_and_undelete_brings_them_back(org, writer, account) -> None:
+    contact = org.schema.objects["Contact"]
+    parents = insert(writer, account, *({"Name": str(n)} for n in range(3)))
+    children = insert(writer, contact, *({"LastName": str(n), "AccountId": parents[n % 2]} for n in range(4)))
+    assert codes(writer.delete_many(pl.Series(parents[:2]))) == [None, None]
+    assert [org.recycle_bin[p].children for p in parents[:2]] == [children[0::2], children[1::2]]
+    assert codes(writer.undelete_many(pl.Series([parents[0], children[1], parents[2]]))) == [
+        None, "UNDELETE_FAILED", "UNDELETE_FAILED"]  # fmt: skip
+    assert org.table(contact).frame()["IsDeleted"].to_list() == ["false", "true", "false", "true"]
+    assert codes(writer.hard_delete_many(pl.Series([parents[0], parents[1]]))) == [None, "ENTITY_IS_DELETED"]
+    assert org.table(contact).frame()["Id"].to_list() == children[1::2]
+
+
+def test_all_or_none_nests(org, writer, account) -> None:
+    since = org.ledger.sequence
+    with all_or_none(org):
+        outer = writer.insert(account, {"Name": "outer"})
+        with pytest.raises(ApiError), all_or_none(org):
+            writer.update(outer, {"Fax": "1"})
+            writer.delete(outer)
+            raise ApiError(400, "X", "x")
+        assert org.ledger.sequence == since
+        assert (org.table(account).get(outer)["Fax"], dict(org.recycle_bin)) == (None, {})
+    assert [e.operation for e in org.ledger.since(since)] == ["insert"]
