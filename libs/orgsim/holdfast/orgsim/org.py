@@ -72,7 +72,7 @@ class Org:
         self.blobs = Blobs(self.settings.ledger_folder / "blobs" if self.settings.ledger_folder else None)
         self.sessions = Sessions(self.id[:15], self.settings.session_lifetime)
         self.cursors = Cursors()
-        self.bulk_jobs = BulkJobs()
+        self.bulk_jobs = BulkJobs(lambda: timedelta(seconds=self.settings.bulk_job_s))
         self.bulk1_jobs = Bulk1Jobs()
         self.schedule = Schedule()
         self._describes: dict[str, tuple[str, datetime]] = {}

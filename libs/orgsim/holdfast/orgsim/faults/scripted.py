@@ -144,7 +144,7 @@ def _spoil_job(org: Org, how: str) -> None:
     if job is None:
         return
     if how == "stuck":
-        job.stuck, job.state = True, "InProgress"
+        job.jammed, job.state = True, "InProgress"
     else:
         job.state, job.error = "Failed", "InternalServerError : Retried more than fifteen times"
         job.pages = None

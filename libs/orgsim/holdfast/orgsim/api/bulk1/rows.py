@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -29,7 +29,7 @@ def read(job: Job, body: bytes, obj: SObject) -> list[Row]:
     rows = reader(body)
     if len(rows) > MOST_ROWS:
         raise BulkError("InvalidBatch", f"Maximum number of records exceeded: {len(rows)}. The most is {MOST_ROWS}")
-    _check_names(job, obj, {name for row in rows for name in row})
+    check_names(job.operation, job.external_id_field, obj, {name for row in rows for name in row})
     return [{k: v for k, v in row.items() if v != ""} for row in rows]
 
 
@@ -77,14 +77,18 @@ def _value(element: Element) -> Any:
     return element.text or ""
 
 
-def _check_names(job: Job, obj: SObject, names: Iterable[str]) -> None:
-    """Every column must be a field or a relationship, and the operation's key must be among them."""
+def check_names(operation: str, external_id_field: str | None, obj: SObject, names: Collection[str]) -> None:
+    """Every column must be a field or a relationship, and the operation's key must be among them.
+
+    Raises:
+        BulkError: InvalidBatch.
+    """
     given = {name.lower() for name in names}
     for name in sorted(names):
         relationship = name.partition(".")[0].rpartition(":")[2]
         related = any(f["relationshipName"] == relationship for f in obj.references())
         if obj.find(name) is None and not related:
             raise BulkError("InvalidBatch", f"Field name not found : {name}")
-    key = {"insert": None, "upsert": job.external_id_field}.get(job.operation, "Id")
+    key = {"insert": None, "upsert": external_id_field}.get(operation, "Id")
     if given and key is not None and key.lower() not in given:
         raise BulkError("InvalidBatch", f"Field name not found : {key}")

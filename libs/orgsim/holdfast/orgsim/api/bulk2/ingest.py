@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Mapping
 from typing import Any
 
 from holdfast.orgsim import ids
+from holdfast.orgsim.api.bulk1.rows import check_names
 from holdfast.orgsim.api.bulk2.jobs import DELIMITERS, FINAL_STATES, LINE_ENDINGS, Job
+from holdfast.orgsim.api.bulk2.listing import list_jobs
 from holdfast.orgsim.api.bulk2.query_jobs import choice
+from holdfast.orgsim.api.bulk2.restrictions import refuse_object
+from holdfast.orgsim.api.rest.uploads import is_multipart, split
 from holdfast.orgsim.api.web import DATA, Call, Reply, Router, json_reply
 from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.saving.deleting import Deleter
@@ -21,17 +26,20 @@ OPERATIONS = frozenset({"insert", "update", "upsert", "delete", "hardDelete"})
 CSV_TYPE = "text/csv;charset=UTF-8"
 NULL = "#N/A"
 MOST_BYTES = 150_000_000
+MOST_INLINE = 100_000  # characters of a multipart job
+ROWS_PER_BATCH = 10_000
 csv.field_size_limit(MOST_BYTES)
 
 
 @router.add("POST", "")
 async def create(call: Call) -> Reply:
-    """Open a job."""
-    body = call.json_object()
+    """Open a job. Its rows may come along in a multipart body; it then begins at once."""
+    body, content = _definition(call)
     operation = body.get("operation")
     if operation not in OPERATIONS:
         raise ApiError(400, "INVALIDJOB", f"InvalidJob : Unsupported operation {operation}")
     obj = call.org.readable(str(body.get("object", "")), call.user)
+    refuse_object(obj)
     key = body.get("externalIdFieldName")
     if operation == "upsert" and (not key or obj.find(key) is None):
         raise ApiError(400, "INVALIDJOB", "InvalidJob : External ID was blank for " + obj.name)
@@ -40,7 +48,42 @@ async def create(call: Call) -> Reply:
               delimiter=choice(body, "columnDelimiter", DELIMITERS, "COMMA"),
               line_ending=choice(body, "lineEnding", LINE_ENDINGS, "LF"))  # fmt: skip
     call.org.bulk_jobs.add(job)
-    return json_reply(job.info())
+    if content is None:
+        return json_reply(job.info())
+    job.input = content
+    return _submit(call, job)
+
+
+def _definition(call: Call) -> tuple[dict[str, Any], bytes | None]:
+    """The part `job` and the part `content` of a multipart body, or a plain job."""
+    if not is_multipart(call):
+        return call.json_object(), None
+    body, files = split(call)
+    if "content" not in files:
+        raise ApiError(400, "INVALIDJOB", "InvalidJob : The multipart request has no part named content")
+    content = bytes(files["content"].content)
+    if len(content.decode("utf-8", "replace")) > MOST_INLINE:
+        raise ApiError(400, "INVALIDBATCH", f"InvalidBatch : The content part exceeds {MOST_INLINE} characters")
+    return body, content
+
+
+def _submit(call: Call, job: Job) -> Reply:
+    """Declare the upload complete: the job is processed now, or later if the org is told that jobs take a while."""
+    org, now = call.org, call.org.clock.now()
+    job.state = "UploadComplete"
+    org.bulk_jobs.submit(job, now)
+    answer = json_reply(job.info())
+
+    def work() -> None:
+        job.look(org.clock.now())
+        if job.state not in FINAL_STATES and not job.stuck:
+            _process(call, job)
+
+    if job.takes:
+        org.schedule.at(now + job.takes, work)
+    else:
+        work()
+    return answer
 
 
 def _job(call: Call) -> Job:
@@ -65,11 +108,12 @@ async def close(call: Call) -> Reply:
     job, state = _job(call), call.json_object().get("state")
     if state not in ("UploadComplete", "Aborted") or job.state in FINAL_STATES:
         raise ApiError(400, "INVALIDJOBSTATE", f"Job in state {job.state} cannot become {state}")
-    job.state = state
-    answer = json_reply(job.info())
     if state == "UploadComplete":
-        _process(call, job)
-    return answer
+        if job.state != "Open":
+            raise ApiError(400, "INVALIDJOBSTATE", f"Job in state {job.state} cannot become {state}")
+        return _submit(call, job)
+    job.state = state
+    return json_reply(job.info())
 
 
 @router.add("GET", "/{id}")
@@ -91,8 +135,7 @@ async def delete(call: Call) -> Reply:
 @router.add("GET", "")
 async def listing(call: Call) -> Reply:
     """The user's ingest jobs."""
-    mine = [job for job in call.org.bulk_jobs.list(call.user.username) if job.kind == "V2Ingest"]
-    return json_reply({"done": True, "records": [job.info() | {"jobType": job.kind} for job in mine]})
+    return list_jobs(call, "V2Ingest", "ingest")
 
 
 @router.add("GET", "/{id}/successfulResults")
@@ -115,7 +158,21 @@ async def unprocessed(call: Call) -> Reply:
 
 
 def _result(call: Call, name: str) -> Reply:
-    return Reply(200, _job(call).results.get(name, b""), CSV_TYPE)
+    job = _job(call)
+    if job.state not in FINAL_STATES:
+        raise ApiError(400, "INVALIDJOBSTATE", f"Results are not available in state {job.state}")
+    body = job.results.get(name) if job.results else _untouched(job, name)
+    return Reply(200, body or b"", CSV_TYPE)
+
+
+def _untouched(job: Job, name: str) -> bytes:
+    """A result file of a job that was aborted, or failed before its first row: every row is unprocessed."""
+    rows = (job.input or b"").removeprefix(codecs.BOM_UTF8)
+    if name == "unprocessed" or not rows:
+        return rows
+    header = rows.partition(b"\n")[0].decode("utf-8", "replace").rstrip("\r")
+    results = _Results(job, next(csv.reader([header], delimiter=DELIMITERS[job.delimiter])))
+    return results.text(name)
 
 
 class _Results:
@@ -134,9 +191,13 @@ class _Results:
         """Append a row to one file."""
         self._writers[name].writerow(row)
 
+    def text(self, name: str) -> bytes:
+        """One file as it stands."""
+        return self._files[name].getvalue().encode()
+
     def store(self, job: Job) -> None:
         """Hand the finished files to the job."""
-        job.results = {name: file.getvalue().encode() for name, file in self._files.items()}
+        job.results = {name: self.text(name) for name in self._files}
 
 
 def _process(call: Call, job: Job) -> None:
@@ -154,10 +215,20 @@ def _process(call: Call, job: Job) -> None:
         job.state, job.error = "Failed", f"ClientInputError : {error}"
         return
     columns = rows[0] if rows else []
-    results = _Results(job, columns)
     obj = call.org.readable(job.object, call.user)
+    try:
+        check_names(job.operation, job.external_id_field, obj, columns)
+        call.org.accounting.charge_batches(max(1, -(-(len(rows) - 1) // ROWS_PER_BATCH)), call.org.clock.now())
+    except ApiError as error:
+        code = "ExceededQuota" if error.code == "EXCEEDEDQUOTA" else error.code
+        job.state, job.error = "Failed", f"{code} : {error.message}"
+        return
+    results = _Results(job, columns)
     save = _Saver(job, obj, Deleter(call.org, call.user, "Bulk2"))
-    for row in rows[1:]:
+    for number, row in enumerate(rows[1:]):
+        if job.fail_after is not None and number >= job.fail_after:
+            results.add("unprocessed", row)
+            continue
         job.processed += 1
         try:
             if len(row) != len(columns):
@@ -169,6 +240,8 @@ def _process(call: Call, job: Job) -> None:
             sent = next((v for c, v in zip(columns, row, strict=False) if c.lower() == "id"), "")
             results.add("failed", [sent, _error_text(error), *row])
     job.state = "JobComplete"
+    if job.fail_after is not None and len(rows) - 1 > job.fail_after:
+        job.state, job.error = "Failed", "InternalServerError : Retried more than fifteen times"
     job.input = None
     results.store(job)
 

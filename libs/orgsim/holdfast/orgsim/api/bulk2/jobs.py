@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -41,6 +41,20 @@ class Job:
     pages: Pages | None = None
     input: bytes | None = None
     results: dict[str, bytes] = field(default_factory=dict)
+    concurrency: str = "Parallel"
+    retries: int = 0
+    jammed: bool = False  # stays InProgress until told otherwise
+    submitted: datetime | None = None  # when the server got to know all of it
+    takes: timedelta = timedelta(0)
+    fail_after: int | None = None  # an ingest job fails after so many rows; the rest stays unprocessed
+
+    def look(self, now: datetime) -> None:
+        """Bring the state up to `now`: queued for the first quarter of its time, then in progress."""
+        done = self.submitted is None or now >= self.submitted + self.takes
+        self.stuck = self.jammed or not done
+        if self.stuck and self.state in ("UploadComplete", "InProgress") and self.submitted is not None:
+            begun = self.jammed or now >= self.submitted + self.takes / 4
+            self.state = "InProgress" if begun else "UploadComplete"
 
     def info(self) -> dict[str, Any]:
         """The job info that every call on a job answers with."""
@@ -50,7 +64,7 @@ class Job:
                                 "state": self.state}  # fmt: skip
         if self.external_id_field is not None:
             info["externalIdFieldName"] = self.external_id_field
-        info.update(concurrencyMode="Parallel", contentType="CSV", apiVersion=float(self.version))
+        info.update(concurrencyMode=self.concurrency, contentType="CSV", apiVersion=float(self.version))
         if self.kind == "V2Ingest":
             info["contentUrl"] = f"services/data/v{self.version}/jobs/ingest/{self.id}/batches"
         return {**info, "lineEnding": self.line_ending, "columnDelimiter": self.delimiter}
@@ -64,13 +78,15 @@ class Job:
             info["isPkChunkingSupported"] = True
         if self.error is not None:
             info["errorMessage"] = self.error
-        return {**info, "retries": 0, "totalProcessingTime": 1}
+        spent = round(self.takes.total_seconds() * 1000) or 1
+        return {**info, "retries": self.retries, "totalProcessingTime": spent if self.state in FINAL_STATES else 0}
 
 
 class BulkJobs:
     """All jobs, by id."""
 
-    def __init__(self) -> None:
+    def __init__(self, takes: Callable[[], timedelta] = timedelta) -> None:
+        self._takes = takes
         self._jobs: dict[str, Job] = {}
         self._number = 0
         self.page_cache = PageCache()
@@ -99,8 +115,14 @@ class BulkJobs:
         return make_id("750", self._number)
 
     def add(self, job: Job) -> None:
-        """Keep a job."""
+        """Keep a job. A query job is under way from here on, an ingest job once it is submitted."""
         self._jobs[job.id] = job
+        if job.kind == "V2Query":
+            self.submit(job, job.created)
+
+    def submit(self, job: Job, now: datetime) -> None:
+        """Let a job's time begin."""
+        job.submitted, job.takes = now, self._takes()
 
     def get(self, job_id: str, kind: str, username: str, now: datetime) -> Job:
         """A job of this user and kind.
@@ -111,6 +133,7 @@ class BulkJobs:
         job = self._jobs.get(job_id)
         if job is None or job.kind != kind or job.username != username or job.created + KEPT <= now:
             raise not_found()
+        job.look(now)
         return job
 
     def remove(self, job_id: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from holdfast.orgsim.api.bulk2 import restrictions
 from holdfast.orgsim.api.bulk2.jobs import DELIMITERS, FINAL_STATES, LINE_ENDINGS, Job
+from holdfast.orgsim.api.bulk2.listing import list_jobs
 from holdfast.orgsim.api.bulk2.pages import Pages
 from holdfast.orgsim.api.web import DATA, Call, Reply, Router, json_reply
 from holdfast.orgsim.errors import ApiError
@@ -77,7 +78,7 @@ def _execute(call: Call, job: Job, query: ast.Query) -> None:
 
 def _job(call: Call) -> Job:
     job = call.org.bulk_jobs.get(call.params["id"], "V2Query", call.user.username, call.org.clock.now())
-    if job.state == "UploadComplete" and job.pages is not None and not job.stuck:
+    if job.state not in FINAL_STATES and job.pages is not None and not job.stuck:
         job.state = "JobComplete"
     return job
 
@@ -156,8 +157,4 @@ async def delete(call: Call) -> Reply:
 @router.add("GET", "")
 async def listing(call: Call) -> Reply:
     """The user's query jobs."""
-    kind = {"V2Ingest": "V2Ingest", "V2Query": "V2Query"}.get(call.query.get("jobType", "V2Query"))
-    jobs = [
-        job.info() | {"jobType": job.kind} for job in call.org.bulk_jobs.list(call.user.username) if job.kind == kind
-    ]
-    return json_reply({"done": True, "records": jobs, "nextRecordsUrl": None})
+    return list_jobs(call, "V2Query", "query")
