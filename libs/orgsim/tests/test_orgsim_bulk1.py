@@ -286,8 +286,8 @@ async def test_upsert_by_an_external_id(bulk) -> None:
     extra = "<externalIdFieldName>Key__c</externalIdFieldName>"
     job = await bulk.job("upsert", name="T__c", extra=extra)
     assert fields(await bulk.ask("GET", f"/job/{job}"))["externalIdFieldName"] == "Key__c"
-    batch = await bulk.batch(job, "Key__c,Name\nk1,one\nk1,two\n,three\n")
-    _, first, second, third = await bulk.results(job, batch)
+    _, first = await bulk.results(job, await bulk.batch(job, "key__C,Name\nk1,one\n"))
+    _, second, third = await bulk.results(job, await bulk.batch(job, "Key__c,Name\nk1,two\n,three\n"))
     assert [first[1:3], second[:3]] == [["true", "true"], [first[0], "true", "false"]]
     assert third[3].startswith("MISSING_ARGUMENT:Key__c not specified")
 

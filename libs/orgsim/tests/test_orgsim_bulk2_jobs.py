@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import pytest
 
+from holdfast.orgsim.api.bulk2 import ingest
+
 V = "/services/data/v62.0"
 
 
@@ -155,10 +157,11 @@ async def test_ingest_jobs_fail_as_a_whole(api) -> None:
     assert (await info(api, job))["errorMessage"] == "ExceededQuota : ApiBatchItems Limit exceeded."
 
 
-async def test_every_ten_thousand_rows_are_a_batch(api) -> None:
-    job = await make_ingest(api, "Id\n" + "001000000000000AAA\n" * 10_001, operation="delete")
+async def test_every_ten_thousand_rows_are_a_batch(api, monkeypatch) -> None:
+    monkeypatch.setattr(ingest, "ROWS_PER_BATCH", 10)
+    job = await make_ingest(api, "Id\n" + "001000000000000AAA\n" * 11, operation="delete")
     await api.http.patch(f"{V}/jobs/ingest/{job}", json={"state": "UploadComplete"})
-    assert (await info(api, job))["numberRecordsFailed"] == 10_001
+    assert (await info(api, job))["numberRecordsFailed"] == 11
     assert api.org.accounting.batches.used(api.org.clock.now()) == 2
 
 

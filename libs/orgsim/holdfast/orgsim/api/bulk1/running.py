@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from typing import Any
 
-from holdfast.orgsim import ids
+import polars as pl
+
 from holdfast.orgsim.api.bulk1 import rows
 from holdfast.orgsim.api.bulk1.model import Batch, Job, RowResult
 from holdfast.orgsim.api.bulk2 import restrictions
@@ -14,7 +14,7 @@ from holdfast.orgsim.auth.access import User
 from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.org import Org
 from holdfast.orgsim.saving.deleting import Deleter
-from holdfast.orgsim.saving.writing import AmbiguousKeyError
+from holdfast.orgsim.saving.outcomes import Outcomes
 from holdfast.orgsim.schema.objects import SObject
 from holdfast.orgsim.soql.evaluate import run
 from holdfast.orgsim.soql.parse import parse
@@ -84,56 +84,29 @@ def _query(org: Org, user: User, job: Job, batch: Batch) -> None:
 
 def _save(org: Org, user: User, job: Job, batch: Batch) -> None:
     obj = org.readable(job.object, user)
-    save = _Saver(job, obj, Deleter(org, user, "Bulk1"))
-    for row in rows.read(job, batch.request, obj):
-        batch.rows.append(save.row(row))
-    batch.processed = len(batch.rows)
-    batch.failed = sum(1 for result in batch.rows if result.error is not None)
+    outcomes = _outcomes(job, obj, Deleter(org, user, "Bulk1"), rows.read(job, batch.request, obj))
+    batch.rows = [RowResult(saved if error is None else None, created, error) for saved, created, error in outcomes]
+    batch.processed, batch.failed = len(outcomes), outcomes.failed
 
 
-class _Saver:
-    """Does the job's operation to one row after the other."""
+def _outcomes(job: Job, obj: SObject, writer: Deleter, given: list[rows.Row]) -> Outcomes:
+    """Do the job's operation to its rows."""
+    key = {"insert": None, "upsert": job.external_id_field}.get(job.operation, "Id") or "Id"
+    keys = pl.Series([_value(row, key) for row in given], dtype=pl.String)
+    if job.operation == "delete":
+        return writer.delete_many(keys, obj)
+    if job.operation == "hardDelete":
+        return writer.hard_delete_many(keys, obj)
+    own = ("id", key.lower())
+    values = writer.given(obj, [{k: v for k, v in row.items() if k.lower() not in own} for row in given])
+    if job.operation == "insert":
+        return writer.insert_many(obj, values)
+    if job.operation == "update":
+        return writer.update_many(obj, keys, values)
+    return writer.upsert_many(obj, key, keys, values)
 
-    def __init__(self, job: Job, obj: SObject, writer: Deleter) -> None:
-        self._job = job
-        self._obj = obj
-        self._writer = writer
 
-    def row(self, row: dict[str, Any]) -> RowResult:
-        """What becomes of a row; an error is its result, not the batch's."""
-        given = next((v for k, v in row.items() if k.lower() == "id"), None)
-        values = {k: v for k, v in row.items() if k.lower() != "id"}
-        try:
-            if self._job.operation == "insert":
-                return RowResult(self._writer.insert(self._obj, values), created=True)
-            if self._job.operation == "upsert":
-                return self._upsert(row, values)
-            return RowResult(self._change(str(given or ""), values))
-        except ApiError as error:
-            return RowResult(None, error=error)
-
-    def _change(self, given: str, values: dict[str, Any]) -> str:
-        record_id = ids.normalise(given)
-        if record_id is None:
-            code = "MALFORMED_ID" if given else "MISSING_ARGUMENT"
-            message = f"Id: id value of incorrect type: {given}" if given else "Id not specified"
-            raise ApiError(400, code, message, ["Id"] if given else [])
-        if self._job.operation == "update":
-            self._writer.update(record_id, values, self._obj)
-        elif self._job.operation == "delete":
-            self._writer.delete(record_id, self._obj)
-        else:
-            self._writer.hard_delete(record_id, self._obj)
-        return record_id
-
-    def _upsert(self, row: dict[str, Any], values: dict[str, Any]) -> RowResult:
-        field = self._job.external_id_field or "Id"
-        key = str(next((v for k, v in row.items() if k.lower() == field.lower()), None) or "")
-        plain = {k: v for k, v in values.items() if k.lower() != field.lower()}
-        if not key and field != "Id":
-            raise ApiError(400, "MISSING_ARGUMENT", f"{field} not specified", [])
-        try:
-            return RowResult(*self._writer.upsert(self._obj, field, key, plain))
-        except AmbiguousKeyError as several:
-            message = f"{field}: more than one record found for external id field: {several.ids}"
-            raise ApiError(400, "DUPLICATE_EXTERNAL_ID", message, []) from several
+def _value(row: rows.Row, name: str) -> str | None:
+    """The value of a column, whatever the case in which the client wrote its name."""
+    value = next((v for k, v in row.items() if k.lower() == name.lower()), None)
+    return None if value is None else str(value)
