@@ -1,6 +1,9 @@
 """Record ids."""
 
+import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from holdfast.orgsim import ids
 
@@ -29,3 +32,9 @@ def test_normalise_takes_both_lengths_and_nothing_else() -> None:
 
 def test_custom_prefixes_begin_at_a00() -> None:
     assert [ids.custom_prefix(n) for n in (0, 1, 62)] == ["a00", "a01", "a10"]
+
+
+@given(st.lists(st.none() | st.integers(1, 10**6) | st.integers(1, 62**9 - 1), max_size=20))
+def test_a_column_of_ids_is_the_ids_of_its_numbers(numbers: list[int | None]) -> None:
+    column = ids.id_column("a0B", pl.Series(numbers, dtype=pl.Int64))
+    assert column.to_list() == [None if n is None else ids.make_id("a0B", n) for n in numbers]

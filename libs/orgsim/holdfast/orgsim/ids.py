@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import polars as pl
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -55,3 +57,43 @@ def normalised(texts: pl.Series) -> pl.Series:
     """The 18-character form of each id; null for what is not one."""
     table = {text: normalise(text) for text in texts.drop_nulls().unique().to_list()}
     return texts.replace_strict(table, default=None, return_dtype=pl.String) if table else texts.cast(pl.String)
+
+
+def id_column(prefix: str, numbers: pl.Series) -> pl.Series:
+    """`make_id` for a column of numbers; null stays null."""
+    if numbers.null_count() == len(numbers):
+        return pl.Series(numbers.name, [None] * len(numbers), dtype=pl.String)
+    high, low = numbers.cast(pl.UInt64) // 62**5, numbers.cast(pl.UInt64) % 62**5
+    if high.min() == high.max():  # almost always: the text of one number is enough
+        high = high.drop_nulls().head(1)
+    upper, lower = _five_digits(high), _five_digits(low)
+    parts = [pl.lit(prefix + POD), *map(_expression, upper[:3]), *map(_expression, lower[:3]),
+             pl.lit(to18(f"{prefix}{POD}{'0' * 10}")[15]), _expression(upper[3]), _expression(lower[3])]  # fmt: skip
+    return pl.select(pl.concat_str(parts)).to_series()
+
+
+def _five_digits(numbers: pl.Series) -> tuple[pl.Series, pl.Series, pl.Series, pl.Series]:
+    """Numbers below 62⁵ as a digit, two digits, two digits and their checksum character."""
+    table = _digit_tables()
+    first, middle, last = numbers // 62**4, numbers // 62**2 % 62**2, numbers % 62**2
+    bits = table.upper.gather(first) + 2 * table.pair_upper.gather(middle) + 8 * table.pair_upper.gather(last)
+    return table.digits.gather(first), table.pairs.gather(middle), table.pairs.gather(last), table.checks.gather(bits)
+
+
+def _expression(values: pl.Series) -> pl.Expr:
+    return pl.lit(values[0] if len(values) == 1 else values)
+
+
+class _DigitTables:
+    """What the digits look like and which of them are upper case, for single digits and for pairs."""
+
+    def __init__(self) -> None:
+        upper = ["A" <= char <= "Z" for char in ALPHABET]
+        self.digits = pl.Series(list(ALPHABET))
+        self.upper = pl.Series(upper, dtype=pl.UInt8)
+        self.pairs = pl.Series([a + b for a in ALPHABET for b in ALPHABET])
+        self.pair_upper = pl.Series([a + 2 * b for a in upper for b in upper], dtype=pl.UInt8)
+        self.checks = pl.Series(list(CHECKSUM))
+
+
+_digit_tables = cache(_DigitTables)

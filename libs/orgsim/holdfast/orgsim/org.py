@@ -122,12 +122,16 @@ class Org:
         self._numbers[obj.name] = number
         return ids.make_id(obj.key_prefix or "000", number)
 
-    def new_ids(self, obj: SObject, count: int) -> list[str]:
+    def new_ids(self, obj: SObject, count: int) -> pl.Series:
         """The next `count` ids of the object, in order."""
+        first = self.reserve_numbers(obj, count)
+        return ids.id_column(obj.key_prefix or "000", pl.int_range(first, first + count, eager=True)).alias("Id")
+
+    def reserve_numbers(self, obj: SObject, count: int) -> int:
+        """Keep the next `count` numbers of the object for ids that the caller makes; the first of them."""
         first = self._numbers[obj.name] + 1
         self._numbers[obj.name] = first + count - 1
-        prefix = obj.key_prefix or "000"
-        return [ids.make_id(prefix, number) for number in range(first, first + count)]
+        return first
 
     def load(self, obj: SObject, rows: pl.DataFrame) -> None:
         """Take rows with their system fields as they are; the ledger keeps them as one entry."""

@@ -56,9 +56,8 @@ def load_path(org: Org, path: Path, *, multiply: int = 1) -> int:
 def load_rows(org: Org, obj: SObject, rows: pl.DataFrame) -> list[str]:
     """Load plain rows (values as text, no Id) of one object. Returns their ids."""
     new_ids = org.new_ids(obj, rows.height)
-    frame = _typed(obj, rows).with_columns(pl.Series("Id", new_ids, dtype=pl.String))
-    org.load(obj, _with_system_columns(org, obj, frame))
-    return new_ids
+    org.load(obj, _with_system_columns(org, obj, _typed(obj, rows).with_columns(new_ids)))
+    return new_ids.to_list()
 
 
 def load_dotgov(org: Org, path: Path) -> int:
@@ -108,10 +107,7 @@ def _load_frames(
     references: Mapping[str, Mapping[str, Sequence[str]]],
     multiply: int,
 ) -> dict[str, int]:
-    new_ids = {
-        name: pl.Series("Id", org.new_ids(objects[name], rows.height * multiply), dtype=pl.String)
-        for name, rows in files.items()
-    }
+    new_ids = {name: org.new_ids(objects[name], rows.height * multiply) for name, rows in files.items()}
     for name, rows in files.items():
         links = {
             column: _positions(rows[column], files, parents)
@@ -190,12 +186,19 @@ def _with_system_columns(org: Org, obj: SObject, rows: pl.DataFrame) -> pl.DataF
     if "Name" in obj.fields and obj.fields["Name"]["autoNumber"]:
         start = org.auto_numbers.get(obj.name, 0)
         org.auto_numbers[obj.name] = start + rows.height
-        names = [auto_number(obj.name, n) for n in range(start + 1, start + rows.height + 1)]
-        rows = rows.with_columns(pl.Series("Name", names, dtype=pl.String))
+        rows = rows.with_columns(auto_numbers(obj.name, pl.int_range(start + 1, start + 1 + pl.len())).alias("Name"))
     return rows.with_columns(derived_columns(obj, rows.columns))
 
 
 def auto_number(object_name: str, number: int) -> str:
     """The display name of record `number` of an object whose Name is an auto-number."""
-    letters = "".join(c for c in object_name.removesuffix("__c").split("__")[-1] if c.isupper())
-    return f"{letters or 'A'}-{number:07d}"
+    return f"{_initials(object_name)}-{number:07d}"
+
+
+def auto_numbers(object_name: str, numbers: pl.Expr) -> pl.Expr:
+    """`auto_number` for a column."""
+    return pl.format("{}-{}", pl.lit(_initials(object_name)), numbers.cast(pl.String).str.zfill(7))
+
+
+def _initials(object_name: str) -> str:
+    return "".join(c for c in object_name.removesuffix("__c").split("__")[-1] if c.isupper()) or "A"
