@@ -6,7 +6,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from holdfast.orgsim.api.bulk2.pages import PageCache
 from holdfast.orgsim.store import chunks
 from holdfast.orgsim.store.table import Table
 
@@ -62,15 +61,6 @@ def test_a_new_column_is_empty_in_older_rows(table: Table) -> None:
     table.put("a2", {"Id": "a2", "Name": "two"})
     table.add_columns(["Fax", "Name"])
     assert table.frame().rows() == [("a1", "one", None), ("a2", "two", None), ("a3", "three", None)]
-
-
-def test_the_page_cache_drops_what_was_not_asked_for_longest() -> None:
-    cache = PageCache(limit_bytes=10)
-    for start in (0, 1):
-        cache.put(("f", start, 1), b"x" * 5)
-    assert cache.get(("f", 0, 1)) == b"x" * 5
-    cache.put(("f", 2, 1), b"x" * 5)
-    assert [cache.get(("f", start, 1)) is not None for start in (0, 1, 2)] == [True, False, True]
 
 
 IDS = st.integers(0, 40).map(lambda n: f"a{n:02d}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -154,6 +155,12 @@ class Org:
         if known is None or known[0] != etag:
             known = self._describes[key] = (etag, self.clock.now().replace(microsecond=0))
         return known[1]
+
+    def at_this_moment(self) -> Org:
+        """The org with its rows as they are now, for a query in another thread. It cannot be saved to."""
+        frozen = copy.copy(self)
+        frozen.tables = {name: table.frozen() for name, table in self.tables.items()}
+        return frozen
 
     def data_version(self) -> int:
         """Grows with every change of any row."""

@@ -85,6 +85,7 @@ class OrgApp:
         reply = _compressed(call, await self.dispatch(call))
         self._note(call, reply)
         if fault is not None:
+            reply.gather()
             await self.faults.answer(fault, reply, send)
         else:
             await send_reply(send, reply, scope["method"])
@@ -96,7 +97,7 @@ class OrgApp:
     def _note(self, call: Call, reply: Reply) -> None:
         request = f"{call.method} {call.path}"
         name = client_name(call.headers)
-        self.org.accounting.heard(name, request, reply.status, len(reply.body), self.org.clock.now())
+        self.org.accounting.heard(name, request, reply.status, reply.size, self.org.clock.now())
 
     async def _admin(self, call: Call) -> Reply:
         if call.path == "/_org/faults":
@@ -184,8 +185,14 @@ async def read_body(receive: Any) -> bytes:
 
 async def send_reply(send: Any, reply: Reply, method: str) -> None:
     """Send a complete answer."""
-    await send(reply.start(len(reply.body)))
-    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else reply.body})
+    await send(reply.start(reply.size))
+    if method == "HEAD" or reply.file is None:
+        await send({"type": "http.response.body", "body": b"" if method == "HEAD" else reply.body})
+        return
+    await send({"type": "http.response.body", "body": reply.body, "more_body": True})
+    for piece in reply.file.pieces():
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def lifespan(receive: Any, send: Any) -> None:

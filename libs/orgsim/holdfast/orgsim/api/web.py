@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote
 
 import orjson
 
+from holdfast.orgsim.api.region import Region
 from holdfast.orgsim.auth.access import Session, User
 from holdfast.orgsim.errors import ApiError, not_found
 from holdfast.orgsim.org import Org
@@ -23,12 +24,23 @@ ESCAPED_SLASH = "\ue000"  # stands in `Call.path` for %2F, which separates no se
 
 @dataclass
 class Reply:
-    """An answer. `body` is complete; headers hold no content type."""
+    """An answer: `body`, then `file` if there is one. Headers hold no content type."""
 
     status: int = 200
     body: bytes = b""
     content_type: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    file: Region | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole answer."""
+        return len(self.body) + (0 if self.file is None else self.file.length)
+
+    def gather(self) -> None:
+        """Take the file into the body, for whoever must have the answer in one piece."""
+        if self.file is not None:
+            self.body, self.file = self.body + self.file.read(), None
 
     def start(self, length: int) -> dict[str, Any]:
         """The ASGI message that begins this answer, announcing `length` bytes."""

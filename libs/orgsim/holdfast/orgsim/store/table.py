@@ -50,6 +50,14 @@ class Table:
             self._whole = pl.concat(self._chunks, rechunk=False) if self._chunks else self._empty
         return self._whole
 
+    def frozen(self) -> Table:
+        """A table with the rows of this moment, which later changes of this one do not reach."""
+        self._fold()
+        made = Table(self.columns)
+        made._chunks, made._firsts, made._whole = list(self._chunks), list(self._firsts), self._whole
+        made.version = self.version
+        return made
+
     def rows(self) -> Iterator[Row]:
         """Every row as a dict, in id order."""
         return self.frame().iter_rows(named=True)

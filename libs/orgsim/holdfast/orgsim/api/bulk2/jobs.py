@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from holdfast.orgsim.api.bulk2.pages import PageCache, Pages
+from holdfast.orgsim.api.bulk2.pages import Pages
 from holdfast.orgsim.errors import not_found
 from holdfast.orgsim.ids import make_id
 
 DELIMITERS = {"BACKQUOTE": "`", "CARET": "^", "COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "TAB": "\t"}
 LINE_ENDINGS = {"LF": "\n", "CRLF": "\r\n"}
 KEPT = timedelta(days=7)
+WORKERS = 2  # queries and pages made at once
 FINAL_STATES = frozenset({"JobComplete", "Failed", "Aborted"})
 
 
@@ -39,6 +41,7 @@ class Job:
     processed: int = 0
     failed: int = 0
     pages: Pages | None = None
+    work: Future[Pages] | None = None  # makes `pages`, as long as it has not ended
     input: bytes | None = None
     results: dict[str, bytes] = field(default_factory=dict)
     concurrency: str = "Parallel"
@@ -89,7 +92,7 @@ class BulkJobs:
         self._takes = takes
         self._jobs: dict[str, Job] = {}
         self._number = 0
-        self.page_cache = PageCache()
+        self.pool = ThreadPoolExecutor(WORKERS, "bulk-query")
         self._results: dict[Hashable, Pages] = {}
         self._results_version = -1
 
@@ -100,9 +103,10 @@ class BulkJobs:
             self._results_version = data_version
         return self._results.get(key)
 
-    def keep_result(self, key: Hashable, pages: Pages) -> None:
-        """Remember the pages of a question for the present data."""
-        self._results[key] = pages
+    def keep_result(self, data_version: int, key: Hashable, pages: Pages) -> None:
+        """Remember the pages of a question for the data of that version, unless rows have changed since."""
+        if data_version == self._results_version:
+            self._results[key] = pages
 
     @property
     def made(self) -> int:

@@ -1,44 +1,28 @@
-"""The result of a query job as CSV pages. Rows are fixed when the job is made; text is made once per page."""
+"""The result of a query job as pages: parts of one text that is rendered once, in the background.
+
+Rows are fixed when the job is made. A page is the header row and a region of the text; nothing is rendered, joined or
+copied for a request.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import binascii
-import io
+import gzip
 from collections import OrderedDict
 from collections.abc import Sequence
+from concurrent.futures import Executor
 
 import polars as pl
 
+from holdfast.orgsim.api.bulk2.result_file import ResultFile
+from holdfast.orgsim.api.bulk2.spool import Spool
+from holdfast.orgsim.api.region import Region
 from holdfast.orgsim.errors import ApiError
 
-SAMPLE_ROWS = 2_000
-CACHE_BYTES = 512_000_000
-
-
-class PageCache:
-    """Encoded pages, the least recently used dropped first."""
-
-    def __init__(self, limit_bytes: int = CACHE_BYTES) -> None:
-        self._pages: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()
-        self._limit = limit_bytes
-        self._size = 0
-
-    def get(self, key: tuple[str, int, int]) -> bytes | None:
-        """The page, or None."""
-        body = self._pages.get(key)
-        if body is not None:
-            self._pages.move_to_end(key)
-        return body
-
-    def put(self, key: tuple[str, int, int], body: bytes) -> None:
-        """Keep a page."""
-        self._size += len(body) - len(self._pages.pop(key, b""))
-        self._pages[key] = body
-        while self._size > self._limit and len(self._pages) > 1:
-            _, dropped = self._pages.popitem(last=False)
-            self._size -= len(dropped)
+SAMPLE_ROWS, SAMPLES = 250, 8
+COMPRESSED_PAGES = 64  # kept per result
 
 
 class Pages:
@@ -48,52 +32,50 @@ class Pages:
         self,
         frame: pl.DataFrame,
         header: Sequence[str],
-        cache: PageCache,
         *,
         separator: str,
         newline: str,
         page_bytes: int,
         file_id: str,
     ) -> None:
-        self._frame = frame
-        self._header = separator.join('"' + name.replace('"', '""') + '"' for name in header) + newline
-        self._separator = separator
-        self._newline = newline
+        self.header = (separator.join('"' + name.replace('"', '""') + '"' for name in header) + newline).encode()
+        self.page_rows = _rows_for(frame, page_bytes)
+        self._file = ResultFile(frame, separator=separator, newline=newline)
         self._file_id = file_id
-        self._cache = cache
-        self._tasks: dict[tuple[int, int], asyncio.Task[bytes]] = {}
-        self.page_rows = self._rows_for(page_bytes)
+        self._compressed: OrderedDict[tuple[int, int], asyncio.Future[Spool]] = OrderedDict()
 
     @property
     def rows(self) -> int:
         """Rows of the whole result."""
-        return self._frame.height
+        return self._file.rows
 
-    async def page(self, start: int, count: int) -> bytes:
-        """Rows `start` … `start + count` as CSV with the header row. Whoever asks first has it encoded."""
-        key = (self._file_id, start, count)
-        body = self._cache.get(key)
-        if body is None:
-            body = await asyncio.shield(self._encoding(start, count))
-        return body
+    def render_first(self) -> None:
+        """Make the first page. Takes its time: not for the event loop."""
+        self._file.render(self.page_rows)
 
-    def read_ahead(self, start: int, count: int) -> None:
-        """Begin to encode a page that will soon be asked for."""
-        if start < self.rows and self._cache.get((self._file_id, start, count)) is None:
-            self._encoding(start, count)
+    def render_rest(self, executor: Executor) -> None:
+        """Have the other pages made one after the other, in turn with those of other results."""
+        if not self._file.complete:
+            executor.submit(self._render_next, executor)
 
-    def _encoding(self, start: int, count: int) -> asyncio.Task[bytes]:
-        task = self._tasks.get((start, count))
-        if task is None:
-            task = asyncio.create_task(asyncio.to_thread(self._encode, start, count))
-            self._tasks[(start, count)] = task
-            task.add_done_callback(lambda done: self._encoded(start, count, done))
-        return task
+    async def page(self, start: int, count: int) -> Region:
+        """The text of rows `start` … `start + count`, without the header, as soon as it exists."""
+        end = min(start + count, self.rows)
+        await asyncio.wrap_future(self._file.rendered(end))
+        at = self._file.offset_of(start)
+        return Region(self._file.text, at, self._file.offset_of(end) - at)
 
-    def _encoded(self, start: int, count: int, task: asyncio.Task[bytes]) -> None:
-        del self._tasks[(start, count)]
-        if not task.cancelled() and task.exception() is None:
-            self._cache.put((self._file_id, start, count), task.result())
+    async def compressed(self, start: int, count: int) -> Region:
+        """The page with its header, gzip; compressed when first asked for."""
+        region = await self.page(start, count)
+        work = self._compressed.get((start, count))
+        if work is None or work.cancelled():
+            work = asyncio.ensure_future(asyncio.to_thread(_gzip, self.header, region))
+            self._compressed[start, count] = work
+            if len(self._compressed) > COMPRESSED_PAGES:
+                self._compressed.popitem(last=False)
+        spool = await asyncio.shield(work)
+        return Region(spool, 0, spool.size)
 
     def locator(self, start: int) -> str:
         """The locator of the page that begins at row `start`."""
@@ -115,25 +97,25 @@ class Pages:
             pass
         raise ApiError(400, "INVALIDQUERYLOCATOR", f"Invalid locator: {locator}")
 
-    def _encode(self, start: int, count: int) -> bytes:
-        buffer = io.BytesIO()
-        buffer.write(self._header.encode())
-        self._frame.slice(start, count).write_csv(
-            buffer,
-            include_header=False,
-            quote_style="always",
-            separator=self._separator,
-            line_terminator=self._newline,
-        )
-        return buffer.getvalue()
+    def _render_next(self, executor: Executor) -> None:
+        self._file.render(self.page_rows)
+        self.render_rest(executor)
 
-    def _rows_for(self, page_bytes: int) -> int:
-        """How many rows make a page of about `page_bytes`, from a sample spread over the result."""
-        if self._frame.height <= SAMPLE_ROWS:
-            sample = self._frame
-        else:
-            sample = self._frame.gather_every(self._frame.height // SAMPLE_ROWS)
-        if not sample.height:
-            return 1
-        size = len(sample.write_csv(include_header=False, quote_style="always").encode())
-        return max(1, page_bytes * sample.height // max(1, size))
+
+def _gzip(header: bytes, region: Region) -> Spool:
+    spool = Spool()
+    spool.append(gzip.compress(header + region.read(), compresslevel=1, mtime=0))
+    return spool
+
+
+def _rows_for(frame: pl.DataFrame, page_bytes: int) -> int:
+    """How many rows make a page of about `page_bytes`, from samples spread over the result."""
+    if frame.height <= SAMPLE_ROWS * SAMPLES:
+        sample = frame
+    else:
+        step = frame.height // SAMPLES
+        sample = pl.concat([frame.slice(step * number, SAMPLE_ROWS) for number in range(SAMPLES)])
+    if not sample.height:
+        return 1
+    size = len(sample.write_csv(include_header=False, quote_style="always").encode())
+    return max(1, page_bytes * sample.height // max(1, size))

@@ -1,23 +1,21 @@
-"""Bulk 2.0 query jobs. A job runs when it is made and is complete at the first look."""
+"""Bulk 2.0 query jobs. A job runs when it is made; unless it is large, it is complete at the first look."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from holdfast.orgsim.api.bulk2 import restrictions
+from holdfast.orgsim.api.bulk2 import execution
 from holdfast.orgsim.api.bulk2.jobs import DELIMITERS, FINAL_STATES, LINE_ENDINGS, Job
 from holdfast.orgsim.api.bulk2.listing import list_jobs
 from holdfast.orgsim.api.bulk2.pages import Pages
 from holdfast.orgsim.api.web import DATA, Call, Reply, Router, json_reply
 from holdfast.orgsim.errors import ApiError
-from holdfast.orgsim.ids import make_id
-from holdfast.orgsim.soql import ast
-from holdfast.orgsim.soql.evaluate import run
 from holdfast.orgsim.soql.parse import parse
 
 router = Router(DATA + "/jobs/query")
 DAILY_JOBS = 10_000
 PARALLEL_PAGES = 5
+CSV_TYPE = "text/csv;charset=UTF-8"
 
 
 @router.add("POST", "")
@@ -37,7 +35,7 @@ async def create(call: Call) -> Reply:
               call.user.id, now, call.version, "UploadComplete", query=text,
               delimiter=choice(body, "columnDelimiter", DELIMITERS, "COMMA"),
               line_ending=choice(body, "lineEnding", LINE_ENDINGS, "LF"))  # fmt: skip
-    _execute(call, job, query)
+    await execution.begin(call.org, job, query, call.user)
     call.org.bulk_jobs.add(job)
     return json_reply(job.info())
 
@@ -50,69 +48,43 @@ def choice(body: dict[str, Any], key: str, allowed: dict[str, str], default: str
     return str(value)
 
 
-def _execute(call: Call, job: Job, query: ast.Query) -> None:
-    org, jobs = call.org, call.org.bulk_jobs
-    restrictions.refuse_object(org.readable(query.object, call.user))
-    restrictions.refuse_query(query)
-    schema_version = sum(obj.version for obj in org.schema.objects.values())
-    key = (job.query, job.operation, job.delimiter, job.line_ending, call.user.id, call.user.restrictions,
-           schema_version, org.clock.now().date())  # fmt: skip
-    job.pages = jobs.same_result(org.data_version(), key)
-    if job.pages is None:
-        result = run(org, query, call.user, include_deleted=job.operation == "queryAll")
-        restrictions.refuse_columns(result)
-        job.pages = Pages(
-            result.frame.select([o.column.name for o in result.outputs]),
-            [o.written for o in result.outputs],
-            jobs.page_cache,
-            separator=DELIMITERS[job.delimiter],
-            newline=LINE_ENDINGS[job.line_ending],
-            page_bytes=org.settings.bulk_page_bytes,
-            file_id=make_id("0Ga", jobs.made),
-        )
-        jobs.keep_result(key, job.pages)
-        job.pages.read_ahead(0, job.pages.page_rows)
-    job.object = org.readable(query.object, call.user).name
-    job.processed = job.pages.rows
-
-
-def _job(call: Call) -> Job:
+async def _job(call: Call) -> Job:
     job = call.org.bulk_jobs.get(call.params["id"], "V2Query", call.user.username, call.org.clock.now())
-    if job.state not in FINAL_STATES and job.pages is not None and not job.stuck:
-        job.state = "JobComplete"
+    await execution.advance(job)
     return job
 
 
 @router.add("GET", "/{id}")
 async def info(call: Call) -> Reply:
     """How the job stands."""
-    return json_reply(_job(call).full_info())
+    return json_reply((await _job(call)).full_info())
 
 
 @router.add("GET", "/{id}/results")
 async def results(call: Call) -> Reply:
     """One page of the result."""
-    job, pages = _complete(call)
+    job, pages = await _complete(call)
     locator, size = call.query.get("locator", ""), call.query.get("maxRecords", "")
     if size and (not size.isdigit() or not int(size)):
         raise ApiError(400, "INVALIDREQUEST", f"Invalid maxRecords: {size}")
     start = pages.start_of(locator) if locator and locator != "null" else 0
     count = min(int(size), pages.page_rows) if size else pages.page_rows
     call.org.accounting.bulk_pages[(job.id, locator, size)] += 1
-    body = await pages.page(start, count)
-    pages.read_ahead(start + count, count)
     end = min(start + count, pages.rows)
     headers = {
         "Sforce-NumberOfRecords": str(end - start),
         "Sforce-Locator": pages.locator(end) if end < pages.rows else "null",
     }
-    return Reply(200, body, "text/csv;charset=UTF-8", headers)
+    if call.org.settings.compress and "gzip" in call.headers.get("accept-encoding", ""):
+        headers["Content-Encoding"] = "gzip"
+        return Reply(200, b"", CSV_TYPE, headers, await pages.compressed(start, count))
+    return Reply(200, pages.header, CSV_TYPE, headers, await pages.page(start, count))
 
 
 @router.add("GET", "/{id}/resultPages")
 async def result_pages(call: Call) -> Reply:
     """Up to five pages that can be fetched in parallel."""
-    job, pages = _complete(call)
+    job, pages = await _complete(call)
     start = pages.start_of(call.query["locator"]) if "locator" in call.query else 0
     base = f"/services/data/v{call.version}/jobs/query/{job.id}"
     starts = list(range(start, max(1, pages.rows), pages.page_rows))
@@ -123,8 +95,8 @@ async def result_pages(call: Call) -> Reply:
     return json_reply(answer)
 
 
-def _complete(call: Call) -> tuple[Job, Pages]:
-    job = _job(call)
+async def _complete(call: Call) -> tuple[Job, Pages]:
+    job = await _job(call)
     if job.version != call.version:
         raise ApiError(409, "API_ERROR", f"The job was created with API version {job.version}")
     if job.state != "JobComplete" or job.pages is None:
@@ -140,14 +112,14 @@ async def abort(call: Call) -> Reply:
         raise ApiError(400, "INVALIDJOBSTATE", "Only the state Aborted can be set")
     if job.state in FINAL_STATES:
         raise ApiError(400, "INVALIDJOBSTATE", f"Aborting already {job.state} Job not allowed")
-    job.state, job.pages = "Aborted", None
+    job.state, job.pages, job.work = "Aborted", None, None
     return json_reply(job.info())
 
 
 @router.add("DELETE", "/{id}")
 async def delete(call: Call) -> Reply:
     """Forget a job that has ended."""
-    job = _job(call)
+    job = await _job(call)
     if job.state not in FINAL_STATES:
         raise ApiError(400, "INVALIDJOBSTATE", f"Deleting job in state {job.state} not allowed")
     call.org.bulk_jobs.remove(job.id)
