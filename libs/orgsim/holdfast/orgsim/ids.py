@@ -17,7 +17,11 @@ STANDARD_PREFIXES = {
     "Attachment": "00P", "CampaignMember": "00v", "CaseComment": "00a", "RecordType": "012", "Document": "015",
     "Pricebook2": "01s", "Product2": "01t", "PricebookEntry": "01u", "Asset": "02i", "ContentVersion": "068",
     "ContentDocument": "069", "ContentDocumentLink": "06A", "FeedItem": "0D5", "Case": "500", "Campaign": "701",
-    "CampaignMemberStatus": "01Y", "Contract": "800", "Order": "801", "OrderItem": "802",
+    "CampaignMemberStatus": "01Y", "Contract": "800", "Order": "801", "OrderItem": "802", "PermissionSet": "0PS",
+    "PermissionSetAssignment": "0Pa", "ObjectPermissions": "110", "FieldPermissions": "01k", "GroupMember": "011",
+    "AccountShare": "00r", "OpportunityShare": "00t", "CaseShare": "01n", "LeadShare": "01o", "ContactShare": "03s",
+    "CampaignShare": "08s", "CurrencyType": "01L", "ApexClass": "01p", "ApexTrigger": "01q", "UserLicense": "100",
+    "PermissionSetLicense": "0PL", "InstalledSubscriberPackage": "0A3",
 }  # fmt: skip
 
 
@@ -48,9 +52,9 @@ def make_id(prefix: str, number: int) -> str:
     return to18(f"{prefix}{POD}0{base62(number, 9)}")
 
 
-def custom_prefix(ordinal: int) -> str:
-    """The key prefix of the n-th custom object: a00, a01, … aZZ."""
-    return "a" + base62(ordinal, 2)
+def custom_prefix(ordinal: int, letter: str = "a") -> str:
+    """The key prefix of the n-th custom object: a00, a01, … azz."""
+    return letter + base62(ordinal, 2)
 
 
 def normalised(texts: pl.Series) -> pl.Series:

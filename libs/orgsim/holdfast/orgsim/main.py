@@ -16,6 +16,7 @@ import typer
 
 from holdfast.orgsim.org import Org, OrgSettings
 from holdfast.orgsim.plans import OrgPlan, PlanError, from_arguments, from_file
+from holdfast.orgsim.schema.document import Document, SchemaError, read_document
 from holdfast.orgsim.serving import Ports
 from holdfast.orgsim.serving import serve as serve_org
 from holdfast.orgsim.store import loading
@@ -41,6 +42,7 @@ def serve(
         list[Path] | None, typer.Option(help="Folder or .csv (dotgov) for the first org; repeatable.")
     ] = None,
     multiply: Annotated[int, typer.Option(min=1, help="Copies of each loaded folder.")] = 1,
+    schema: Annotated[Path | None, typer.Option(help="JSON file of objects, fields and switches of every org.")] = None,
     ready_file: Annotated[Path | None, typer.Option(help="Written as JSON once the org serves.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the addresses as one line of JSON.")] = False,
     parent_pid: Annotated[int | None, typer.Option(help="Exit when this parent process is gone.")] = None,
@@ -61,6 +63,7 @@ def serve(
         public_key_pem=jwt_public_key.read_text() if jwt_public_key else None,
         ledger_folder=data_dir,
         compress=gzip,
+        document=_document(schema),
     )
     secret = client_secret_file.read_text().strip() if client_secret_file else os.environ.get(SECRET_VARIABLE)
     if secret:
@@ -135,8 +138,18 @@ def reset(url: Url) -> None:
     _print(httpx.delete(f"{url}/_org/faults", timeout=10))
 
 
+def _document(path: Path | None) -> Document | None:
+    try:
+        return None if path is None else read_document(path)
+    except SchemaError as error:
+        raise typer.BadParameter(str(error), param_hint="--schema") from error
+
+
 def _made(plan: OrgPlan) -> Org:
-    made = Org(plan.settings)
+    try:
+        made = Org(plan.settings)
+    except SchemaError as error:
+        raise typer.BadParameter(str(error), param_hint="--schema") from error
     for path in plan.load:
         try:
             loading.load_path(made, path, multiply=plan.multiply)

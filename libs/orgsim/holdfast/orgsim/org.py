@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,13 +19,18 @@ from holdfast.orgsim.api.bulk1.model import Bulk1Jobs
 from holdfast.orgsim.api.bulk2.jobs import BulkJobs
 from holdfast.orgsim.api.rest.cursors import Cursors
 from holdfast.orgsim.auth.access import ConnectedApp, Sessions, User
-from holdfast.orgsim.clock import OrgClock, stamp
+from holdfast.orgsim.auth.permissions import Grants
+from holdfast.orgsim.clock import OrgClock
 from holdfast.orgsim.errors import unsupported_object
 from holdfast.orgsim.ledger.entries import Ledger
 from holdfast.orgsim.saving.transaction import Transactions
 from holdfast.orgsim.schedule import Schedule
-from holdfast.orgsim.schema.fields import make_field
+from holdfast.orgsim.schema.document import Document
 from holdfast.orgsim.schema.objects import Schema, SObject
+from holdfast.orgsim.setup.permission_sets import PermissionSets
+from holdfast.orgsim.setup.rows import SystemRows, define_system_objects
+from holdfast.orgsim.setup.switches import apply_document
+from holdfast.orgsim.setup.views import SHOWN, define_views
 from holdfast.orgsim.store.blobs import Blobs
 from holdfast.orgsim.store.table import Row, Table
 
@@ -42,6 +47,11 @@ class OrgSettings:
     """What can be chosen when an org is made."""
 
     name: str = "Holdfast Test Org"
+    organization_type: str = "Developer Edition"
+    instance_name: str = "LOCAL1"
+    namespace_prefix: str | None = None
+    trial_expiration: str | None = None  # canonical datetime
+    document: Document | None = None  # a schema file: objects, fields, switches
     my_domain: str = "holdfast"  # `acme`, or `acme--uat` of a sandbox
     kind: str = "production"  # of KINDS, which says what stands in the host name
     number: int = 1  # among the orgs of one process: keeps their ids apart
@@ -84,7 +94,14 @@ class Org:
         self.recycle_bin: dict[str, BinEntry] = {}
         self.recent: dict[str, dict[str, str]] = {}  # by user: objects of recently used records, the newest last
         self.purged: dict[str, list[tuple[str, str]]] = {}  # (id, deletion stamp) of rows gone for good, by object
-        self._make_system_rows()
+        self.permission_sets: PermissionSets = PermissionSets(self)
+        self.shown: dict[str, int] = {}  # schema version that each view was last worked out for
+        define_system_objects(self.schema)
+        define_views(self.schema)
+        self.system_rows = SystemRows(self)
+        self.admin = self.system_rows.make()
+        if self.settings.document is not None:
+            apply_document(self, self.settings.document)
         self.app = ConnectedApp(
             self.settings.client_id,
             self.settings.client_secret,
@@ -93,12 +110,19 @@ class Org:
         )
 
     @property
+    def profile_id(self) -> str:
+        """The id of the administrator's profile."""
+        return self.system_rows.administrator_profile
+
+    @property
     def domain_host(self) -> str:
         """The host name of the org's My Domain."""
         return f"{self.settings.my_domain}{KINDS[self.settings.kind]}.my.salesforce.com"
 
     def table(self, obj: SObject) -> Table:
         """The rows of `obj`, with a column for each stored field."""
+        if obj.name in SHOWN:
+            SHOWN[obj.name](self)
         table = self.tables.get(obj.name)
         if table is None:
             table = self.tables[obj.name] = Table(obj.stored())
@@ -175,86 +199,21 @@ class Org:
         hidden_fields: Iterable[tuple[str, str]] = (),
     ) -> User:
         """A new user, or new restrictions for one that exists."""
-        user = self.users.get(username)
-        if user is None:
-            obj = self.schema.define("User")
-            user = User(self.new_id(obj), username, name)
-            self.users[username] = user
-            self._system_row(obj, user.id, {"Username": username, "Name": name, "LastName": name, "Email": username,
-                                            "IsActive": "true", "UserType": "Standard", "Alias": username[:8],
-                                            "ProfileId": self.profile_id})  # fmt: skip
+        user = self.users.get(username) or self.system_rows.add_user(username, name)
         user.hidden_objects = frozenset(hidden_objects)
         user.hidden_fields = frozenset(hidden_fields)
         return user
 
+    def set_active(self, user: User, active: bool) -> None:
+        """Switch a user on or off; the sessions of one that is off end at their next use."""
+        user.active = active
+        self.system_rows.change("User", user.id, {"IsActive": "true" if active else "false"})
+
+    def give_permissions(self, user: User, grants: Grants) -> None:
+        """Give the user a profile of their own."""
+        self.system_rows.give_profile(user, grants)
+        self.permission_sets.profiles_version += 1
+
     def add_record_type(self, object_name: str, developer_name: str, record_type_id: str | None = None) -> str:
         """A record type of an object; its id."""
-        obj = self.schema.define("RecordType")
-        target = self.schema.define(object_name)
-        record_type_id = record_type_id or self.new_id(obj)
-        label = developer_name.replace("_", " ")
-        if self.table(obj).get(record_type_id) is None:
-            values = {
-                "Name": label,
-                "DeveloperName": developer_name,
-                "SobjectType": object_name,
-                "IsActive": "true",
-            }
-            self._system_row(obj, record_type_id, values)
-            target.describe["recordTypeInfos"].insert(0, _record_type_info(record_type_id, developer_name, label))
-            target.version += 1
-        return record_type_id
-
-    def _make_system_rows(self) -> None:
-        for name, texts, flags in _SYSTEM_OBJECTS:
-            obj = self.schema.define(name)
-            for text in texts:
-                kind = "reference" if text.endswith("Id") else "datetime" if text.endswith("Date") else "string"
-                parents = [text[:-2]] if kind == "reference" else []
-                obj.add(make_field(text, kind, referenceTo=parents))
-            for flag in flags:
-                obj.add(make_field(flag, "boolean"))
-        profile = self.schema.objects["Profile"]
-        self.profile_id = self.new_id(profile)
-        self.admin = self.add_user(self.settings.username)
-        self._system_row(profile, self.profile_id, {"Name": "System Administrator", "UserType": "Standard"})
-        values = {
-            "Name": self.settings.name,
-            "OrganizationType": "Developer Edition",
-            "InstanceName": "LOCAL1",
-        }
-        is_sandbox = "true" if self.settings.kind == "sandbox" else "false"
-        self._system_row(self.schema.objects["Organization"], self.id, {**values, "IsSandbox": is_sandbox})
-
-    def _system_row(self, obj: SObject, record_id: str, values: Mapping[str, str]) -> None:
-        now = stamp(self.clock.now())
-        who = record_id if obj.name == "User" else getattr(getattr(self, "admin", None), "id", record_id)
-        row: Row = dict.fromkeys(obj.stored())
-        row.update(Id=record_id, IsDeleted="false", CreatedDate=now, LastModifiedDate=now, SystemModstamp=now)
-        row.update(CreatedById=who, LastModifiedById=who, **values)
-        self.table(obj).put(record_id, row)
-        self.ledger.record(
-            self.clock.now(), obj.name, record_id, "insert", before=None, after=row, who=who, api="setup"
-        )
-
-
-_SYSTEM_OBJECTS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
-    ("Profile", ("UserType",), ()),
-    ("User", ("Username", "LastName", "FirstName", "Email", "Alias", "ProfileId", "UserType", "TimeZoneSidKey",
-              "LocaleSidKey", "LanguageLocaleKey"), ("IsActive",)),
-    ("Organization", ("OrganizationType", "InstanceName", "NamespacePrefix", "TrialExpirationDate"), ("IsSandbox",)),
-    ("RecordType", ("DeveloperName", "SobjectType", "NamespacePrefix", "Description"), ("IsActive",)),
-)  # fmt: skip
-
-
-def _record_type_info(record_type_id: str, developer_name: str, label: str) -> dict[str, object]:
-    return {
-        "active": True,
-        "available": True,
-        "defaultRecordTypeMapping": False,
-        "developerName": developer_name,
-        "master": False,
-        "name": label,
-        "recordTypeId": record_type_id,
-        "urls": {"layout": f"/services/data/v67.0/sobjects/describe/layouts/{record_type_id}"},
-    }
+        return self.system_rows.add_record_type(object_name, developer_name, record_type_id)

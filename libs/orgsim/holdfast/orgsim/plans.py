@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.orgsim.org import KINDS, OrgSettings
+from holdfast.orgsim.schema.document import Document, SchemaError, read_document
 
 _PLAIN = ("kind", "client_id", "username", "api_limit", "bulk_page_bytes", "compress", "bulk_job_s", "bulk_batches")
 
@@ -94,6 +95,8 @@ def _plan(entry: dict[str, Any], base: OrgSettings, number: int, folder: Path) -
         changes["client_secret"] = (folder / entry.pop("client_secret_file")).read_text().strip()
     if "jwt_public_key" in entry:
         changes["public_key_pem"] = (folder / entry.pop("jwt_public_key")).read_text()
+    if "schema" in entry:
+        changes["document"] = _document(folder / entry.pop("schema"))
     unknown = set(entry) - set(_PLAIN)
     if unknown:
         raise PlanError(f"org {name}: unknown keys {', '.join(sorted(unknown))}")
@@ -101,6 +104,13 @@ def _plan(entry: dict[str, Any], base: OrgSettings, number: int, folder: Path) -
     if settings.kind not in KINDS:
         raise PlanError(f"org {name}: a kind is one of {', '.join(KINDS)}")
     return OrgPlan(settings, load, multiply)
+
+
+def _document(path: Path) -> Document:
+    try:
+        return read_document(path)
+    except SchemaError as error:
+        raise PlanError(str(error)) from error
 
 
 def _own(name: str, base: OrgSettings) -> dict[str, Any]:

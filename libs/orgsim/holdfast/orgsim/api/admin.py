@@ -11,10 +11,13 @@ from typing import Any
 import polars as pl
 
 from holdfast.orgsim.api.web import Call, Handler, Reply, Router, json_reply
+from holdfast.orgsim.auth.permissions import Grants, restricted
 from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.ledger.entries import Loaded
+from holdfast.orgsim.schema.document import SchemaError, parse_document
 from holdfast.orgsim.schema.fields import make_field
 from holdfast.orgsim.schema.objects import SObject, custom_lookup
+from holdfast.orgsim.setup.switches import apply_document
 from holdfast.orgsim.store import loading
 
 router = Router("/_org")
@@ -102,15 +105,53 @@ async def objects(call: Call) -> Reply:
 
 @_open("POST", "/users")
 async def users(call: Call) -> Reply:
-    """`{"username", "hidden_objects": […], "hidden_fields": ["Object.Field"], "active"}`: make or restrict a user."""
+    """Make a user, or change what one may do.
+
+    `{"username", "active", "run_as", "hidden_objects": […], "hidden_fields": ["Object.Field"], "permissions":
+    {"ViewAllData": false}, "objects": {"Account": "CRUD"}, "read_only_fields": […], "unreadable_fields": […]}`. Hidden
+    things are not there for the user; the last four make a profile of the user's own.
+    """
     body = call.json_object()
-    fields = [(name.split(".", 1)[0], name.split(".", 1)[1]) for name in body.get("hidden_fields", [])]
     username = body.get("username") or call.org.admin.username
-    user = call.org.add_user(username, hidden_objects=body.get("hidden_objects", []), hidden_fields=fields)
-    user.active = bool(body.get("active", True))
+    hidden = _field_keys(body.get("hidden_fields", []))
+    user = call.org.add_user(username, hidden_objects=body.get("hidden_objects", []), hidden_fields=hidden)
+    call.org.set_active(user, bool(body.get("active", True)))
+    if _PROFILE_KEYS & body.keys():
+        call.org.give_permissions(user, _grants(user.profile, body))
     if body.get("run_as"):
         call.org.app.run_as = user.username
     return json_reply({"id": user.id, "username": user.username})
+
+
+_PROFILE_KEYS = frozenset({"permissions", "objects", "read_only_fields", "unreadable_fields"})
+
+
+def _grants(known: Grants, body: dict[str, Any]) -> Grants:
+    try:
+        return restricted(
+            known,
+            permissions=body.get("permissions", {}),
+            objects=body.get("objects", {}),
+            read_only=_field_keys(body.get("read_only_fields", [])),
+            hidden=_field_keys(body.get("unreadable_fields", [])),
+        )
+    except ValueError as error:
+        raise ApiError(400, "INVALID_FIELD", str(error)) from error
+
+
+def _field_keys(names: list[str]) -> list[tuple[str, str]]:
+    return [(name.partition(".")[0], name.partition(".")[2]) for name in names]
+
+
+@_open("POST", "/schema")
+async def schema(call: Call) -> Reply:
+    """A schema document (see the README): define its objects and switch its features on."""
+    try:
+        document = parse_document(call.json())
+        apply_document(call.org, document)
+    except SchemaError as error:
+        raise ApiError(400, "INVALID_SCHEMA", str(error)) from error
+    return json_reply({"objects": [plan.name for plan in document.objects]})
 
 
 @_open("POST", "/limits")

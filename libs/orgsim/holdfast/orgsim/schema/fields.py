@@ -11,6 +11,11 @@ SOAP_TYPES = {
     "datetime": "xsd:dateTime", "time": "xsd:time", "base64": "xsd:base64Binary", "address": "urn:address",
     "location": "urn:location", "anyType": "xsd:anyType",
 }  # fmt: skip
+FIELD_TYPES = (
+    "id", "string", "boolean", "int", "long", "double", "currency", "percent", "date", "datetime", "time", "reference",
+    "picklist", "multipicklist", "combobox", "textarea", "phone", "url", "email", "base64", "encryptedstring",
+    "address", "location", "anyType", "complexvalue", "json",
+)  # fmt: skip
 NUMBER_TYPES = frozenset({"double", "currency", "percent"})
 COMPOUND_TYPES = frozenset({"address", "location"})
 TEXT_LENGTHS = {"string": 255, "picklist": 255, "multipicklist": 4099, "textarea": 32768, "phone": 40, "url": 255,
@@ -46,6 +51,8 @@ def make_field(name: str, kind: str = "string", **changes: Any) -> dict[str, Any
         field.update(nillable=False, defaultedOnCreate=True, defaultValue=False)
     elif kind in ("textarea", "base64"):
         field.update(aggregatable=False, groupable=False, sortable=False, filterable=False)
+    elif kind == "encryptedstring":
+        field.update(aggregatable=False, groupable=False, sortable=False, filterable=False, mask="*", maskType="all")
     if kind == "reference":
         field["relationshipName"] = relationship_name(name)
     field.update(changes)

@@ -12,9 +12,12 @@ from typing import Any
 import orjson
 
 from holdfast.orgsim import ids
-from holdfast.orgsim.schema.fields import COMPOUND_TYPES, make_field, system_fields
+from holdfast.orgsim.schema import derived, kinds
+from holdfast.orgsim.schema.fields import COMPOUND_TYPES, make_field
 from holdfast.orgsim.schema.files import accept_files, install_files
+from holdfast.orgsim.schema.traits import Traits
 
+MASTER_RECORD_TYPE = "012000000000000AAA"
 # Objects without a recorded describe whose shape differs from the default (Name as text, an owner).
 NAMELESS = frozenset({"CampaignMember", "CampaignMemberStatus", "OpportunityContactRole"})
 OWNERLESS = frozenset({"CampaignMember", "CampaignMemberStatus", "User", "Organization", "Profile", "RecordType"})
@@ -38,6 +41,7 @@ class SObject:
     describe: dict[str, Any]
     fields: dict[str, dict[str, Any]]
     child_relationships: list[dict[str, Any]]
+    traits: Traits = field(default_factory=Traits)
     version: int = 1
     _lower: dict[str, str] = field(default_factory=dict)
     _stored: list[str] | None = None
@@ -77,7 +81,6 @@ class Schema:
         self.global_only: dict[str, dict[str, Any]] = {}
         self._lower: dict[str, str] = {}
         self._by_prefix: dict[str, SObject] = {}
-        self._custom = 0
         for name, describe in _recorded().items():
             if name != "Global":
                 self._install(copy.deepcopy(describe))
@@ -94,36 +97,80 @@ class Schema:
                 known = self.define(entry["name"], prefix=entry["keyPrefix"])
         return known
 
-    def define(self, name: str, *, prefix: str | None = None, auto_name: bool = False, label: str = "") -> SObject:
-        """The object `name`, made with its system fields if it is new."""
+    def define(
+        self,
+        name: str,
+        *,
+        prefix: str | None = None,
+        auto_name: bool = False,
+        name_kind: str | None = None,
+        label: str = "",
+        setting: bool = False,
+        owner: bool | None = None,
+    ) -> SObject:
+        """The object `name`, made with the system fields of its kind if it is new. `setting`: a custom setting."""
         if name in self.objects:
             return self.objects[name]
-        custom = name.endswith("__c")
+        kind = kinds.kind_of(name, setting=setting)
+        custom = name[-3:] in ("__c", "__e", "__b") or kind == "metadata"
         if prefix is None:
-            prefix = ids.STANDARD_PREFIXES.get(name) or self._next_custom_prefix()
-        name_kind = "none" if name in NAMELESS else "auto" if auto_name else "text"
-        describe = copy.deepcopy(_recorded()["Custom__c"])
-        title = label or (name[:-3] if custom else name).split("__")[-1].replace("_", " ")
-        entry = self.global_only.get(name, {})
-        describe.update(name=name, label=entry.get("label", title), labelPlural=entry.get("labelPlural", title + "s"))
-        describe.update(keyPrefix=prefix, custom=custom, customSetting=False, childRelationships=[], urls=None)
+            prefix = ids.STANDARD_PREFIXES.get(name) or self._next_custom_prefix(kinds.PREFIX_LETTERS.get(kind, "a"))
+        if name_kind is None:
+            name_kind = "none" if name in NAMELESS else "auto" if auto_name else "text"
+        describe = self._blank(name, label or name.rpartition("__")[0].split("__")[-1] or name)
+        describe.update(keyPrefix=prefix, custom=custom, customSetting=False)
         describe.update(mergeable=name in ("Account", "Contact", "Lead", "Case"), undeletable=True, layoutable=True)
         describe.update(replicateable=True, searchable=True, triggerable=True, activateable=False)
-        describe["fields"] = system_fields(name_kind=name_kind, owner=name not in OWNERLESS)
+        describe.update(kinds.FLAGS.get(kind, {}))
+        if kind == "plain":
+            describe["recordTypeInfos"] = [_master_record_type(name)]
+        has_owner = name not in OWNERLESS if owner is None else owner
+        describe["fields"] = kinds.fields_of(kind, name_kind=name_kind, owner=has_owner)
         made = self._install(describe)
-        accept_files(self, made)
+        if kind == "plain":
+            accept_files(self, made)
         return made
 
-    def add_field(self, obj: SObject, definition: dict[str, Any]) -> None:
-        """Add a field; a lookup also shows among its parents' child relationships."""
+    def derive(self, parent: SObject, sort: str) -> SObject:
+        """The History, Share or Feed object of `parent`."""
+        name = derived.derived_name(parent.name, sort)
+        if name in self.objects:
+            return self.objects[name]
+        describe = self._blank(name, f"{parent.describe['label']} {sort}")
+        prefix = ids.STANDARD_PREFIXES.get(name) or self._next_custom_prefix(sort[0].lower())
+        describe.update(keyPrefix=prefix if sort == derived.SHARE else None, custom=False)
+        describe.update(dict.fromkeys(derived.NEVER, False))
+        describe.update(derived.FLAGS[sort], associateEntityType=sort, associateParentEntity=parent.name)
+        describe["fields"] = derived.derived_fields(parent.name, sort)
+        made = self._install(describe, prefix)
+        lookup = made.fields[derived.parent_field(parent.name, sort)]
+        plural = {derived.HISTORY: "Histories", derived.SHARE: "Shares", derived.FEED: "Feeds"}[sort]
+        if not any(c["childSObject"] == name for c in parent.child_relationships):
+            parent.child_relationships.append({**_child_entry(name, lookup, plural), "cascadeDelete": True})
+        self.cascades.add((name, lookup["name"]))
+        return made
+
+    def _blank(self, name: str, title: str) -> dict[str, Any]:
+        describe = copy.deepcopy(_recorded()["Custom__c"])
+        title, entry = title.replace("_", " "), self.global_only.get(name, {})
+        describe.update(name=name, label=entry.get("label", title), labelPlural=entry.get("labelPlural", title + "s"))
+        describe.update(childRelationships=[], urls=None, customSetting=False)
+        return describe
+
+    def add_field(self, obj: SObject, definition: dict[str, Any], child_name: str | None = None) -> None:
+        """Add a field; a lookup also shows among its parents' child relationships, as `child_name`."""
         if (obj.name, definition["name"]) in MASTER_DETAIL:
             definition.update(cascadeDelete=True, relationshipOrder=0, writeRequiresMasterRead=True, nillable=False)
         obj.add(definition)
         for parent_name in definition["referenceTo"]:
             parent = self.objects.get(parent_name)
             if parent is not None:
-                parent.child_relationships.append(_child_entry(obj.name, definition))
+                parent.child_relationships.append(_child_entry(obj.name, definition, child_name))
                 parent.version += 1
+
+    def version(self) -> int:
+        """Grows with every change of any object."""
+        return sum(obj.version for obj in self.objects.values())
 
     def children_of(self, parent: str) -> Iterator[tuple[SObject, dict[str, Any]]]:
         """Each (object, lookup) that can point at `parent`."""
@@ -140,10 +187,11 @@ class Schema:
         """All objects: those that only describeGlobal knows and those that are described."""
         return list(dict.fromkeys([*self.global_only, *self.objects]))
 
-    def _install(self, describe: dict[str, Any]) -> SObject:
+    def _install(self, describe: dict[str, Any], prefix: str | None = None) -> SObject:
+        """Take an object in; `prefix` begins its ids where the describe tells none."""
         obj = SObject(
             name=describe["name"],
-            key_prefix=describe["keyPrefix"],
+            key_prefix=describe["keyPrefix"] or prefix,
             describe={k: v for k, v in describe.items() if k not in ("fields", "childRelationships")},
             fields={f["name"]: f for f in describe["fields"]},
             child_relationships=describe["childRelationships"],
@@ -154,9 +202,10 @@ class Schema:
             self._by_prefix.setdefault(obj.key_prefix, obj)
         return obj
 
-    def _next_custom_prefix(self) -> str:
-        while (prefix := ids.custom_prefix(self._custom)) in self._by_prefix:
-            self._custom += 1
+    def _next_custom_prefix(self, letter: str = "a") -> str:
+        number = 0
+        while (prefix := ids.custom_prefix(number, letter)) in self._by_prefix:
+            number += 1
         return prefix
 
     def _mark_cascades(self) -> None:
@@ -178,8 +227,9 @@ def custom_lookup(name: str, parents: Sequence[str]) -> dict[str, Any]:
     return make_field(name, "reference", referenceTo=list(parents), polymorphicForeignKey=len(parents) > 1)
 
 
-def _child_entry(child: str, definition: Mapping[str, Any]) -> dict[str, Any]:
-    plural = child.removesuffix("__c").split("__")[-1] + "s" + ("__r" if child.endswith("__c") else "")
+def _child_entry(child: str, definition: Mapping[str, Any], plural: str | None = None) -> dict[str, Any]:
+    if plural is None:
+        plural = child.removesuffix("__c").split("__")[-1] + "s" + ("__r" if child.endswith("__c") else "")
     return {
         "cascadeDelete": definition["cascadeDelete"],
         "childSObject": child,
@@ -189,6 +239,20 @@ def _child_entry(child: str, definition: Mapping[str, Any]) -> dict[str, Any]:
         "junctionReferenceTo": [],
         "relationshipName": plural,
         "restrictedDelete": definition["restrictedDelete"],
+    }
+
+
+def _master_record_type(name: str) -> dict[str, Any]:
+    """The record type that every object has and no row stands behind."""
+    return {
+        "active": True,
+        "available": True,
+        "defaultRecordTypeMapping": True,
+        "developerName": "Master",
+        "master": True,
+        "name": "Master",
+        "recordTypeId": MASTER_RECORD_TYPE,
+        "urls": {"layout": f"/services/data/v67.0/sobjects/{name}/describe/layouts/{MASTER_RECORD_TYPE}"},
     }
 
 

@@ -1,0 +1,108 @@
+"""Who may do what: system permissions, rights on objects and fields, and the rows that tell them."""
+
+import pytest
+
+from holdfast.orgsim.auth.permissions import Grants, closed, permission_name, restricted, rights_from
+
+
+async def define_user(api, **body):
+    answer = await api.http.post("/_org/users", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["id"]
+
+
+def test_more_rights_include_the_lesser_ones() -> None:
+    assert rights_from("D") == {"read", "edit", "delete"}
+    assert closed({"modifyAll"}) == {"read", "edit", "delete", "viewAll", "modifyAll"}
+    assert rights_from("") == frozenset()
+    with pytest.raises(ValueError, match="X is none of"):
+        rights_from("RX")
+
+
+def test_permissions_have_the_platforms_names_and_spoken_ones() -> None:
+    assert permission_name("PermissionsViewAllData") == "ViewAllData"
+    assert permission_name("SetAuditFields") == "CreateAuditFields"
+    with pytest.raises(ValueError, match="no permission 'Fly'"):
+        permission_name("Fly")
+
+
+def test_a_profile_that_lacks_an_object_cannot_modify_all_data(org) -> None:
+    cut = restricted(org.admin.profile, permissions={}, objects={"Contact": "R"}, read_only=[], hidden=[])
+    assert "ModifyAllData" not in cut.system
+    assert "ViewAllData" in cut.system
+    assert cut.on("Contact") == {"read", "viewAll"}
+    assert "modifyAll" not in cut.on("Account")
+    blind = restricted(org.admin.profile, permissions={}, objects={"Contact": ""}, read_only=[], hidden=[])
+    assert "ViewAllData" not in blind.system
+
+
+def test_grants_of_several_sets_add_up(org) -> None:
+    user = org.add_user("second@holdfast.test")
+    user.profile = Grants(objects={"Account": rights_from("R")}, readable=frozenset({("Account", "Fax")}))
+    assert (user.reads("Account"), user.creates("Account"), user.reads("Contact")) == (True, False, False)
+    user.assigned = lambda: (Grants(objects={"Account": rights_from("C")}, system=frozenset({"ApiEnabled"})),)
+    assert (user.creates("Account"), user.deletes("Account"), user.may("ApiEnabled")) == (True, False, True)
+    assert (user.reads_field("Account", "Fax"), user.edits_field("Account", "Fax")) == (True, False)
+
+
+async def test_the_integration_users_permissions_are_rows(api) -> None:
+    soql = (
+        "SELECT PermissionSet.PermissionsModifyAllData, PermissionSet.PermissionsQueryAllFiles, "
+        f"PermissionSet.IsOwnedByProfile FROM PermissionSetAssignment WHERE AssigneeId = '{api.org.admin.id}'"
+    )
+    (row,) = (await api.query(soql)).json()["records"]
+    assert row["PermissionSet"]["PermissionsModifyAllData"] is True
+    assert row["PermissionSet"]["PermissionsQueryAllFiles"] is True
+    assert row["PermissionSet"]["IsOwnedByProfile"] is True
+
+    await define_user(api, permissions={"ModifyAllData": False, "QueryAllFiles": False})
+    (row,) = (await api.query(soql)).json()["records"]
+    assert row["PermissionSet"]["PermissionsModifyAllData"] is False
+    assert row["PermissionSet"]["PermissionsQueryAllFiles"] is False
+    assert not api.org.admin.may("ModifyAllData")
+
+
+async def test_object_and_field_permissions_follow_profile_and_schema(api) -> None:
+    await define_user(api, objects={"Contact": "R"}, read_only_fields=["Account.Fax"])
+
+    async def rows(soql):
+        return (await api.query(soql)).json()["records"]
+
+    objects = "SELECT PermissionsEdit FROM ObjectPermissions WHERE SobjectType = 'Contact' AND Parent.ProfileId != null"
+    assert sorted(r["PermissionsEdit"] for r in await rows(objects)) == [False, True]  # the user's profile, the usual
+    fax = "SELECT PermissionsRead, PermissionsEdit FROM FieldPermissions WHERE Field = 'Account.Fax'"
+    assert {(r["PermissionsRead"], r["PermissionsEdit"]) for r in await rows(fax)} == {(True, True), (True, False)}
+    assert await rows("SELECT Id FROM ObjectPermissions WHERE SobjectType = 'New__c'") == []
+    api.org.schema.define("New__c")
+    assert len(await rows("SELECT Id FROM ObjectPermissions WHERE SobjectType = 'New__c'")) == 2
+
+
+async def test_a_permission_set_saved_by_a_client_gives_what_its_rows_say(api) -> None:
+    user_id = await define_user(api, username="second@holdfast.test", objects={"Account": "R"})
+    user = api.org.users["second@holdfast.test"]
+    assert not user.creates("Account")
+    base = "/services/data/v62.0/sobjects/"
+
+    async def create(name, values):
+        answer = await api.http.post(base + name, json=values)
+        assert answer.status_code == 201, answer.text
+        return answer.json()["id"]
+
+    made = await create("PermissionSet", {"Name": "Writers", "Label": "Writers", "PermissionsViewEncryptedData": True})
+    rights = {"ParentId": made, "SobjectType": "Account", "PermissionsRead": True, "PermissionsCreate": True}
+    await create("ObjectPermissions", rights)
+    await create("PermissionSetAssignment", {"PermissionSetId": made, "AssigneeId": user_id})
+    assert (user.creates("Account"), user.deletes("Account")) == (True, False)
+    assert user.may("ViewEncryptedData")
+
+
+async def test_the_status_of_a_user_is_in_its_row(api) -> None:
+    user_id = await define_user(api, username="gone@holdfast.test", active=False)
+    (row,) = (await api.query(f"SELECT IsActive, Profile.Name FROM User WHERE Id = '{user_id}'")).json()["records"]
+    assert (row["IsActive"], row["Profile"]["Name"]) == (False, "System Administrator")
+
+
+async def test_unknown_permissions_are_refused(api) -> None:
+    answer = await api.http.post("/_org/users", json={"permissions": {"Fly": True}})
+    assert answer.status_code == 400
+    assert "no permission 'Fly'" in answer.text
