@@ -41,6 +41,7 @@ VIEWS = {
     "EntityParticle": (_PARTICLE_TEXTS, tuple(_PARTICLE_FLAGS), _NUMBERS),
 }  # fmt: skip
 
+
 def define_views(schema: Schema) -> None:
     """EntityDefinition, FieldDefinition and EntityParticle, without rows."""
     fixed: dict[str, Any] = dict.fromkeys(("createable", "updateable", "permissionable"), False)
