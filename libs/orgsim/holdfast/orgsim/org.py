@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from holdfast.orgsim.ledger.entries import Ledger
 from holdfast.orgsim.saving.transaction import Transactions
 from holdfast.orgsim.schedule import Schedule
 from holdfast.orgsim.schema.document import Document
+from holdfast.orgsim.schema.formulas import Formula
 from holdfast.orgsim.schema.objects import Schema, SObject
 from holdfast.orgsim.setup.permission_sets import PermissionSets
 from holdfast.orgsim.setup.rows import SystemRows, define_system_objects
@@ -95,6 +96,8 @@ class Org:
         self.recent: dict[str, dict[str, str]] = {}  # by user: objects of recently used records, the newest last
         self.purged: dict[str, list[tuple[str, str]]] = {}  # (id, deletion stamp) of rows gone for good, by object
         self.permission_sets: PermissionSets = PermissionSets(self)
+        self.formula_day: date | None = None  # the day that formulas which ask for it were last worked out for
+        self.compiled_formulas: dict[tuple[str, int, int], Sequence[Formula]] = {}
         self.shown: dict[str, int] = {}  # schema version that each view was last worked out for
         define_system_objects(self.schema)
         define_views(self.schema)
@@ -208,6 +211,17 @@ class Org:
         """Switch a user on or off; the sessions of one that is off end at their next use."""
         user.active = active
         self.system_rows.change("User", user.id, {"IsActive": "true" if active else "false"})
+
+    def follow_user(self, row: Row) -> None:
+        """Let somebody whose User row was saved sign in, under the name it has now, or no longer."""
+        user = next((u for u in self.users.values() if u.id == row["Id"]), None)
+        if user is None:
+            user = self.system_rows.admit(str(row["Id"]), str(row["Username"]))
+        elif user.username != row["Username"]:
+            del self.users[user.username]
+            user.username = str(row["Username"])
+        self.users[user.username] = user
+        user.name, user.active = str(row["Name"]), row["IsActive"] == "true"
 
     def give_permissions(self, user: User, grants: Grants) -> None:
         """Give the user a profile of their own."""

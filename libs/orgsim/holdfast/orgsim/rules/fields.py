@@ -10,6 +10,7 @@ import polars as pl
 from holdfast.orgsim.rules.batch import Batch
 
 AUDIT_FIELDS = frozenset({"CreatedDate", "CreatedById", "LastModifiedDate", "LastModifiedById"})
+ADDRESS = r"^[^@\s,;<>\"()]+@[^@\s,;<>\"()]+\.[^@\s.,;<>\"()]+$"
 NUMBER_TYPES = frozenset({"double", "currency", "percent"})
 
 
@@ -17,8 +18,9 @@ def writeable(batch: Batch) -> None:
     """Only fields that the describe calls createable or updateable can be set."""
     inserting = batch.operation == "insert"
     key = "createable" if inserting else "updateable"
-    allowed = AUDIT_FIELDS if inserting and batch.options.audit_fields else frozenset()
-    fixed = [name for name in sorted(batch.given) if not batch.obj.fields[name][key] and name not in allowed]
+    audits = inserting and (batch.options.audit_fields or batch.user.may("CreateAuditFields"))
+    allowed = AUDIT_FIELDS if audits else frozenset()
+    fixed = [name for name in sorted(batch.given) if name not in allowed and not _settable(batch, name, key)]
     _refuse_together(
         batch,
         {name: batch.gave(name) for name in fixed},
@@ -28,6 +30,12 @@ def writeable(batch: Batch) -> None:
             "and verify that it is read/write for your profile or permission set."
         ),
     )
+
+
+def _settable(batch: Batch, name: str, key: str) -> bool:
+    """Whether describe and field permissions let the user set the field."""
+    field = batch.obj.fields[name]
+    return bool(field[key]) and (not field["permissionable"] or batch.user.edits_field(batch.obj.name, name))
 
 
 def required(batch: Batch) -> None:
@@ -93,6 +101,17 @@ def picklist(batch: Batch) -> None:
             message = pl.concat_str(pl.lit(start), pl.col(name).fill_null(""))
             mask = pl.col(name).is_in(wrong) & batch.gave(name)
             batch.refuse(mask, "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", message, [name])
+
+
+def email(batch: Batch) -> None:
+    """Addresses that cannot be ones."""
+    for name in sorted(batch.given):
+        field = batch.obj.fields[name]
+        if field["type"] == "email":
+            wrong = ~pl.col(name).str.contains(ADDRESS)
+            start = f"{field['label']}: invalid email address: "
+            message = pl.concat_str(pl.lit(start), pl.col(name).fill_null(""))
+            batch.refuse(wrong & batch.gave(name), "INVALID_EMAIL_ADDRESS", message, [name])
 
 
 def number_range(batch: Batch) -> None:

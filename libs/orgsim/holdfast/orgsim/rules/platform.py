@@ -7,13 +7,44 @@ transaction, everything that was saved, deletes, undeletes and merges included; 
 
 from __future__ import annotations
 
-from holdfast.orgsim.rules.batch import Rule
 from holdfast.orgsim.rules.derived import derive, derived_columns
-from holdfast.orgsim.rules.fields import length, number_range, picklist, required, writeable
+from holdfast.orgsim.rules.fields import email, length, number_range, picklist, required, writeable
+from holdfast.orgsim.rules.formulas import formulas_again, formulas_below, own_formulas
 from holdfast.orgsim.rules.links import references, unique
+from holdfast.orgsim.rules.numbering import auto_numbers, defaults
+from holdfast.orgsim.rules.registry import AFTER_SAVE, BEFORE_DELETE, BEFORE_SAVE
+from holdfast.orgsim.rules.restricting import restricted_delete
+from holdfast.orgsim.rules.rights import active_owner, may_delete, may_save, record_types, users_follow_rows
+from holdfast.orgsim.rules.rollups import empty_roll_ups, roll_up_parents
+from holdfast.orgsim.rules.trails import feed_items, field_history, owner_shares
 
-BEFORE_SAVE: list[Rule] = [writeable, derive, required, length, picklist, number_range, references, unique]
-BEFORE_DELETE: list[Rule] = []
-AFTER_SAVE: list[Rule] = []
+BEFORE_SAVE += [
+    may_save,
+    writeable,
+    defaults,
+    derive,
+    auto_numbers,
+    empty_roll_ups,
+    required,
+    length,
+    picklist,
+    number_range,
+    email,
+    record_types,
+    active_owner,
+    references,
+    unique,
+    own_formulas,
+]
+BEFORE_DELETE += [may_delete, restricted_delete]
+AFTER_SAVE += [
+    field_history,
+    owner_shares,
+    feed_items,
+    users_follow_rows,
+    formulas_again,
+    formulas_below,
+    roll_up_parents,
+]
 
 __all__ = ["AFTER_SAVE", "BEFORE_DELETE", "BEFORE_SAVE", "derived_columns"]

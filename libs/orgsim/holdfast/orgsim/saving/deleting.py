@@ -129,7 +129,7 @@ class Deleter(Writer):
             refusals.add(lost, "NOT_FOUND", NOT_THERE + wanted.fill_null(""), None, status=404)
         gone = rows.filter(pl.col("IsDeleted") == "true")["Id"]
         refusals.add(wanted.is_in(gone.implode()), "ENTITY_IS_DELETED", "entity is deleted", status=404)
-        if not obj.describe["deletable"]:
+        if not obj.describe["deletable"] or not self.user.deletes(obj.name):
             message = "insufficient access rights on object id"
             refusals.add(mine, "INSUFFICIENT_ACCESS_OR_READONLY", message)
             return

@@ -23,10 +23,12 @@ def build(schema: Schema, document: Document) -> None:
         SchemaError: it names what does not exist, or contradicts what does.
     """
     objects = [(plan, _define(schema, plan)) for plan in document.objects]
-    for plan, obj in objects:
-        for field in plan.fields:
-            _add_field(schema, obj, field)
-        obj.version += 1
+    for summaries in (False, True):  # a roll-up needs the fields of its children
+        for plan, obj in objects:
+            for field in plan.fields:
+                if (field.roll_up is not None) is summaries:
+                    _add_field(schema, obj, field)
+            obj.version += 1
     for plan, obj in objects:
         _beside(schema, plan, obj)
         for field in plan.fields:

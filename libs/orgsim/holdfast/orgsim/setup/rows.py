@@ -80,8 +80,8 @@ class SystemRows:
     def add_user(self, username: str, name: str, user_id: str | None = None) -> User:
         """A new user with the administrator's profile."""
         org = self._org
-        user = User(user_id or org.new_id(org.schema.objects["User"]), username, name)
-        user.assigned = lambda: org.permission_sets.of(user.id)
+        user = self.admit(user_id or org.new_id(org.schema.objects["User"]), username)
+        user.name = name
         org.users[username] = user
         profile_id, set_id = self._profiles[ADMINISTRATOR]
         first, _, last = name.rpartition(" ")
@@ -90,6 +90,11 @@ class SystemRows:
         self.put("User", values, user.id)
         self.put("PermissionSetAssignment", {"PermissionSetId": set_id, "AssigneeId": user.id, "IsActive": "true"})
         return user
+
+    def admit(self, user_id: str, username: str) -> User:
+        """Somebody who can sign in, with the rights of the administrator's profile."""
+        org = self._org
+        return User(user_id, username, username, assigned=lambda: org.permission_sets.of(user_id))
 
     def give_profile(self, user: User, grants: Grants) -> None:
         """Give the user a profile of their own with these grants, as their earlier one is shared."""
