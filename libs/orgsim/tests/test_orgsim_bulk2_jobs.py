@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from holdfast.orgsim.api.bulk2 import ingest
+from holdfast.orgsim.api.bulk2 import processing
 
 V = "/services/data/v62.0"
 
@@ -158,7 +158,7 @@ async def test_ingest_jobs_fail_as_a_whole(api) -> None:
 
 
 async def test_every_ten_thousand_rows_are_a_batch(api, monkeypatch) -> None:
-    monkeypatch.setattr(ingest, "ROWS_PER_BATCH", 10)
+    monkeypatch.setattr(processing, "SLICE_ROWS", 10)
     job = await make_ingest(api, "Id\n" + "001000000000000AAA\n" * 11, operation="delete")
     await api.http.patch(f"{V}/jobs/ingest/{job}", json={"state": "UploadComplete"})
     assert (await info(api, job))["numberRecordsFailed"] == 11

@@ -147,14 +147,19 @@ def resolve(org: Org, given: Given, relationship: Relationship, keys: pl.Series,
 
 
 def given_text(
-    org: Org, user: User, obj: SObject, columns: Mapping[str, pl.Series], *, failed: Callable[[str], Exception]
+    org: Org,
+    user: User,
+    obj: SObject,
+    columns: Mapping[str, pl.Series],
+    height: int,
+    *,
+    failed: Callable[[str], Exception],
 ) -> Given:
     """CSV columns by header: an empty value is not set, `#N/A` empties the field.
 
     Raises:
         Exception: what `failed` makes of the first header that names nothing, in a sentence.
     """
-    height = len(next(iter(columns.values()))) if columns else 0
     given = Given(height)
     for name, texts in columns.items():
         present = texts.fill_null("") != ""

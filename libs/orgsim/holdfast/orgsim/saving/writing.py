@@ -20,7 +20,8 @@ from holdfast.orgsim.saving.parents import comparable, matching
 from holdfast.orgsim.schema.objects import SObject
 from holdfast.orgsim.store.table import Row
 
-CHUNK_ROWS = 200  # one transaction of the platform: an id or key may occur in it once
+CHUNK_ROWS = 200  # one transaction of the platform
+MOST_REPEATS = 12  # updates of one record in a chunk
 NOT_THERE = "Provided external ID field does not exist or is not accessible: "
 
 
@@ -95,41 +96,41 @@ class Writer:
     def update_many(self, obj: SObject, record_ids: pl.Series, given: Given) -> Outcomes:
         """Change living records, named by ids of 15 or 18 characters.
 
-        Rows are taken in chunks of 200; within one, every row whose id occurs twice is refused.
+        Within a chunk of 200 rows a record can be changed up to 12 times, in the order of the rows.
         """
         wanted = ids.normalised(record_ids)
         given.refusals.add(record_ids.fill_null("") == "", "MISSING_ARGUMENT", "Id not specified in an update call")
         given.refusals.add(wanted.is_null(), "MALFORMED_ID", "malformed id " + record_ids.fill_null(""), ["Id"])
         self._refuse(not obj.describe["updateable"], given, obj, "update")
 
-        def save(part: Given, part_ids: pl.Series) -> list[pl.DataFrame]:
-            double = part_ids.is_not_null() & part_ids.is_duplicated()
-            part.refusals.add(double, "DUPLICATE_VALUE", "Duplicate id specified: " + part_ids.fill_null(""))
-            return self._update(obj, part_ids, part)
-
-        return _in_chunks(given, wanted, wanted, save)
+        chunks = given.rows.cast(pl.Int64) // CHUNK_ROWS
+        repeats = _occurrences(wanted, chunks) >= MOST_REPEATS
+        sentence = (
+            f"Maximum number of duplicate updates in one batch ({MOST_REPEATS} allowed). Attempt to update Id more "
+            "than once in this Api call: " + wanted.fill_null("")
+        )
+        given.refusals.add(repeats, "DUPLICATE_VALUE", sentence)
+        return _in_turns(given, wanted, wanted, lambda part, part_ids: self._update(obj, part_ids, part))
 
     def upsert_many(self, obj: SObject, field_name: str, keys: pl.Series, given: Given) -> Outcomes:
         """Save by external id: a row whose key no record carries becomes a new record with that key.
 
-        `given` lacks the key field. Rows are taken in chunks of 200; within one, every row whose key occurs twice is
-        refused. By `Id`, a row without one is new.
+        `given` lacks the key field. Within a chunk of 200 rows every row whose key occurs twice is refused. By `Id`, a
+        row without one is new.
 
         Raises:
             ApiError: 404, the field is no key.
         """
         field = self.key_field(obj, field_name)
 
-        def save(part: Given, part_keys: pl.Series) -> list[pl.DataFrame]:
-            double = part_keys.is_not_null() & comparable(field, part_keys).is_duplicated()
-            sentence = "Duplicate external id specified: " + part_keys.fill_null("")
-            part.refusals.add(double, "DUPLICATE_VALUE", sentence, [field["name"]])
-            return self._upsert(obj, field, part_keys, part)
-
         plain = keys.set((keys == "").fill_null(value=False), None)
+        same = comparable(field, plain)
         if field["name"] != "Id":
             given.refusals.add(plain.is_null(), "MISSING_ARGUMENT", f"{field['name']} not specified")
-        return _in_chunks(given, plain, comparable(field, plain), save)
+        double = _occurrences(same, given.rows.cast(pl.Int64) // CHUNK_ROWS, most=True) > 1
+        sentence = "Duplicate external id specified: " + plain.fill_null("")
+        given.refusals.add(double, "DUPLICATE_VALUE", sentence, [field["name"]])
+        return _in_turns(given, plain, same, lambda part, part_keys: self._upsert(obj, field, part_keys, part))
 
     def key_field(self, obj: SObject, name: str) -> dict[str, Any]:
         """The field that an upsert goes by.
@@ -244,14 +245,24 @@ def _refused(batch: Batch, given: Given) -> pl.DataFrame:
     return frame.with_columns(given.rows.gather(frame["row"]).alias("row"))
 
 
-def _in_chunks(
+def _occurrences(keys: pl.Series, chunks: pl.Series, *, most: bool = False) -> pl.Series:
+    """How often each row's key came before in its chunk, or (`most`) comes in it in all; 0 for rows without a key."""
+    frame = pl.DataFrame({"key": keys, "chunk": chunks})
+    if not keys.drop_nulls().is_duplicated().any():
+        return pl.Series([0]).new_from_index(0, len(keys))
+    count = pl.len() if most else pl.int_range(pl.len())
+    return frame.select(pl.when(pl.col("key").is_null()).then(0).otherwise(count.over("key", "chunk"))).to_series()
+
+
+def _in_turns(
     given: Given, keys: pl.Series, same: pl.Series, save: Callable[[Given, pl.Series], list[pl.DataFrame]]
 ) -> Outcomes:
-    """Save rows at once if no key occurs twice, as told by `same`, otherwise chunk by chunk."""
-    if given.height <= CHUNK_ROWS or not same.drop_nulls().is_duplicated().any():
+    """Save all rows at once, but those whose record came before (as told by `same`) after it."""
+    if not same.drop_nulls().is_duplicated().any():
         return Outcomes.gather(save(given, keys))
+    turns = _occurrences(same, pl.Series([0]).new_from_index(0, len(same)))
     parts: list[pl.DataFrame] = []
-    for start in range(0, given.height, CHUNK_ROWS):
-        places = pl.int_range(start, min(start + CHUNK_ROWS, given.height), dtype=pl.UInt32, eager=True)
+    for turn in sorted(turns.unique().to_list()):
+        places = (turns == turn).arg_true()
         parts += save(given.take(places), keys.gather(places))
     return Outcomes.gather(parts)

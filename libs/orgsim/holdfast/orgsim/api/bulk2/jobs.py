@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -50,6 +51,7 @@ class Job:
     submitted: datetime | None = None  # when the server got to know all of it
     takes: timedelta = timedelta(0)
     fail_after: int | None = None  # an ingest job fails after so many rows; the rest stays unprocessed
+    task: asyncio.Task[None] | None = None  # what processes a large ingest job, kept so that it is not lost
 
     def look(self, now: datetime) -> None:
         """Bring the state up to `now`: queued for the first quarter of its time, then in progress."""
