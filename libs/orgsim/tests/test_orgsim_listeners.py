@@ -10,6 +10,7 @@ import httpx
 import pytest
 from cryptography import x509
 from simple_salesforce import Salesforce
+from simple_salesforce.exceptions import SalesforceAuthenticationFailed
 
 from holdfast.orgsim.listeners.authority import Authority
 from holdfast.orgsim.listeners.hosts import come_back, is_ours
@@ -75,7 +76,8 @@ def test_https_answers_and_is_where_the_client_comes_back(served: RunningOrg, tr
 
 @pytest.mark.integration
 def test_the_proxy_leads_fixed_hosts_to_the_org(served: RunningOrg, trusting: ssl.SSLContext) -> None:
-    form = {"grant_type": "client_credentials", "client_id": served.client_id, "client_secret": served.client_secret}
+    form = {"client_id": served.client_id, "client_secret": served.client_secret, "username": served.username,
+            "grant_type": "password", "password": served.password + served.security_token}  # fmt: skip
     with httpx.Client(proxy=served.proxy_url, verify=trusting, trust_env=False) as http:
         answer = http.post("https://login.salesforce.com/services/oauth2/token", data=form).json()
         assert answer["instance_url"] == f"https://{served.domain}"
@@ -113,6 +115,11 @@ def test_simple_salesforce_by_proxy_and_ca_variables_alone(served: RunningOrg, m
         domain=domain,
     )
     assert client.sf_instance == served.domain
+    by_password = Salesforce(username=served.username, password=served.password, security_token=served.security_token)
+    assert by_password.sf_instance == served.domain
+    with pytest.raises(SalesforceAuthenticationFailed) as refused:
+        Salesforce(username=served.username, password="wrong", security_token="", domain="test")
+    assert refused.value.code == "INVALID_LOGIN"
     made = client.Account.create({"Name": "By proxy"})
     assert client.query(f"SELECT Name FROM Account WHERE Id = '{made['id']}'")["records"][0]["Name"] == "By proxy"
 

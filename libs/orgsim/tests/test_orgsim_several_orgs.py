@@ -88,11 +88,17 @@ async def test_the_token_leads_to_its_org_on_a_shared_address(http: httpx.AsyncC
 
 
 async def test_login_hosts_know_who_signs_in(http: httpx.AsyncClient, orgs: list[Org]) -> None:
+    def form(org: Org) -> dict[str, str]:
+        known = org.sign_in.passwords.of(org.admin.username)
+        return {"grant_type": "password", "client_id": org.app.client_id, "client_secret": org.app.client_secret,
+                "username": org.admin.username, "password": known.password + known.security_token}  # fmt: skip
+
     for org, host in ((orgs[0], "login"), (orgs[1], "test"), (orgs[2], "login")):
-        answer = await sign_in(http, org, f"https://{host}.salesforce.com")
+        answer = (await http.post(f"https://{host}.salesforce.com/services/oauth2/token", data=form(org))).json()
         assert answer["instance_url"] == f"https://{org.domain_host}"
-    form = {"grant_type": "client_credentials", "client_id": orgs[1].app.client_id, "client_secret": "x"}
-    refused = await http.post("https://login.salesforce.com/services/oauth2/token", data=form)
+        assert answer["id"].startswith(f"https://{host}.salesforce.com/id/{org.id}/")
+        assert (await http.get(answer["id"], headers=bearer(answer))).json()["organization_id"] == org.id
+    refused = await http.post("https://login.salesforce.com/services/oauth2/token", data=form(orgs[1]))
     assert refused.json()["error"] == "invalid_client_id"  # a sandbox does not sign in there
 
 

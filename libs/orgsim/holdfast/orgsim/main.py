@@ -99,6 +99,7 @@ def _tell(info: dict[str, Any], *, shows_secret: bool) -> None:
         if shows_secret or org is not info["orgs"][0]:
             lines += [f"  client secret  {org['client_secret']}"]
         lines += [f"  user           {org['username']}"]
+        lines += [f"  password       {org['password']}   security token {org['security_token']}"]
     if "https_url" in info:
         trust = " ".join(f"{name}={info['ca_file']}" for name in CA_VARIABLES)
         lines += ["", "Clients with fixed https hosts:", f"  export HTTPS_PROXY={info['proxy_url']} {trust}"]

@@ -18,9 +18,12 @@ from holdfast.orgsim.accounting import Accounting
 from holdfast.orgsim.api.bulk1.model import Bulk1Jobs
 from holdfast.orgsim.api.bulk2.jobs import BulkJobs
 from holdfast.orgsim.api.rest.cursors import Cursors
-from holdfast.orgsim.auth.access import ConnectedApp, Sessions, User
+from holdfast.orgsim.auth.access import User
+from holdfast.orgsim.auth.apps import ConnectedApp
+from holdfast.orgsim.auth.desk import SignInDesk
 from holdfast.orgsim.auth.permissions import Grants
-from holdfast.orgsim.clock import OrgClock
+from holdfast.orgsim.auth.sessions import Sessions
+from holdfast.orgsim.clock import OrgClock, stamp
 from holdfast.orgsim.errors import unsupported_object
 from holdfast.orgsim.ledger.entries import Ledger
 from holdfast.orgsim.saving.transaction import Transactions
@@ -105,12 +108,23 @@ class Org:
         self.admin = self.system_rows.make()
         if self.settings.document is not None:
             apply_document(self, self.settings.document)
-        self.app = ConnectedApp(
+        app = ConnectedApp(
             self.settings.client_id,
             self.settings.client_secret,
             self.admin.username,
             self.settings.public_key_pem,
         )
+        self.sign_in = SignInDesk(app, self.users)
+
+    @property
+    def app(self) -> ConnectedApp:
+        """The default connected app."""
+        return self.sign_in.apps.default
+
+    def modified_stamp(self, user: User) -> str:
+        """When the user's record was last changed."""
+        row = self.table(self.schema.objects["User"]).get(user.id)
+        return str(row["LastModifiedDate"]) if row is not None else stamp(self.clock.now())
 
     @property
     def profile_id(self) -> str:

@@ -152,6 +152,7 @@ def connection_info(orgs: Sequence[Org], listening: Listening) -> dict[str, Any]
 
 
 def _of_one(org: Org, addresses: dict[str, str], path: str) -> dict[str, Any]:
+    known = org.sign_in.passwords.of(org.admin.username)
     urls = {key: value + path for key, value in addresses.items() if key in ("url", "https_url")}
     return {
         **addresses,
@@ -162,6 +163,8 @@ def _of_one(org: Org, addresses: dict[str, str], path: str) -> dict[str, Any]:
         "client_secret": org.app.client_secret,
         "username": org.admin.username,
         "user_id": org.admin.id,
+        "password": known.password,
+        "security_token": known.security_token,
     }
 
 

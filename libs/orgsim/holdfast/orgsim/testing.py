@@ -22,8 +22,9 @@ START_TIMEOUT_S = 60.0
 class RunningOrg:
     """A served org.
 
-    Attributes: url, pid, client_id, client_secret, username, org_id; https_url, proxy_url and ca_file of an org that
-    listens on https; domain, the host name of its My Domain; orgs, the further orgs of the process by their name.
+    Attributes: url, pid, client_id, client_secret, username, password, security_token, org_id; https_url, proxy_url
+    and ca_file of an org that listens on https; domain, the host name of its My Domain; orgs, the further orgs of the
+    process by their name.
     """
 
     def __init__(self, info: Mapping[str, Any]) -> None:
@@ -33,6 +34,8 @@ class RunningOrg:
         self.client_secret: str = info["client_secret"]
         self.username: str = info["username"]
         self.org_id: str = info["org_id"]
+        self.password: str = info["password"]
+        self.security_token: str = info["security_token"]
         self.domain: str = info["domain"]
         self.https_url: str | None = info.get("https_url")
         self.proxy_url: str | None = info.get("proxy_url")

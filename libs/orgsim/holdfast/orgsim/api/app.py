@@ -18,7 +18,8 @@ from holdfast.orgsim.api.bulk2 import ingest, query_jobs
 from holdfast.orgsim.api.rest import routes as rest
 from holdfast.orgsim.api.soap import calls as soap
 from holdfast.orgsim.api.web import Call, Reply, Route, Router, json_reply, path_of
-from holdfast.orgsim.auth import oauth
+from holdfast.orgsim.auth import admin as sign_in_admin
+from holdfast.orgsim.auth import authorize, browser, device, identity, token, tokens
 from holdfast.orgsim.errors import ApiError, not_found, session_invalid
 from holdfast.orgsim.faults.scripted import Faults
 from holdfast.orgsim.listeners.hosts import come_back
@@ -35,7 +36,13 @@ def make_router() -> Router:
     """Every route of the org."""
     router = Router()
     for module in (
-        oauth,
+        token,
+        tokens,
+        identity,
+        authorize,
+        browser,
+        device,
+        sign_in_admin,
         rest,
         query_jobs,
         ingest,
@@ -70,7 +77,8 @@ class OrgApp:
         path = path_of(raw)
         body = await read_body(receive)
         call = Call(self.org, scope["method"], path, scope["query_string"].decode("latin-1"), headers, body)
-        call.instance_url = self._instance_url(scope, headers)
+        call.origin, call.instance_url = self._addresses(scope, headers)
+        call.client_ip = (scope.get("client") or ("",))[0]
         try:
             call.body = _unpacked(headers, body)
         except ApiError as error:
@@ -90,9 +98,12 @@ class OrgApp:
         else:
             await send_reply(send, reply, scope["method"])
 
-    def _instance_url(self, scope: dict[str, Any], headers: dict[str, str]) -> str:
-        origin = come_back(scope.get("scheme", "http"), headers.get("host", ""), self.org.domain_host)
-        return (origin or self.org.instance_url) + str(scope.get("root_path", ""))
+    def _addresses(self, scope: dict[str, Any], headers: dict[str, str]) -> tuple[str, str]:
+        scheme, host, prefix = scope.get("scheme", "http"), headers.get("host", ""), str(scope.get("root_path", ""))
+        back = come_back(scheme, host, self.org.domain_host)
+        if back is None:
+            return self.org.instance_url + prefix, self.org.instance_url + prefix
+        return f"{scheme}://{host.strip().lower()}{prefix}", back + prefix
 
     def _note(self, call: Call, reply: Reply) -> None:
         request = f"{call.method} {call.path}"
@@ -112,7 +123,7 @@ class OrgApp:
             route, call.params = self.router.find(method, call.path)
             _check_version(call)
             if route.authenticated:
-                call.session = self.org.sessions.use(_token(call), self.org.clock.now())
+                call.session = self.org.sessions.use_for_api(_token(call), self.org.clock.now())
             call.dispatch = self.dispatch
             purge_expired(self.org)
             self.org.schedule.run_due(self.org.clock.now())
@@ -150,6 +161,8 @@ def _token(call: Call) -> str:
         return token.strip()
     if "oauth_token" in call.query:
         return call.query["oauth_token"]
+    if kind:
+        raise ApiError(401, "INVALID_AUTH_HEADER", "INVALID_HEADER_TYPE")
     raise session_invalid()
 
 

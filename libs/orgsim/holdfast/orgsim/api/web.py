@@ -14,7 +14,8 @@ from urllib.parse import parse_qsl, unquote
 import orjson
 
 from holdfast.orgsim.api.region import Region
-from holdfast.orgsim.auth.access import Session, User
+from holdfast.orgsim.auth.access import User
+from holdfast.orgsim.auth.sessions import Session
 from holdfast.orgsim.errors import ApiError, not_found
 from holdfast.orgsim.org import Org
 
@@ -82,7 +83,9 @@ class Call:
     session: Session | None = None
     part: bool = False  # of a composite request, which costs one API request in all
     dispatch: Callable[[Call], Awaitable[Reply]] | None = None
-    instance_url: str = ""  # scheme, host and port by which the client came, and on which it comes back
+    origin: str = ""  # scheme, host, port (and `/orgs/<name>`) by which the client came
+    instance_url: str = ""  # where it comes back: there, or from a login host to the My Domain
+    client_ip: str = ""
 
     @cached_property
     def query(self) -> dict[str, str]:

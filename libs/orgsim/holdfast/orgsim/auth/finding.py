@@ -6,32 +6,23 @@ import base64
 import binascii
 from collections.abc import Mapping
 
-import orjson
-
+from holdfast.orgsim.auth.signed import claimed
 from holdfast.orgsim.org import Org
 
 CERTAIN, LIKELY, UNKNOWN = 2, 1, 0
+_HELD = ("token", "code", "refresh_token", "user_code", "access_token")
 
 
 def knows(org: Org, form: Mapping[str, str], token: str) -> int:
     """How sure it is that `org` is meant: it holds the user, session or code of the request, or only its client."""
-    names = {form.get("username"), form.get("un"), *_subjects(form.get("assertion", ""))}
-    if any(name in org.users for name in names) or org.sessions.holds(token) or org.sessions.holds(form.get("token")):
+    claims = claimed(form.get("assertion", ""))
+    names = (form.get("username"), form.get("un"), claims.get("sub"), claims.get("prn"))
+    if any(name in org.users for name in names) or org.sessions.holds(token):
         return CERTAIN
-    clients = {form.get("client_id"), _basic_user(token), *_subjects(form.get("assertion", ""))}
-    return LIKELY if org.app.client_id in clients else UNKNOWN
-
-
-def _subjects(assertion: str) -> list[str]:
-    """User and client that a signed assertion names; unverified, for it only chooses who verifies it."""
-    parts = assertion.split(".")
-    if len(parts) != 3:
-        return []
-    try:
-        claims = orjson.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (ValueError, binascii.Error):
-        return []
-    return [str(claims.get(key)) for key in ("sub", "prn", "iss")] if isinstance(claims, dict) else []
+    if any(org.sessions.holds(form.get(key)) or org.sign_in.grants.holds(form.get(key)) for key in _HELD):
+        return CERTAIN
+    clients = (form.get("client_id"), claims.get("iss"), _basic_user(token))
+    return LIKELY if any(app.client_id in clients for app in org.sign_in.apps) else UNKNOWN
 
 
 def _basic_user(token: str) -> str | None:

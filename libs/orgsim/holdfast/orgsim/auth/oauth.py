@@ -1,4 +1,4 @@
-"""OAuth: the token endpoint (client credentials, JWT bearer), userinfo, the identity URL, revocation."""
+"""What the OAuth endpoints share: their errors, the client that asks, the answer with a token."""
 
 from __future__ import annotations
 
@@ -7,20 +7,17 @@ import binascii
 import hashlib
 import hmac
 import secrets
-from typing import Any
+from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
-import orjson
-from joserfc import jws
-from joserfc.errors import JoseError
-from joserfc.jwk import RSAKey
-
-from holdfast.orgsim.api.web import Call, Reply, Router, json_reply
+from holdfast.orgsim.api.web import Call, Reply, json_reply
 from holdfast.orgsim.auth.access import User
-from holdfast.orgsim.errors import ApiError
+from holdfast.orgsim.auth.apps import ConnectedApp, in_order
+from holdfast.orgsim.auth.passwords import LoginEntry, LoginRefusedError, Refusal
+from holdfast.orgsim.auth.signed import access_token_claims, id_token_claims, sign, verified
+from holdfast.orgsim.listeners.hosts import LOGIN_HOSTS, is_ours, split_host
 
-router = Router()
-JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+CLIENT_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 class OAuthError(Exception):
@@ -36,189 +33,134 @@ class OAuthError(Exception):
         return json_reply({"error": self.error, "error_description": self.description}, 400)
 
 
-@router.add("POST", "/services/oauth2/token", authenticated=False, counted=False)
-async def token(call: Call) -> Reply:
-    """Exchange a grant for an access token."""
-    form = dict(parse_qsl(call.body.decode("utf-8", "replace"), keep_blank_values=True)) or call.query
-    try:
-        grant = form.get("grant_type", "")
-        if grant == "client_credentials":
-            user = _client_credentials(call, form)
-        elif grant == JWT_BEARER:
-            user = _jwt_bearer(call, form)
-        else:
-            raise OAuthError("unsupported_grant_type", "grant type not supported")
-        if not user.active:
-            raise OAuthError("invalid_grant", "inactive user")
-    except OAuthError as error:
-        return error.reply()
-    return json_reply(_token_body(call, user, signed=grant == "client_credentials"))
+def form_of(call: Call) -> dict[str, str]:
+    """The parameters of a request: the form in its body, else its query string."""
+    form = dict(parse_qsl(call.body.decode("utf-8", "replace"), keep_blank_values=True))
+    return {**call.query, **form}
 
 
-def _client_credentials(call: Call, form: dict[str, str]) -> User:
-    client_id, secret = form.get("client_id", ""), form.get("client_secret", "")
+def on_login_host(call: Call) -> bool:
+    """Whether the client came by login. or test.salesforce.com."""
+    parts = split_host(call.headers.get("host", ""))
+    return parts is not None and parts[0] in LOGIN_HOSTS
+
+
+def client_of(call: Call, form: Mapping[str, str], *, needs_secret: bool) -> ConnectedApp:
+    """The app that asks, by Basic authentication or by the form.
+
+    Raises:
+        OAuthError: an unknown client, a wrong secret, or none where one is needed.
+    """
+    client_id, secret = _credentials(call, form)
+    app = call.org.sign_in.apps.find(client_id)
+    if app is None:
+        raise OAuthError("invalid_client_id", "client identifier invalid")
+    if form.get("client_assertion_type") == CLIENT_ASSERTION:
+        _check_client_assertion(call, app, form.get("client_assertion", ""))
+    elif secret or needs_secret:
+        right = bool(app.client_secret) and secrets.compare_digest(secret.encode(), app.client_secret.encode())
+        if not right and (app.client_secret or needs_secret):
+            raise OAuthError("invalid_client", "invalid client credentials")
+    return app
+
+
+def _credentials(call: Call, form: Mapping[str, str]) -> tuple[str, str]:
     kind, _, encoded = call.headers.get("authorization", "").partition(" ")
-    if kind.lower() == "basic":
-        try:
-            client_id, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError) as error:
-            raise OAuthError("invalid_client", "invalid client credentials") from error
-    app = call.org.app
-    if client_id != app.client_id:
-        raise OAuthError("invalid_client_id", "client identifier invalid")
-    if not secrets.compare_digest(secret.encode(), app.client_secret.encode()):
+    if kind.lower() != "basic":
+        return form.get("client_id", ""), form.get("client_secret", "")
+    try:
+        client_id, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise OAuthError("invalid_client", "invalid client credentials") from error
+    return client_id, secret
+
+
+def _check_client_assertion(call: Call, app: ConnectedApp, assertion: str) -> None:
+    claims = None if app.public_key_pem is None else verified(assertion, app.public_key_pem)
+    if claims is None or claims.get("sub") != app.client_id or not audience_is_ours(call, claims.get("aud")):
         raise OAuthError("invalid_client", "invalid client credentials")
-    return call.org.users[app.run_as]
 
 
-def _jwt_bearer(call: Call, form: dict[str, str]) -> User:
-    app = call.org.app
-    if app.public_key_pem is None:
-        raise OAuthError("invalid_grant", "user hasn't approved this consumer")
-    claims = _claims(form.get("assertion", ""), app.public_key_pem)
-    if claims.get("iss") != app.client_id:
-        raise OAuthError("invalid_client_id", "client identifier invalid")
-    if not str(claims.get("aud", "")).startswith(("http://", "https://")):
-        raise OAuthError("invalid_grant", "audience is invalid")
-    user = call.org.users.get(str(claims.get("sub")))
-    if user is None:
-        raise OAuthError("invalid_grant", "user hasn't approved this consumer")
-    return user
+def audience_is_ours(call: Call, audience: object) -> bool:
+    """Whether an assertion is meant for this org: a login host, a My Domain, or the address it was sent to."""
+    texts = audience if isinstance(audience, list) else [audience]
+    for text in map(str, texts):
+        scheme, _, rest = text.partition("://")
+        parts = split_host(rest.split("/")[0])
+        if scheme in ("http", "https") and parts is not None:
+            own = split_host(call.headers.get("host", ""))
+            if is_ours(parts[0]) or (own is not None and parts[0] == own[0]):
+                return True
+    return False
 
 
-def _claims(assertion: str, public_key_pem: str) -> dict[str, Any]:
-    """The claims of a signed assertion. `exp` is read leniently: clients send strings, milliseconds, or now."""
+def admit(call: Call, user: User, app: ConnectedApp | None, login_type: str) -> None:
+    """Let an authenticated user in.
+
+    Raises:
+        OAuthError: the user is inactive, or the address is outside the login ranges.
+    """
     try:
-        signed = jws.deserialize_compact(assertion, RSAKey.import_key(public_key_pem), algorithms=["RS256"])
-        claims = orjson.loads(signed.payload)
-    except (JoseError, ValueError) as error:
-        raise OAuthError("invalid_grant", "invalid assertion") from error
-    if not isinstance(claims, dict):
-        raise OAuthError("invalid_grant", "invalid assertion")
-    return claims
+        if not user.active:
+            raise LoginRefusedError(Refusal.INACTIVE)
+        if not call.org.sign_in.policy.admits(call.client_ip):
+            raise LoginRefusedError(Refusal.IP)
+    except LoginRefusedError as refused:
+        note_login(call, user.username, app, login_type, refused.why.value)
+        raise refusal(refused) from refused
+    note_login(call, user.username, app, login_type, "Success")
 
 
-def _token_body(call: Call, user: User, *, signed: bool) -> dict[str, str]:
-    org = call.org
-    session = org.sessions.open(user, org.clock.now())
-    identity = f"{call.instance_url}/id/{org.id}/{user.id}"
-    body = {
-        "access_token": session.token,
-        "scope": "api web",
-        "instance_url": call.instance_url,
-        "id": identity,
-        "token_type": "Bearer",
-    }
+def refusal(refused: LoginRefusedError) -> OAuthError:
+    """What OAuth says of a refused login; it tells no stranger which part was wrong."""
+    if refused.why is Refusal.INACTIVE:
+        return OAuthError("invalid_grant", "inactive user")
+    if refused.why is Refusal.IP:
+        return OAuthError("invalid_grant", "ip restricted")
+    return OAuthError("invalid_grant", "authentication failure")
+
+
+def note_login(call: Call, username: str, app: ConnectedApp | None, login_type: str, status: str) -> None:
+    """Write an attempt to the login history."""
+    name, now = app.name if app else "N/A", call.org.clock.now()
+    host = call.headers.get("host", "")
+    call.org.sign_in.history.add(LoginEntry(now, username, login_type, call.client_ip, status, name, host))
+
+
+def token_answer(
+    call: Call, user: User, app: ConnectedApp, scopes: frozenset[str], *,
+    signed: bool = True, refresh_token: str | None = None, shows_refresh: bool = False, nonce: str | None = None,
+) -> dict[str, str]:  # fmt: skip
+    """Open a session and tell about it. `signed`: with signature and issue time; `shows_refresh`: with its token."""
+    org, now = call.org, call.org.clock.now()
+    given = None
+    if app.jwt_access_tokens:
+        given = sign(org.sign_in.signing_key, access_token_claims(call, user, app, scopes))
+    session = org.sessions.open(
+        user, now, scopes=scopes, client_id=app.client_id, refresh_token=refresh_token, token=given
+    )
+    identity = identity_url(call, user)
+    issued = str(int(now.timestamp() * 1000))
+    answer = {"access_token": session.token}
+    if shows_refresh and refresh_token is not None:
+        answer["refresh_token"] = refresh_token
     if signed:
-        issued = str(int(org.clock.now().timestamp() * 1000))
-        digest = hmac.new(org.app.client_secret.encode(), (identity + issued).encode(), hashlib.sha256).digest()
-        body.update(signature=base64.b64encode(digest).decode(), issued_at=issued)
-    return body
+        answer["signature"] = signature(app, identity, issued)
+    answer["scope"] = in_order(scopes)
+    if "openid" in scopes and signed:
+        answer["id_token"] = sign(org.sign_in.signing_key, id_token_claims(call, user, app, session.token, nonce))
+    answer.update(instance_url=call.instance_url, id=identity, token_type="Bearer")  # noqa: S106 - its kind
+    if signed:
+        answer["issued_at"] = issued
+    return answer
 
 
-@router.add("GET", "/services/oauth2/revoke", authenticated=False, counted=False)
-@router.add("POST", "/services/oauth2/revoke", authenticated=False, counted=False)
-async def revoke(call: Call) -> Reply:
-    """End a session."""
-    form = dict(parse_qsl(call.body.decode("utf-8", "replace")))
-    if call.org.sessions.revoke(form.get("token") or call.query.get("token", "")):
-        return Reply(200)
-    return OAuthError("unsupported_token_type", "this token type is not supported").reply()
+def identity_url(call: Call, user: User) -> str:
+    """Where the user's identity is told."""
+    return f"{call.origin}/id/{call.org.id}/{user.id}"
 
 
-@router.add("GET", "/services/oauth2/userinfo", authenticated=False, counted=False)
-async def userinfo(call: Call) -> Reply:
-    """Who the token's user is."""
-    return _with_user(call, _userinfo)
-
-
-@router.add("GET", "/id/{org_id}/{user_id}", authenticated=False, counted=False)
-async def identity(call: Call) -> Reply:
-    """The identity URL of a token answer."""
-    return _with_user(call, _identity)
-
-
-def _with_user(call: Call, render: Any) -> Reply:
-    kind, _, value = call.headers.get("authorization", "").partition(" ")
-    value = value if kind.lower() in ("bearer", "oauth") else call.query.get("oauth_token", "")
-    if not value:
-        return Reply(403, b"Missing_OAuth_Token", "text/html;charset=UTF-8")
-    try:
-        session = call.org.sessions.use(value, call.org.clock.now())
-    except ApiError:
-        return Reply(403, b"Bad_OAuth_Token", "text/html;charset=UTF-8")
-    return json_reply(render(call, session.user))
-
-
-def _urls(call: Call) -> dict[str, str]:
-    base = call.instance_url
-    rest = base + "/services/data/v{version}"
-    return {
-        "enterprise": base + "/services/Soap/c/{version}/" + call.org.id,
-        "metadata": base + "/services/Soap/m/{version}/" + call.org.id,
-        "partner": base + "/services/Soap/u/{version}/" + call.org.id,
-        "rest": rest + "/",
-        "sobjects": rest + "/sobjects/",
-        "search": rest + "/search/",
-        "query": rest + "/query/",
-        "recent": rest + "/recent/",
-        "tooling_rest": rest + "/tooling/",
-        "custom_domain": base,
-    }
-
-
-def _userinfo(call: Call, user: User) -> dict[str, Any]:
-    base = call.instance_url
-    return {
-        "sub": f"{base}/id/{call.org.id}/{user.id}",
-        "user_id": user.id,
-        "organization_id": call.org.id,
-        "preferred_username": user.username,
-        "nickname": user.username.split("@")[0],
-        "name": user.name,
-        "email": user.username,
-        "email_verified": True,
-        "given_name": user.name.split(" ")[0],
-        "family_name": user.name.split(" ")[-1],
-        "zoneinfo": "GMT",
-        "photos": {"picture": f"{base}/profilephoto/005/F", "thumbnail": f"{base}/profilephoto/005/T"},
-        "profile": f"{base}/{user.id}",
-        "picture": f"{base}/profilephoto/005/F",
-        "address": {},
-        "urls": _urls(call),
-        "active": user.active,
-        "user_type": "STANDARD",
-        "language": "en_US",
-        "locale": "en_US",
-        "utcOffset": 0,
-        "updated_at": call.org.clock.now().isoformat(),
-        "is_salesforce_integration_user": False,
-    }
-
-
-def _identity(call: Call, user: User) -> dict[str, Any]:
-    base = call.instance_url
-    return {
-        "id": f"{base}/id/{call.org.id}/{user.id}",
-        "asserted_user": True,
-        "user_id": user.id,
-        "organization_id": call.org.id,
-        "username": user.username,
-        "nick_name": user.username.split("@")[0],
-        "display_name": user.name,
-        "email": user.username,
-        "email_verified": True,
-        "first_name": user.name.split(" ")[0],
-        "last_name": user.name.split(" ")[-1],
-        "timezone": "GMT",
-        "photos": {"picture": f"{base}/profilephoto/005/F", "thumbnail": f"{base}/profilephoto/005/T"},
-        "status": {"created_date": None, "body": None},
-        "urls": _urls(call),
-        "active": user.active,
-        "user_type": "STANDARD",
-        "language": "en_US",
-        "locale": "en_US",
-        "utcOffset": 0,
-        "last_modified_date": call.org.clock.now().isoformat(),
-        "is_app_installed": True,
-    }
+def signature(app: ConnectedApp, identity: str, issued: str) -> str:
+    """By which a client sees that the identity URL was not changed on the way."""
+    digest = hmac.new(app.client_secret.encode(), (identity + issued).encode(), hashlib.sha256).digest()
+    return base64.b64encode(digest).decode()

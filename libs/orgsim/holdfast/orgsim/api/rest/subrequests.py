@@ -97,6 +97,7 @@ async def send(call: Call, part: Part, body: Any) -> Reply:
     data = b"" if body is None else dump(body)
     method = part["method"].upper()
     request = Call(call.org, method, path_of(url.path), url.query, headers, data, part=True)
+    request.origin, request.instance_url, request.client_ip = call.origin, call.instance_url, call.client_ip
     request.instance_url = call.instance_url
     reply = await call.dispatch(request)
     if reply.body and reply.content_type != JSON_TYPE:

@@ -58,10 +58,12 @@ async def dispatch(call: Call) -> Reply:
 
 async def _authenticated(soap: SoapCall) -> Reply:
     org, now = soap.org, soap.org.clock.now()
+    if soap.operation == "login" and soap.family in FAMILIES.values() and signing_in.has_login(soap.version):
+        return answer(soap.family, "login", await signing_in.login(soap), None)
     operation = OPERATIONS.get(soap.operation)
     if operation is None or soap.family not in FAMILIES.values():
         return no_operation(soap.family, soap.operation)
-    soap.call.session = org.sessions.use(soap.option("SessionHeader", "sessionId") or "", now)
+    soap.call.session = org.sessions.use_for_soap(soap.option("SessionHeader", "sessionId") or "", now)
     org.accounting.charge(now)
     results = await operation(soap)
     return answer(soap.family, soap.operation, results, (org.accounting.used(now), org.accounting.limit))

@@ -27,6 +27,7 @@ NIL = ' xsi:nil="true"'
 _FAULTS = {
     "INVALID_SESSION_ID": "UnexpectedErrorFault", "INVALID_LOGIN": "LoginFault", "INACTIVE_USER": "LoginFault",
     "PASSWORD_EXPIRED": "LoginFault", "LOGIN_MUST_USE_SECURITY_TOKEN": "LoginFault", "USER_LOCKED": "LoginFault",
+    "LOGIN_DURING_RESTRICTED_DOMAIN": "LoginFault",
     "INVALID_FIELD": "InvalidFieldFault", "MALFORMED_QUERY": "MalformedQueryFault",
     "INVALID_TYPE": "InvalidSObjectFault", "INVALID_QUERY_LOCATOR": "InvalidQueryLocatorFault",
     "MALFORMED_ID": "InvalidIdFault", "UNKNOWN_EXCEPTION": "UnexpectedErrorFault",
