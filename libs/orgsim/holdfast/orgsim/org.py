@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -39,6 +39,7 @@ from holdfast.orgsim.store.blobs import Blobs
 from holdfast.orgsim.store.table import Row, Table
 
 if TYPE_CHECKING:
+    from holdfast.orgsim.rules.batch import Batch
     from holdfast.orgsim.saving.recyclebin import BinEntry
 
 
@@ -90,6 +91,7 @@ class Org:
         self.bulk_jobs = BulkJobs(lambda: timedelta(seconds=self.settings.bulk_job_s))
         self.bulk1_jobs = Bulk1Jobs()
         self.schedule = Schedule()
+        self.row_troubles: list[Callable[[Batch], None]] = []  # what scripted faults do to rows that are saved
         self._describes: dict[str, tuple[str, datetime]] = {}
         self.users: dict[str, User] = {}
         self.instance_url = ""

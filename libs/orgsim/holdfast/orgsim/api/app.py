@@ -62,6 +62,7 @@ class OrgApp:
     def __init__(self, org: Org, faults: Faults | None = None) -> None:
         self.org = org
         self.faults = faults or Faults()
+        self.faults.attach(org)
         self.router = make_router()
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -87,16 +88,24 @@ class OrgApp:
         if path.startswith("/_org"):
             await send_reply(send, await self._admin(call), scope["method"])
             return
+        with self.faults.crowd.running(self.org.clock.now()):
+            await self._answer(call, send)
+
+    async def _answer(self, call: Call, send: Any) -> None:
+        refusal = self.faults.crowded(call)
+        if refusal is not None:
+            await send_reply(send, refusal, call.method)
+            return
         fault = self.faults.take(call)
-        if fault is not None and await self.faults.before(fault, self.org, send):
+        if fault is not None and await self.faults.before(fault, call, send):
             return
         reply = _compressed(call, await self.dispatch(call))
         self._note(call, reply)
         if fault is not None:
             reply.gather()
-            await self.faults.answer(fault, reply, send)
+            await self.faults.answer(fault, call, reply, send)
         else:
-            await send_reply(send, reply, scope["method"])
+            await send_reply(send, reply, call.method)
 
     def _addresses(self, scope: dict[str, Any], headers: dict[str, str]) -> tuple[str, str]:
         scheme, host, prefix = scope.get("scheme", "http"), headers.get("host", ""), str(scope.get("root_path", ""))

@@ -1,169 +1,164 @@
-"""Scripted trouble: which requests it meets, and what happens to them.
+"""The faults in force. A fault is JSON; `docs/faults.md` lists its keys and effects.
 
-A fault is JSON: `{"method": "GET", "path": "<regex>", "skip": 0, "count": 1, "rate": 1.0, "effect": {…}}`. `count`
-null means for ever; `skip` lets the first matches pass. Effects (one object, keys may be combined where sensible):
-`{"status": 503, "body": …, "content_type": …}`, `{"html": true}` (a maintenance page), `{"latency_s": 1.5}`,
-`{"reset": true}` (before any byte), `{"close_after": n}` (full Content-Length, n bytes, then the connection goes),
-`{"truncate": n}` (n bytes and a matching length), `{"drip": {"bytes": n, "every_s": t}}`, `{"content_type": …}`,
-`{"expire_sessions": true}`, `{"expire_cursors": true}`, `{"job": "Failed"|"stuck"}` (the newest query job).
+`{"method": "GET", "path": "<regex>", "skip": 0, "count": 1, "rate": 1.0, "effect": {…}}`: the first fault that a
+request meets strikes it, so often, for that share of matches, within its span of the org's time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import orjson
 
-from holdfast.orgsim.api.web import JSON_TYPE, Call, Reply, json_reply
+from holdfast.orgsim.accounting import client_name
+from holdfast.orgsim.api.web import Call, Reply, json_reply
 from holdfast.orgsim.errors import ApiError
+from holdfast.orgsim.faults import org_effects, rows, transport
+from holdfast.orgsim.faults.concurrency import LIMIT, LONG_S, Crowd
+from holdfast.orgsim.faults.effects import ScriptError
+from holdfast.orgsim.faults.fault import Fault, read_fault
+from holdfast.orgsim.faults.scenarios import scenario, scenarios
+from holdfast.orgsim.faults.wording import CONCURRENT, error_of, worded
 from holdfast.orgsim.org import Org
-
-MAINTENANCE = b"<html><head><title>Maintenance</title></head><body>We are down for maintenance.</body></html>"
-_EFFECTS = frozenset({"status", "body", "content_type", "html", "latency_s", "reset", "close_after", "truncate", "drip",
-                      "expire_sessions", "expire_cursors", "job"})  # fmt: skip
-
-
-@dataclass
-class Fault:
-    """One scripted fault and how often it has met a request."""
-
-    effect: dict[str, Any]
-    method: str | None = None
-    path: str = ".*"
-    skip: int = 0
-    count: int | None = 1
-    rate: float = 1.0
-    met: int = 0
-    applied: int = field(default=0)
-
-    def meets(self, call: Call, chance: random.Random) -> bool:
-        """Whether the fault strikes this request; counts it if it does."""
-        target = call.path + ("?" + call.query_string if call.query_string else "")
-        if (self.method is not None and self.method != call.method) or re.search(self.path, target) is None:
-            return False
-        self.met += 1
-        if self.met <= self.skip or (self.count is not None and self.applied >= self.count):
-            return False
-        if chance.random() >= self.rate:
-            return False
-        self.applied += 1
-        return True
+from holdfast.orgsim.rules.batch import Batch
 
 
 class Faults:
-    """The faults in force, in the order in which they were set; the first that meets a request strikes."""
+    """The faults of one org, in the order in which they were set."""
 
     def __init__(self, seed: int = 1) -> None:
         self.active: list[Fault] = []
+        self.crowd = Crowd()
         self._chance = random.Random(seed)  # noqa: S311 - reproducible trouble, no secret
 
-    def add(self, definition: dict[str, Any]) -> None:
-        """Set one fault.
+    def attach(self, org: Org) -> None:
+        """Let faults on saves reach the rows of `org`."""
+        org.row_troubles.append(self._strike_rows)
+
+    def script(self, given: Any, org: Org) -> None:
+        """Set one fault, a list of them, or `{"seed", "scenario", "faults": […]}`. All of it or, on an error, nothing.
 
         Raises:
-            ApiError: 400 for an unknown key or a bad regular expression.
+            ApiError: 400 BAD_FAULT, naming the key.
         """
-        try:
-            fault = Fault(**{k: v for k, v in definition.items() if k not in ("met", "applied")})
-            re.compile(fault.path)
-        except (TypeError, re.error) as error:
-            raise ApiError(400, "BAD_FAULT", str(error)) from error
-        unknown = set(fault.effect) - _EFFECTS
-        if unknown:
-            raise ApiError(400, "BAD_FAULT", f"unknown effects: {sorted(unknown)}")
-        self.active.append(fault)
+        definitions, seed = given if isinstance(given, list) else [given], None
+        if isinstance(given, dict) and ("faults" in given or "scenario" in given):
+            definitions, seed = _of_script(given)
+        made = []
+        for number, definition in enumerate(definitions):
+            try:
+                made.append(_read(definition, org))
+            except ScriptError as error:
+                where = f"faults[{number}]." if len(definitions) > 1 else ""
+                raise ApiError(400, "BAD_FAULT", f"{where}{error}") from error
+        if seed is not None:
+            self._chance.seed(seed)
+        self.active += made
 
     def take(self, call: Call) -> Fault | None:
-        """The fault that strikes this request, if any."""
-        return next((fault for fault in self.active if fault.meets(call, self._chance)), None)
+        """The fault that strikes this request, if any; all that fit count it as a match."""
+        struck = None
+        for fault in self.active:
+            if fault.on_saves or fault.on_crowds or not fault.fits(call):
+                continue
+            if fault.strikes(call.org.clock.now(), self._chance, free=struck is None):
+                struck = fault
+        return struck
 
-    async def before(self, fault: Fault, org: Org, send: Any) -> bool:
+    async def before(self, fault: Fault, call: Call, send: Any) -> bool:
         """What happens before the request is handled. True if it is then answered already."""
         effect = fault.effect
         if "latency_s" in effect:
             await asyncio.sleep(float(effect["latency_s"]))
-        if effect.get("expire_sessions"):
-            org.sessions.expire_all()
-        if effect.get("expire_cursors"):
-            org.cursors.clear()
-        if "job" in effect:
-            _spoil_job(org, str(effect["job"]))
+        org_effects.act(effect, call.org)
+        if "job" in effect and not org_effects.spoils_job(effect, call):
+            org_effects.spoil_job(effect["job"], call)
         if effect.get("reset"):
-            _transport(send).abort()
+            transport.abort(send)
             return True
-        reply = _replacement(effect)
+        reply = worded(call, error_of(effect["error"])) if "error" in effect else transport.replacement(effect)
         if reply is not None:
-            await _send(send, reply, reply.body, len(reply.body))
+            heard = call.org.accounting.heard
+            name, now = client_name(call.headers), call.org.clock.now()
+            heard(name, f"{call.method} {call.path}", reply.status, len(reply.body), now)
+            await transport.send_all(send, reply, reply.body, len(reply.body))
         return reply is not None
 
-    async def answer(self, fault: Fault, reply: Reply, send: Any) -> None:
+    def crowded(self, call: Call) -> Reply | None:
+        """The refusal of a request because too many others have been running for long."""
+        now = call.org.clock.now()
+        for fault in self.active:
+            if fault.on_crowds and fault.fits(call):
+                given = fault.effect["concurrent_requests"]
+                long = self.crowd.long(now, given.get("longer_than_s", LONG_S))
+                if long >= given.get("limit", LIMIT) and fault.strikes(now, self._chance):
+                    return worded(call, CONCURRENT)
+        return None
+
+    async def answer(self, fault: Fault, call: Call, reply: Reply, send: Any) -> None:
         """Send the real answer the way the fault wants it."""
-        effect, length = fault.effect, len(reply.body)
-        reply.content_type = effect.get("content_type", reply.content_type)
-        if "close_after" in effect:
-            await _send(send, reply, reply.body[: int(effect["close_after"])], length, more=True)
-            _transport(send).close()
-        elif "truncate" in effect:
-            part = reply.body[: int(effect["truncate"])]
-            await _send(send, reply, part, len(part))
-        elif "drip" in effect:
-            await _drip(send, reply, int(effect["drip"]["bytes"]), float(effect["drip"]["every_s"]))
-        else:
-            await _send(send, reply, reply.body, length)
+        if org_effects.spoils_job(fault.effect, call):
+            org_effects.spoil_job(fault.effect["job"], call)
+        await transport.deliver(fault.effect, reply, send)
+
+    def _strike_rows(self, batch: Batch) -> None:
+        for fault in self.active:
+            if fault.on_saves:
+                rows.strike(fault, batch, self._chance)
 
     def admin(self, call: Call) -> Reply:
-        """`/_org/faults`: GET lists, POST adds one or a list, DELETE clears."""
+        """`/_org/faults`: GET lists, POST adds, DELETE clears all or the one of `?index=`. `?scenarios` lists those."""
         try:
             if call.method == "POST":
-                given = call.json()
-                for definition in given if isinstance(given, list) else [given]:
-                    self.add(definition)
+                self.script(_json(call), call.org)
             elif call.method == "DELETE":
-                self.active.clear()
+                self._clear(call)
+            elif "scenarios" in call.query:
+                return json_reply(scenarios())
         except ApiError as error:
             return json_reply(error.body(), error.status)
         return json_reply([asdict(fault) for fault in self.active])
 
-
-def _replacement(effect: dict[str, Any]) -> Reply | None:
-    if effect.get("html"):
-        return Reply(int(effect.get("status", 503)), MAINTENANCE, "text/html;charset=UTF-8")
-    if "status" not in effect:
-        return None
-    body = effect.get("body", "")
-    data = body.encode() if isinstance(body, str) else orjson.dumps(body)
-    return Reply(int(effect["status"]), data, effect.get("content_type", JSON_TYPE))
-
-
-def _spoil_job(org: Org, how: str) -> None:
-    job = org.bulk_jobs.last("V2Query")
-    if job is None:
-        return
-    if how == "stuck":
-        job.jammed, job.state = True, "InProgress"
-    else:
-        job.state, job.error = "Failed", "InternalServerError : Retried more than fifteen times"
-        job.pages = None
+    def _clear(self, call: Call) -> None:
+        if "index" not in call.query:
+            self.active.clear()
+            call.org.accounting.requests.exhaust(None)
+            return
+        index = call.query["index"]
+        if not index.isdigit() or int(index) >= len(self.active):
+            raise ApiError(404, "NOT_FOUND", f"there is no fault {index}")
+        del self.active[int(index)]
 
 
-def _transport(send: Any) -> asyncio.Transport:
-    """The connection behind uvicorn's `send`: ASGI has no word for breaking one."""
-    transport: asyncio.Transport = send.__self__.transport
-    return transport
+def _read(definition: Any, org: Org) -> Fault:
+    fault = read_fault(definition, org.clock.now())
+    name = fault.effect.get("describe", {}).get("object")
+    if name is not None and org.schema.find(name) is None:
+        raise ScriptError(f"effect.describe.object: there is no object {name}")
+    return fault
 
 
-async def _send(send: Any, reply: Reply, body: bytes, length: int, *, more: bool = False) -> None:
-    await send(reply.start(length))
-    await send({"type": "http.response.body", "body": body, "more_body": more})
+def _json(call: Call) -> Any:
+    try:
+        return orjson.loads(call.body)
+    except orjson.JSONDecodeError as error:
+        raise ApiError(400, "BAD_FAULT", f"the script is no JSON: {error}") from error
 
 
-async def _drip(send: Any, reply: Reply, size: int, every_s: float) -> None:
-    await _send(send, reply, b"", len(reply.body), more=True)
-    for start in range(0, len(reply.body), size):
-        await asyncio.sleep(every_s)
-        await send({"type": "http.response.body", "body": reply.body[start : start + size], "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+def _of_script(given: dict[str, Any]) -> tuple[list[Any], int | None]:
+    for key in given:
+        if key not in ("seed", "scenario", "faults", "comment"):
+            raise ApiError(400, "BAD_FAULT", f"{key} is unknown; a script has seed, scenario, faults, comment")
+    faults = given.get("faults", [])
+    if not isinstance(faults, list):
+        raise ApiError(400, "BAD_FAULT", "faults must be a list")
+    seed = given.get("seed")
+    if seed is not None and not isinstance(seed, int):
+        raise ApiError(400, "BAD_FAULT", "seed must be a whole number")
+    if "scenario" not in given:
+        return faults, seed
+    named, own_seed = _of_script(scenario(str(given["scenario"])))
+    return named + faults, seed if seed is not None else own_seed

@@ -17,8 +17,10 @@ from holdfast.orgsim.rules.restricting import restricted_delete
 from holdfast.orgsim.rules.rights import active_owner, may_delete, may_save, record_types, users_follow_rows
 from holdfast.orgsim.rules.rollups import empty_roll_ups, roll_up_parents
 from holdfast.orgsim.rules.trails import feed_items, field_history, owner_shares
+from holdfast.orgsim.rules.trouble import trouble
 
 BEFORE_SAVE += [
+    trouble,
     may_save,
     writeable,
     defaults,
@@ -36,7 +38,7 @@ BEFORE_SAVE += [
     unique,
     own_formulas,
 ]
-BEFORE_DELETE += [may_delete, restricted_delete]
+BEFORE_DELETE += [trouble, may_delete, restricted_delete]
 AFTER_SAVE += [
     field_history,
     owner_shares,

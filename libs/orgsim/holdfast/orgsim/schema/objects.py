@@ -53,6 +53,15 @@ class SObject:
         self._stored = None
         self.version += 1
 
+    def remove(self, name: str) -> None:
+        """Take a field away, if there is one; what rows held in it stays with them."""
+        known = self.find(name)
+        if known is not None:
+            del self.fields[known["name"]]
+            self._lower.clear()
+            self._stored = None
+            self.version += 1
+
     def find(self, name: str) -> dict[str, Any] | None:
         """The field called `name`, whatever its case."""
         found = self.fields.get(name)

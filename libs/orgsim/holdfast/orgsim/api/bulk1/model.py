@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from holdfast.orgsim.errors import ApiError
-from holdfast.orgsim.ids import make_id
+from holdfast.orgsim.ids import make_id, to18
 
 if TYPE_CHECKING:
     from holdfast.orgsim.soql.evaluate import Result
@@ -47,7 +47,6 @@ class Batch:
     message: str | None = None
     processed: int = 0
     failed: int = 0
-    stuck: bool = False
     rows: list[RowResult] = field(default_factory=list)
     result: Result | None = None
     result_id: str | None = None
@@ -82,6 +81,8 @@ class Job:
     external_id_field: str | None = None
     chunking: Chunking | None = None
     state: str = "Open"
+    spoilt: str | None = None  # why its batches fail, whatever they hold
+    stuck: bool = False  # its batches never end
     batches: dict[str, Batch] = field(default_factory=dict)
 
     @property
@@ -133,13 +134,14 @@ class Bulk1Jobs:
             job.state, job.changed = "Aborted", job.created + OPEN_AT_MOST
         return job
 
+    def known(self, job_id: str) -> Job | None:
+        """A job of any user, by its id of 15 or 18 characters."""
+        return self._jobs.get(to18(job_id[:15]))
+
+    def last(self) -> Job | None:
+        """The newest job."""
+        return next(reversed(self._jobs.values()), None)
+
     def list(self) -> Sequence[Job]:
         """Every job, oldest first."""
         return list(self._jobs.values())
-
-    def last_batch(self) -> Batch | None:
-        """The newest batch of the newest job that has one."""
-        for job in reversed(self._jobs.values()):
-            if job.batches:
-                return next(reversed(job.batches.values()))
-        return None

@@ -37,7 +37,13 @@ def schedule(org: Org, user: User, job: Job, batch: Batch, takes: timedelta) -> 
 
 def process(org: Org, user: User, job: Job, batch: Batch) -> None:
     """Process a batch unless it was aborted or is stuck; it ends Completed or Failed."""
-    if batch.state not in ("Queued", "InProgress") or batch.stuck:
+    if batch.state not in ("Queued", "InProgress"):
+        return
+    if job.stuck:
+        batch.state = "InProgress"
+        return
+    if job.spoilt is not None:
+        batch.fail(job.spoilt, org.clock.now())
         return
     try:
         if job.is_query:

@@ -11,7 +11,7 @@ from typing import Any
 
 from holdfast.orgsim.api.bulk2.pages import Pages
 from holdfast.orgsim.errors import not_found
-from holdfast.orgsim.ids import make_id
+from holdfast.orgsim.ids import make_id, to18
 
 DELIMITERS = {"BACKQUOTE": "`", "CARET": "^", "COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "TAB": "\t"}
 LINE_ENDINGS = {"LF": "\n", "CRLF": "\r\n"}
@@ -52,6 +52,7 @@ class Job:
     takes: timedelta = timedelta(0)
     fail_after: int | None = None  # an ingest job fails after so many rows; the rest stays unprocessed
     task: asyncio.Task[None] | None = None  # what processes a large ingest job, kept so that it is not lost
+    fail_message: str = ""
 
     def look(self, now: datetime) -> None:
         """Bring the state up to `now`: queued for the first quarter of its time, then in progress."""
@@ -141,6 +142,10 @@ class BulkJobs:
             raise not_found()
         job.look(now)
         return job
+
+    def known(self, job_id: str) -> Job | None:
+        """A job of any user and kind, by its id of 15 or 18 characters."""
+        return self._jobs.get(to18(job_id[:15]))
 
     def remove(self, job_id: str) -> None:
         """Forget a job."""

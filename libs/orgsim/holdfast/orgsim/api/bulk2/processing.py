@@ -104,7 +104,7 @@ class Processor:
             self._job.failed += outcomes.failed
             yield
         if most < self._upload.height:
-            self._job.state, self._job.error = "Failed", RETRIED
+            self._job.state, self._job.error = "Failed", self._job.fail_message or RETRIED
         if self._job.state == "InProgress":
             self._job.processed += len(self._upload.strange)
             self._job.failed += len(self._upload.strange)
