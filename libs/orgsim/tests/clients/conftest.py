@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from holdfast.orgsim.testing import RunningOrg, start_org
 
@@ -126,17 +128,52 @@ def _outer() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not any(part in key.upper() for part in drop)}
 
 
+@dataclass(frozen=True)
+class Keys:
+    """The key pair of the connected app, for JWT sign-in."""
+
+    private: Path
+    public: Path
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    """A fresh key pair in PEM files."""
+    folder = tmp_path_factory.mktemp("keys")
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    made = Keys(folder / "private.pem", folder / "public.pem")
+    plain = serialization.NoEncryption()
+    made.private.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+    made.public.write_bytes(
+        key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    return made
+
+
 @pytest.fixture(scope="module")
-def served() -> Iterator[RunningOrg]:
-    """One org for the tests of a client: real records, and an object with an external id."""
-    with start_org(load=[DATA / "npsp-1k"], multiply=3) as org:
-        fields = [
-            {"name": "Key__c", "type": "string", "externalId": True, "unique": True, "length": 80},
-            {"name": "Amount__c", "type": "double"},
-            {"name": "Note__c", "type": "textarea"},
-        ]
-        org.define("Thing__c", fields, [])
+def served(keys: Keys) -> Iterator[RunningOrg]:
+    """One org for the tests of a client: real records, and objects with an external id."""
+    with start_org(load=[DATA / "npsp-1k"], multiply=3, extra=["--jwt-public-key", str(keys.public)]) as org:
+        key = {"name": "Key__c", "type": "string", "externalId": True, "length": 80}
+        org.define("Thing__c", [key | {"unique": True}, {"name": "Amount__c", "type": "double"}], [])
+        org.define("Twin__c", [key], [{"Name": "one", "Key__c": "same"}, {"Name": "two", "Key__c": "same"}])
         yield org
+
+
+@pytest.fixture(scope="module")
+def reached(served: RunningOrg, keys: Keys) -> dict[str, str]:
+    """What a client's user sets: the way to the org in place of Salesforce's own hosts, and who signs in."""
+    assert served.proxy_url is not None and served.ca_file is not None
+    authority = dict.fromkeys(("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"), served.ca_file)
+    return authority | {
+        "HTTPS_PROXY": served.proxy_url,
+        "CLIENT_ID": served.client_id,
+        "CLIENT_SECRET": served.client_secret,
+        "ORG_USERNAME": served.username,
+        "ORG_ID": served.org_id,
+        "ORG_DOMAIN": served.domain.removesuffix(".salesforce.com"),
+        "PRIVATE_KEY_FILE": str(keys.private),
+    }
 
 
 @pytest.fixture(scope="session")

@@ -127,7 +127,7 @@ def test_bulk_1(jsforce: Any, served: RunningOrg) -> None:
     assert "Nope__c" in answer["malformed"]["message"]
     assert answer["opened"]["state"] == "Open" and answer["opened"]["id"].startswith("750")
     assert answer["state"] == "Open" and answer["aborted"] == "Aborted"
-    assert answer["object"]["code"] == "InvalidEntity"
+    assert answer["object"]["code"] == "InvalidJob"
 
 
 def test_bulk_2(jsforce: Any, served: RunningOrg) -> None:
