@@ -7,7 +7,9 @@ import polars as pl
 import pytest
 
 from holdfast.orgsim.ledger.entries import Loaded
+from holdfast.orgsim.org import Org
 from holdfast.orgsim.schema.inference import field_for
+from holdfast.orgsim.schema.objects import custom_lookup
 from holdfast.orgsim.store.loading import load_folder, load_path
 
 
@@ -76,3 +78,15 @@ def test_stamps_of_a_load_rise_with_the_ids_and_repeat(org, ask, tmp_path: Path)
 )  # fmt: skip
 def test_inference(name: str, values: list[str | None], kind: str) -> None:
     assert field_for(name, pl.Series(values, dtype=pl.String))["type"] == kind
+
+
+def test_the_relationship_of_a_custom_lookup_has_a_name_of_its_own(org: Org) -> None:
+    contact, account = org.schema.objects["Contact"], org.schema.objects["Account"]
+    for name in ("First__c", "Second__c"):
+        org.schema.add_field(contact, custom_lookup(name, ["Account"]))
+    names = {
+        entry["field"]: entry["relationshipName"]
+        for entry in account.child_relationships
+        if entry["childSObject"] == "Contact"
+    }
+    assert names == {"AccountId": "Contacts", "First__c": "Contacts__r", "Second__c": "Contacts1__r"}

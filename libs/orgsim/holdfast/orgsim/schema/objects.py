@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
+from itertools import count
 from typing import Any
 
 import orjson
@@ -174,7 +175,9 @@ class Schema:
         for parent_name in definition["referenceTo"]:
             parent = self.objects.get(parent_name)
             if parent is not None:
-                parent.child_relationships.append(_child_entry(obj.name, definition, child_name))
+                taken = {entry["relationshipName"] for entry in parent.child_relationships}
+                name = child_name or _free_relationship(obj.name, definition, taken)
+                parent.child_relationships.append(_child_entry(obj.name, definition, name))
                 parent.version += 1
 
     def version(self) -> int:
@@ -236,9 +239,15 @@ def custom_lookup(name: str, parents: Sequence[str]) -> dict[str, Any]:
     return make_field(name, "reference", referenceTo=list(parents), polymorphicForeignKey=len(parents) > 1)
 
 
-def _child_entry(child: str, definition: Mapping[str, Any], plural: str | None = None) -> dict[str, Any]:
-    if plural is None:
-        plural = child.removesuffix("__c").split("__")[-1] + "s" + ("__r" if child.endswith("__c") else "")
+def _free_relationship(child: str, definition: Mapping[str, Any], taken: Container[str | None]) -> str:
+    """A name for the relationship; that of a custom field ends with `__r`, and no name is there twice."""
+    plural = child.removesuffix("__c").split("__")[-1] + "s"
+    custom = "__r" if child.endswith("__c") or definition["name"].endswith("__c") else ""
+    names = (f"{plural}{number or ''}{custom}" for number in count())
+    return next(name for name in names if name not in taken)
+
+
+def _child_entry(child: str, definition: Mapping[str, Any], relationship: str) -> dict[str, Any]:
     return {
         "cascadeDelete": definition["cascadeDelete"],
         "childSObject": child,
@@ -246,7 +255,7 @@ def _child_entry(child: str, definition: Mapping[str, Any], plural: str | None =
         "field": definition["name"],
         "junctionIdListNames": [],
         "junctionReferenceTo": [],
-        "relationshipName": plural,
+        "relationshipName": relationship,
         "restrictedDelete": definition["restrictedDelete"],
     }
 
