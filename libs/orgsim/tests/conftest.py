@@ -9,8 +9,9 @@ import pytest
 from holdfast.orgsim.api.app import OrgApp
 from holdfast.orgsim.org import Org, OrgSettings
 from holdfast.orgsim.saving.deleting import Deleter
-from holdfast.orgsim.soql.evaluate import Result, run
+from holdfast.orgsim.soql.evaluate import run
 from holdfast.orgsim.soql.parse import parse
+from holdfast.orgsim.soql.result import Result
 
 
 @pytest.fixture

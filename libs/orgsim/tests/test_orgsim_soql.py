@@ -28,11 +28,11 @@ def test_parse_of_a_query_with_every_clause() -> None:
         "select Id, Owner.Name from Account a where (Name like 'A%' and x != null) or not Id in ('1')"
         " order by Name desc nulls last, Id limit 5 offset 2"
     )
-    assert query.items == (ast.FieldItem(("Id",)), ast.FieldItem(("Owner", "Name")))
+    assert query.items == (ast.FieldItem(ast.Path(("Id",))), ast.FieldItem(ast.Path(("Owner", "Name"))))
     assert (query.object, query.alias, query.limit, query.offset) == ("Account", "a", 5, 2)
     assert isinstance(query.where, ast.Junction)
     assert query.where.operator == "or"
-    assert query.order_by[0] == ast.Ordering(ast.Operand(("Name",)), descending=True, nulls_last=True)
+    assert query.order_by[0] == ast.Ordering(ast.Path(("Name",)), descending=True, nulls_last=True)
 
 
 @pytest.mark.parametrize("name", ["Group", "Order", "Case", "Event"])
@@ -137,8 +137,7 @@ def test_date_literals() -> None:
     assert day_range("LAST_YEAR", today) == (date(2023, 1, 1), date(2024, 1, 1))
     assert day_range("N_DAYS_AGO:1", today) == (date(2024, 2, 28), date(2024, 2, 29))
     assert day_range("NEXT_N_MONTHS:2", today) == (date(2024, 3, 1), date(2024, 5, 1))
-    with pytest.raises(ApiError):
-        day_range("SOMEDAY", today)
+    assert day_range("SOMEDAY", today) is None
 
 
 def test_deleted_rows_need_query_all(rows, ask, writer) -> None:

@@ -89,7 +89,8 @@ def datetime_text(value: object) -> str:
     return f"{at.year:04d}-{at:%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
 
 
-def _time(value: object) -> str:
+def time_text(value: object) -> str:
+    """A time of day in any form the APIs take, as canonical text with milliseconds."""
     text = str(value).strip().removesuffix("Z")
     at = datetime.fromisoformat("2000-01-01T" + text)
     return f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}Z"
@@ -108,7 +109,7 @@ _BY_KIND = {
     "long": _whole,
     "date": _date,
     "datetime": datetime_text,
-    "time": _time,
+    "time": time_text,
     "id": _reference,
     "reference": _reference,
     **dict.fromkeys(_NUMBER_KINDS, _number),

@@ -1,26 +1,57 @@
-"""A parsed query as plain objects."""
+"""A parsed query as plain objects. `at` is where a part begins in the query's text; it takes no part in equality."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-Path = tuple[str, ...]
+
+class Path(tuple[str, ...]):
+    """A dotted name, e.g. ("Owner", "Name"), and where it stands in the text."""
+
+    at: int | None
+
+    def __new__(cls, parts: Iterable[str], at: int | None = None) -> Path:
+        """A path of `parts`."""
+        made = super().__new__(cls, parts)
+        made.at = at
+        return made
+
+    def __str__(self) -> str:
+        """The path as it is written."""
+        return ".".join(self)
 
 
 @dataclass(frozen=True)
 class Literal:
-    """A value in a condition; `kind`: string, datetime, date, number, boolean, null, word (a date literal)."""
+    """A value; `kind`: string, datetime, date, time, number, currency, boolean, null, word (a date literal), bind."""
 
     kind: str
     text: str
+    at: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
-class Operand:
-    """A field, or a function of one."""
+class Call:
+    """A function of fields; the name is lower case, `written` is the whole call without blanks."""
 
-    path: Path
-    function: str | None = None
+    function: str
+    args: tuple[Argument, ...] = ()
+    at: int | None = field(default=None, compare=False)
+
+    @property
+    def path(self) -> Path | None:
+        """The field that the function is about, also inside a nested call."""
+        first = self.args[0] if self.args else None
+        return first.path if isinstance(first, Call) else first if isinstance(first, Path) else None
+
+    def __str__(self) -> str:
+        """The call as it is written, blanks left out."""
+        return f"{self.function}({','.join(a.text if isinstance(a, Literal) else str(a) for a in self.args)})"
+
+
+Argument = Path | Call | Literal
+Operand = Path | Call
 
 
 @dataclass(frozen=True)
@@ -70,10 +101,9 @@ class FieldItem:
 
 @dataclass(frozen=True)
 class CallItem:
-    """A selected function: an aggregate, toLabel(), FORMAT() or convertCurrency()."""
+    """A selected function: an aggregate, a date function, toLabel(), FORMAT(), convertCurrency(), DISTANCE()."""
 
-    function: str
-    path: Path | None
+    call: Call
     alias: str | None = None
 
 
@@ -98,6 +128,7 @@ class TypeofItem:
     relationship: str
     cases: tuple[tuple[str, tuple[Path, ...]], ...]
     otherwise: tuple[Path, ...]
+    at: int | None = field(default=None, compare=False)
 
 
 Item = FieldItem | CallItem | FieldsItem | SubqueryItem | TypeofItem
@@ -114,16 +145,43 @@ class Ordering:
 
 @dataclass(frozen=True)
 class Query:
-    """One SELECT."""
+    """One SELECT. `aliases` maps further FROM names to paths; `grouping`: plain, rollup or cube."""
 
     items: tuple[Item, ...]
     object: str
     alias: str | None = None
+    aliases: tuple[tuple[str, Path], ...] = ()
     scope: str | None = None
     where: Condition | None = None
-    group_by: tuple[Path, ...] = ()
+    withs: tuple[str, ...] = ()
+    group_by: tuple[Operand, ...] = ()
+    grouping: str = "plain"
     having: Condition | None = None
-    order_by: tuple[Ordering, ...] = field(default=())
+    order_by: tuple[Ordering, ...] = ()
     limit: int | None = None
     offset: int = 0
     all_rows: bool = False
+    at: int | None = field(default=None, compare=False)
+    text: str = field(default="", compare=False)
+
+
+def leaves(condition: Condition | None) -> Iterator[Comparison | Membership]:
+    """The comparisons and memberships of a condition, in the order in which they are written."""
+    stack: list[Condition] = [] if condition is None else [condition]
+    while stack:
+        current = stack.pop()
+        if isinstance(current, Negation):
+            stack.append(current.condition)
+        elif isinstance(current, Junction):
+            stack.extend(reversed(current.parts))
+        else:
+            yield current
+
+
+def conjuncts(condition: Condition | None) -> tuple[Condition, ...]:
+    """The parts that must all hold."""
+    if condition is None:
+        return ()
+    if isinstance(condition, Junction) and condition.operator == "and":
+        return tuple(part for whole in condition.parts for part in conjuncts(whole))
+    return (condition,)

@@ -1,8 +1,12 @@
-"""Columns of a query: finds fields by path, checks what the user may read, joins parents when named."""
+"""Columns of a query: finds fields by path, checks what the user may read, notes which columns and joins are needed.
+
+Nothing is read here. A field of a parent is a column called like its path (`Owner.Name`); a value worked out from a
+field is a column called like its call (`calendar_year(CreatedDate)`).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -10,8 +14,12 @@ import polars as pl
 from holdfast.orgsim.auth.access import User
 from holdfast.orgsim.errors import ApiError, no_such_column
 from holdfast.orgsim.org import Org
-from holdfast.orgsim.schema.fields import COMPOUND_TYPES
+from holdfast.orgsim.schema.fields import COMPOUND_TYPES, make_field
 from holdfast.orgsim.schema.objects import SObject
+from holdfast.orgsim.soql import ast, functions
+from holdfast.orgsim.soql.messages import invalid_field, located, unknown_relationship
+
+MAX_LEVELS = 5
 
 
 @dataclass(frozen=True)
@@ -27,101 +35,156 @@ class Column:
         return str(self.field["type"])
 
 
-class Columns:
-    """The working frame of one query over one object; it grows by joins as paths are resolved."""
+@dataclass
+class Join:
+    """A parent named in the query: the column with its id, what it may be, and the fields wanted of it."""
 
-    def __init__(self, org: Org, obj: SObject, user: User, alias: str | None = None) -> None:
+    prefix: str
+    key: str
+    objects: list[SObject]
+    wanted: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def depth(self) -> int:
+        """How many relationships lead to it."""
+        return self.prefix.count(".") + 1
+
+
+class Columns:
+    """What one query needs of one object and its parents; it grows as paths are resolved."""
+
+    def __init__(self, org: Org, obj: SObject, user: User, query: ast.Query) -> None:
         self.org = org
         self.obj = obj
         self.user = user
-        self.frame: pl.DataFrame = org.table(obj).frame()
-        self._alias = alias
+        self.query = query
+        self.base: dict[str, None] = {"Id": None} if "Id" in obj.fields else {}
+        self.joins: dict[str, Join] = {}
+        self.computed: dict[str, pl.Expr] = {}
+        self._own_names = {obj.name.lower(), (query.alias or query.object.rpartition(".")[2]).lower()}
+        self._aliases = {name.lower(): path for name, path in query.aliases}
 
     def resolve(self, path: tuple[str, ...]) -> Column:
         """The column of a dotted path, e.g. ("Owner", "Name").
 
         Raises:
-            ApiError: 400 INVALID_FIELD.
+            ApiError: 400 INVALID_FIELD, pointing at the path.
         """
-        if len(path) > 1 and path[0].lower() in ((self._alias or "").lower(), self.obj.name.lower()):
-            return self.resolve(path[1:])
+        try:
+            return self._resolve(tuple(path))
+        except ApiError as error:
+            raise located(error, self.query.text, getattr(path, "at", None)) from error
+
+    def value(self, operand: ast.Operand) -> Column:
+        """The column of a field or of a function of one; an aggregate function has none.
+
+        Raises:
+            ApiError: 400.
+        """
+        if isinstance(operand, ast.Path):
+            return self.resolve(operand)
+        try:
+            return self._computed(operand)
+        except ApiError as error:
+            raise located(error, self.query.text, operand.at) from error
+
+    def lookup_of(self, relationship: str) -> Column:
+        """The lookup behind a relationship of the queried object."""
+        name, definition = self._lookup([self.obj], "", relationship)
+        return Column(name, definition)
+
+    def _resolve(self, path: tuple[str, ...]) -> Column:
+        if len(path) > 1 and path[0].lower() in self._aliases:
+            path = (*self._aliases[path[0].lower()], *path[1:])
+        if len(path) > 1 and path[0].lower() in self._own_names and not self._is_relationship(path[0]):
+            path = path[1:]
+        if len(path) - 1 > MAX_LEVELS:
+            raise ApiError(400, "MALFORMED_QUERY", f"SOQL relationship traversal is limited to {MAX_LEVELS} levels")
         objects, prefix = [self.obj], ""
         for step in path[:-1]:
             objects, prefix = self._follow(objects, prefix, step)
         return self._column(objects, prefix, path[-1])
 
-    def lookup_of(self, relationship: str) -> Column:
-        """The lookup behind a relationship of the queried object."""
-        return Column(*self._lookup([self.obj], "", relationship))
+    def _is_relationship(self, name: str) -> bool:
+        return any((f["relationshipName"] or "").lower() == name.lower() for f in self.obj.references())
 
     def _column(self, objects: list[SObject], prefix: str, name: str) -> Column:
         if prefix and len(objects) > 1 and name.lower() == "type":
             return self._type_column(objects, prefix)
-        field = self._field(objects, name)
-        if not prefix:
-            return Column(field["name"], field)
-        full = f"{prefix}.{field['name']}"
-        if full not in self.frame.columns and field["type"] not in COMPOUND_TYPES:
-            self._join(objects, prefix, field["name"])
-        return Column(full, field)
+        definition = self._field(objects, name)
+        full = f"{prefix}.{definition['name']}" if prefix else str(definition["name"])
+        if definition["type"] in COMPOUND_TYPES:
+            holder = next(o for o in objects if definition["name"] in o.fields)
+            for part in compound_parts(holder, definition["name"]).values():
+                self._need(prefix, part["name"])
+        else:
+            self._need(prefix, definition["name"])
+        return Column(full, definition)
+
+    def _need(self, prefix: str, name: str) -> None:
+        if prefix:
+            self.joins[prefix].wanted[name] = None
+        else:
+            self.base[name] = None
 
     def _field(self, objects: list[SObject], name: str) -> dict[str, Any]:
         for obj in objects:
-            field = obj.find(name)
-            if field is not None and self.user.reads_field(obj.name, field["name"]):
-                return field
+            definition = obj.find(name)
+            if definition is not None and self.user.reads_field(obj.name, definition["name"]):
+                return definition
         raise no_such_column(name, objects[0].name if len(objects) == 1 else "Name")
 
     def _follow(self, objects: list[SObject], prefix: str, step: str) -> tuple[list[SObject], str]:
-        _, field = self._lookup(objects, prefix, step)
-        found = [self.org.schema.find(name) for name in field["referenceTo"]]
+        key, definition = self._lookup(objects, prefix, step)
+        found = [self.org.schema.find(name) for name in definition["referenceTo"]]
         parents = [p for p in found if p is not None and self.user.reads(p.name)]
         if not parents:
-            raise no_such_column(step, objects[0].name)
-        relationship = field["relationshipName"]
-        return parents, f"{prefix}.{relationship}" if prefix else relationship
+            raise invalid_field(unknown_relationship(step, "field path"))
+        relationship = definition["relationshipName"]
+        full = f"{prefix}.{relationship}" if prefix else str(relationship)
+        self.joins.setdefault(full, Join(full, key, parents))
+        return parents, full
 
     def _lookup(self, objects: list[SObject], prefix: str, step: str) -> tuple[str, dict[str, Any]]:
         for obj in objects:
-            for field in obj.references():
-                if (field["relationshipName"] or "").lower() == step.lower():
-                    return self._column(objects, prefix, field["name"]).name, field
-        raise ApiError(
-            400,
-            "INVALID_FIELD",
-            f"Didn't understand relationship '{step}' in field path. If you are attempting to use a custom "
-            "relationship, be sure to append the '__r' after the custom relationship name. Please reference "
-            "your WSDL or the describe call for the appropriate names.",
-        )
-
-    def key_of(self, prefix: str) -> str:
-        """The frame's column that holds the id of the parent named by `prefix`."""
-        outer, _, relationship = prefix.rpartition(".")
-        objects, at = [self.obj], ""
-        for step in outer.split(".") if outer else []:
-            objects, at = self._follow(objects, at, step)
-        return self._lookup(objects, at, relationship)[0]
-
-    def _join(self, objects: list[SObject], prefix: str, name: str) -> None:
-        full, key = f"{prefix}.{name}", self.key_of(prefix)
-        if name == "Id":
-            self.frame = self.frame.with_columns(pl.col(key).alias(full))
-            return
-        holders = [o for o in objects if name in o.fields and o.name in self.org.tables]
-        if not holders:
-            self.frame = self.frame.with_columns(pl.lit(None, dtype=pl.String).alias(full))
-            return
-        parents = pl.concat([self.org.table(o).frame().select("Id", name) for o in holders])
-        parents = parents.rename({"Id": "__parent", name: full})
-        self.frame = self.frame.join(parents, left_on=key, right_on="__parent", how="left", maintain_order="left")
+            for definition in obj.references():
+                if (definition["relationshipName"] or "").lower() == step.lower():
+                    return self._column(objects, prefix, definition["name"]).name, definition
+        raise invalid_field(unknown_relationship(step, "field path"))
 
     def _type_column(self, objects: list[SObject], prefix: str) -> Column:
-        full = f"{prefix}.Type"
         names = {o.key_prefix: o.name for o in objects if o.key_prefix}
-        field = dict(objects[0].fields["Id"], name="Type", type="string")
-        if full not in self.frame.columns:
-            key = pl.col(self.key_of(prefix)).str.slice(0, 3)
-            self.frame = self.frame.with_columns(
-                key.replace_strict(names, default=None, return_dtype=pl.String).alias(full)
+        kind = pl.col(self.joins[prefix].key).str.slice(0, 3)
+        full = f"{prefix}.Type"
+        self.computed[full] = kind.replace_strict(names, default=None, return_dtype=pl.String)
+        return Column(full, dict(objects[0].fields["Id"], name="Type", type="string", caseSensitive=False))
+
+    def _computed(self, call: ast.Call) -> Column:
+        name = str(call)
+        if call.function in functions.SHOWN_AS_IS and call.path is not None:
+            return self._resolve(call.path)
+        if call.function == "distance" and call.path is not None:
+            place = self._resolve(call.path)
+            if place.kind not in COMPOUND_TYPES:
+                raise invalid_field(f"field '{place.field['name']}' is no location")
+            parts = compound_parts(self.obj, place.field["name"])
+            self.computed[name] = functions.distance(
+                call, pl.col(parts["latitude"]["name"]), pl.col(parts["longitude"]["name"])
             )
-        return Column(full, field)
+            return Column(name, make_field(name, "double"))
+        if functions.is_date_function(call) and call.path is not None and len(call.args) == 1:
+            column = self._resolve(call.path)
+            self.computed[name], kind = functions.date_part(call.function, pl.col(column.name), column.kind)
+            return Column(name, make_field(name, kind))
+        raise ApiError(400, "INVALID_FIELD", f"Unknown function: {call.function}")
+
+
+def compound_parts(obj: SObject, name: str) -> dict[str, dict[str, Any]]:
+    """The fields that make up a compound field, by their key in its JSON object."""
+    prefix = name.removesuffix("Address").removesuffix("__c")
+    parts: dict[str, dict[str, Any]] = {}
+    for definition in obj.fields.values():
+        if definition["compoundFieldName"] == name:
+            key = definition["name"].removeprefix(prefix).removesuffix("__s").strip("_")
+            parts[key[0].lower() + key[1:]] = definition
+    return dict(sorted(parts.items()))

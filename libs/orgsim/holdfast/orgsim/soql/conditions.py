@@ -1,62 +1,72 @@
-"""WHERE as a column expression. Every leaf is true or false, never null, so that NOT inverts it."""
+"""WHERE and HAVING as column expressions. Every leaf is true or false, never null, so that NOT inverts it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 
 import polars as pl
 
 from holdfast.orgsim import ids
 from holdfast.orgsim.errors import ApiError
-from holdfast.orgsim.schema.values import datetime_text
+from holdfast.orgsim.schema.values import datetime_text, time_text
 from holdfast.orgsim.soql import ast
-from holdfast.orgsim.soql.columns import Column, Columns
+from holdfast.orgsim.soql.columns import Column
 from holdfast.orgsim.soql.dates import day_range
+from holdfast.orgsim.soql.messages import invalid_field, located, malformed
 
 NUMBERS = frozenset({"double", "currency", "percent", "int", "long"})
 EXACT = frozenset({"id", "reference", "date", "datetime", "time", "boolean"})
-UNFILTERABLE = frozenset({"base64", "address", "location"})
-Subquery = Callable[[ast.Query], pl.Series]
+DECIMAL = pl.Decimal(38, 18)  # 20 digits before the point: every number a field can hold
+_OUT_OF_RANGE = Decimal(10) ** 20
+_TYPE_NAMES = {"datetime": "dateTime", "reference": "reference", "id": "ID"}
+Subquery = Callable[[ast.Membership, Column], pl.Series]
 
 
-def expression(condition: ast.Condition, columns: Columns, subquery: Subquery) -> pl.Expr:
-    """The condition over the working frame of `columns`.
+@dataclass(frozen=True)
+class Terms:
+    """What a condition is read against: how values become columns, how inner queries run, what day it is."""
+
+    column: Callable[[ast.Operand], Column]
+    subquery: Subquery
+    now: datetime
+    text: str
+
+
+def expression(condition: ast.Condition, terms: Terms) -> pl.Expr:
+    """The condition over a frame that holds the columns which `terms.column` names.
 
     Raises:
         ApiError: 400 INVALID_FIELD, INVALID_QUERY_FILTER_OPERATOR or MALFORMED_QUERY.
     """
     if isinstance(condition, ast.Negation):
-        return ~expression(condition.condition, columns, subquery)
+        return ~expression(condition.condition, terms)
     if isinstance(condition, ast.Junction):
-        parts = [expression(part, columns, subquery) for part in condition.parts]
+        parts = [expression(part, terms) for part in condition.parts]
         return pl.all_horizontal(parts) if condition.operator == "and" else pl.any_horizontal(parts)
-    column = _filterable(columns, condition.operand)
-    if isinstance(condition, ast.Comparison):
-        return _comparison(column, condition.operator, condition.literal, columns.org.clock.now())
-    if condition.query is not None:
-        found = pl.col(column.name).is_in(subquery(condition.query).implode()).fill_null(False)
-        return ~found if condition.operator == "not in" else found
-    return _membership(column, condition, columns.org.clock.now())
+    column = terms.column(condition.operand)
+    try:
+        if isinstance(condition, ast.Comparison):
+            return _comparison(column, condition.operator, condition.literal, terms.now)
+        if condition.query is not None:
+            found = pl.col(column.name).is_in(terms.subquery(condition, column).implode()).fill_null(False)
+            return ~found if condition.operator == "not in" else found
+        return _membership(column, condition, terms.now)
+    except ApiError as error:
+        raise located(error, terms.text, condition.operand.at) from error
 
 
 def comparable(column: Column) -> pl.Expr:
     """The column in the form in which values of its type compare and sort."""
     expr = pl.col(column.name)
     if column.kind in NUMBERS:
-        return expr.cast(pl.Float64, strict=False)
-    return expr if column.kind in EXACT else expr.str.to_lowercase()
-
-
-def _filterable(columns: Columns, operand: ast.Operand) -> Column:
-    if operand.function is not None:
-        raise ApiError(400, "MALFORMED_QUERY", f"unexpected token: '{operand.function}'")
-    column = columns.resolve(operand.path)
-    if column.kind in UNFILTERABLE or not column.field["filterable"]:
-        name = column.field["name"]
-        raise ApiError(400, "INVALID_FIELD", f"field '{name}' can not be filtered in a query call")
-    return column
+        return expr.cast(DECIMAL, strict=False)
+    if column.kind == "boolean":
+        return expr.fill_null("false")
+    return expr if column.kind in EXACT or column.field["caseSensitive"] else expr.str.to_lowercase()
 
 
 def _comparison(column: Column, operator: str, literal: ast.Literal, now: datetime) -> pl.Expr:
@@ -64,39 +74,59 @@ def _comparison(column: Column, operator: str, literal: ast.Literal, now: dateti
         return _null_check(column, operator)  # empty text is null
     if operator == "like":
         return _like(column, literal)
-    if literal.kind == "word":
+    if literal.kind in ("word", "bind"):
         return _within_days(column, operator, literal, now)
-    left, right = comparable(column), _value(column, literal)
-    if operator == "=":
-        return (left == right).fill_null(False)
+    value = _value(column, literal)
+    if column.kind in ("boolean", "multipicklist") and operator not in ("=", "!="):
+        raise _bad_operator(column)
+    left = comparable(column)
+    if isinstance(value, Decimal):
+        return _number(left, operator, value)
+    return _compared(left, operator, pl.lit(value))
+
+
+def _compared(left: pl.Expr, operator: str, right: pl.Expr) -> pl.Expr:
     if operator == "!=":
         return (left != right).fill_null(True)
-    if column.kind == "boolean":
-        raise _bad_operator(column)
-    table = {"<": left < right, "<=": left <= right, ">": left > right, ">=": left >= right}
-    return table[operator].fill_null(False)
+    table = {"=": left.__eq__, "<": left.__lt__, "<=": left.__le__, ">": left.__gt__, ">=": left.__ge__}
+    return table[operator](right).fill_null(False)
+
+
+def _number(left: pl.Expr, operator: str, value: Decimal) -> pl.Expr:
+    if abs(value) >= _OUT_OF_RANGE:  # beyond every stored number: only the sign matters
+        holds = {"=": False, "!=": True, "<": value > 0, "<=": value > 0, ">": value < 0, ">=": value < 0}[operator]
+        return pl.lit(True) if operator == "!=" else left.is_not_null() & holds
+    return _compared(left, operator, pl.lit(value, dtype=DECIMAL))
 
 
 def _null_check(column: Column, operator: str) -> pl.Expr:
     if operator not in ("=", "!="):
         raise _bad_operator(column)
-    empty = pl.col(column.name).is_null()
+    empty = pl.lit(False) if column.kind == "boolean" else pl.col(column.name).is_null()
     return empty if operator == "=" else ~empty
 
 
 def _like(column: Column, literal: ast.Literal) -> pl.Expr:
-    if literal.kind != "string" or column.kind in EXACT | NUMBERS:
+    if column.kind in EXACT | NUMBERS | {"multipicklist"}:
         raise _bad_operator(column)
-    pieces = re.split(r"(\\[_%\\]|%|_)", literal.text)
-    pattern = "".join({"%": ".*", "_": "."}.get(p) or re.escape(p[1:] if p[:1] == "\\" else p) for p in pieces)
+    if literal.kind != "string":
+        raise _bad_value(column, literal)
+    pieces = re.split(r"(\\[_%]|%|_)", literal.text)
+    pattern = "".join({"%": ".*", "_": "."}.get(p) or _quoted(p[1:] if p[:2] in ("\\_", "\\%") else p) for p in pieces)
     return pl.col(column.name).str.contains(f"(?is)^{pattern}$").fill_null(False)
 
 
+def _quoted(text: str) -> str:
+    return "".join(c if c.isalnum() else f"\\x{{{ord(c):x}}}" for c in text)
+
+
 def _within_days(column: Column, operator: str, literal: ast.Literal, now: datetime) -> pl.Expr:
+    days = day_range(literal.text, now.date()) if literal.kind == "word" else None
+    if days is None:
+        raise malformed("Bind variables only allowed in Apex code")
     if column.kind not in ("date", "datetime"):
         raise _bad_value(column, literal)
-    first, after = day_range(literal.text, now.date())
-    low, high = _day_text(column, first), _day_text(column, after)
+    low, high = _day_text(column, days[0]), _day_text(column, days[1])
     value = pl.col(column.name)
     inside = (value >= low) & (value < high)
     table = {
@@ -117,12 +147,16 @@ def _day_text(column: Column, day: date) -> str:
 def _membership(column: Column, condition: ast.Membership, now: datetime) -> pl.Expr:
     if condition.operator in ("includes", "excludes"):
         return _includes(column, condition)
-    plain = [v for v in condition.values if v.kind not in ("null", "word")]
-    values = [_value(column, v) for v in plain]
-    dtype = pl.Float64 if column.kind in NUMBERS else pl.String
-    found = comparable(column).is_in(pl.Series(values, dtype=dtype).implode()).fill_null(False)
-    for special in (v for v in condition.values if v.kind in ("null", "word")):
-        found = found | _comparison(column, "=", special, now)
+    special = [v for v in condition.values if v.kind in ("null", "word", "bind") or v.text == ""]
+    values = [_value(column, v) for v in condition.values if v not in special]
+    if column.kind in NUMBERS:
+        known = [v for v in values if isinstance(v, Decimal) and abs(v) < _OUT_OF_RANGE]
+        listed = pl.Series(known, dtype=DECIMAL)
+    else:
+        listed = pl.Series(values, dtype=pl.String)
+    found = comparable(column).is_in(listed.implode()).fill_null(False)
+    for literal in special:
+        found = found | _comparison(column, "=", literal, now)
     return ~found if condition.operator == "not in" else found
 
 
@@ -136,7 +170,7 @@ def _includes(column: Column, condition: ast.Membership) -> pl.Expr:
     return hit if condition.operator == "includes" else ~hit
 
 
-def _value(column: Column, literal: ast.Literal) -> str | float:
+def _value(column: Column, literal: ast.Literal) -> str | Decimal:
     """A literal in the form of `comparable`.
 
     Raises:
@@ -147,36 +181,46 @@ def _value(column: Column, literal: ast.Literal) -> str | float:
     read = _READERS.get((family, literal.kind))
     if read is None:
         raise _bad_value(column, literal)
-    return read(literal.text)
+    try:
+        value = read(literal.text)
+    except (ValueError, ArithmeticError) as error:
+        raise _bad_value(column, literal) from error
+    return value.lower() if family == "text" and isinstance(value, str) and not column.field["caseSensitive"] else value
 
 
 def _id(text: str) -> str:
-    return ids.normalise(text) or text
+    found = ids.normalise(text)
+    if found is None:
+        raise ApiError(400, "INVALID_QUERY_FILTER_OPERATOR", f"invalid ID field: {text}")
+    return found
 
 
-def _folded(text: str) -> str:
-    return text.replace("\\_", "_").replace("\\%", "%").lower()
+def _plain(text: str) -> str:
+    return text.replace("\\_", "_").replace("\\%", "%")
 
 
-_READERS: dict[tuple[str, str], Callable[[str], str | float]] = {
-    ("number", "number"): float,
+_READERS: dict[tuple[str, str], Callable[[str], str | Decimal]] = {
+    ("number", "number"): Decimal,
+    ("number", "currency"): lambda text: Decimal(text[3:]),
     ("id", "string"): _id,
     ("reference", "string"): _id,
     ("boolean", "boolean"): str.lower,
     ("datetime", "datetime"): datetime_text,
-    ("date", "date"): str,
-    ("time", "string"): str,
-    ("text", "string"): _folded,
+    ("date", "date"): lambda text: date.fromisoformat(text).isoformat(),
+    ("time", "time"): time_text,
+    ("text", "string"): _plain,
 }
 
 
 def _bad_operator(column: Column) -> ApiError:
-    name = column.field["name"]
-    return ApiError(400, "INVALID_QUERY_FILTER_OPERATOR", f"invalid operator on {column.kind} field '{name}'")
+    kind = "id" if column.kind == "reference" else column.kind
+    return ApiError(400, "INVALID_QUERY_FILTER_OPERATOR", f"invalid operator on {kind} field")
 
 
 def _bad_value(column: Column, literal: ast.Literal) -> ApiError:
-    name, kind = column.field["name"], column.kind
-    quotes = " and should not be enclosed in quotes" if literal.kind == "string" else ""
-    message = f"value of filter criterion for field '{name}' must be of type {kind}{quotes}"
-    return ApiError(400, "INVALID_FIELD", message)
+    name, kind = column.field["name"], _TYPE_NAMES.get(column.kind, column.kind)
+    if literal.kind == "string":
+        quotes = " and should not be enclosed in quotes"
+    else:
+        quotes = " and should be enclosed in quotes" if column.kind not in EXACT | NUMBERS else ""
+    return invalid_field(f"value of filter criterion for field '{name}' must be of type {kind}{quotes}")

@@ -1,160 +1,210 @@
-"""Runs a parsed query over the org's frames."""
+"""Runs a parsed query over the org's tables."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import polars as pl
 
+from holdfast.orgsim import ids
 from holdfast.orgsim.auth.access import User
 from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.org import Org
-from holdfast.orgsim.soql import ast
-from holdfast.orgsim.soql.aggregates import Aggregation, is_aggregate
+from holdfast.orgsim.schema.objects import SObject
+from holdfast.orgsim.soql import ast, limits, restrictions
+from holdfast.orgsim.soql.aggregates import Aggregation, is_aggregated
 from holdfast.orgsim.soql.columns import Column, Columns
-from holdfast.orgsim.soql.conditions import comparable, expression
+from holdfast.orgsim.soql.conditions import Terms, comparable, expression
+from holdfast.orgsim.soql.messages import invalid_field, located
+from holdfast.orgsim.soql.reading import collect, ids_named, joined_now, snapshot, with_computed
+from holdfast.orgsim.soql.result import Result, StoredRows
+from holdfast.orgsim.soql.selection import HELD_CELLS, ChildrenOf, Selection
 
-MAX_OFFSET = 2_000
-MAX_FIELDS_ROWS = 200
-
-
-@dataclass
-class Output:
-    """One selected value: as written, as answered (API name or alias), and its column in the result."""
-
-    written: str
-    path: tuple[str, ...]
-    column: Column
+NEWEST = "68.0"
 
 
-@dataclass
-class Result:
-    """Rows of a query. For `SELECT COUNT()` only `total` counts and `frame` is empty."""
+@dataclass(frozen=True)
+class Asker:
+    """Who asks, in which version, and whether deleted rows count."""
 
-    object: str
-    frame: pl.DataFrame
-    outputs: list[Output]
-    total: int
-    aggregate: bool = False
-    parents: dict[tuple[str, ...], str] = field(default_factory=dict)
-    subqueries: list[ast.Query] = field(default_factory=list)
-    typeofs: list[ast.TypeofItem] = field(default_factory=list)
+    org: Org
+    user: User
+    include_deleted: bool = False
+    version: str = NEWEST
 
 
-def run(org: Org, query: ast.Query, user: User, *, include_deleted: bool = False) -> Result:
+def run(org: Org, query: ast.Query, user: User, *, include_deleted: bool = False, version: str = NEWEST) -> Result:
     """Evaluate a query as `user`. Without ORDER BY rows come in id order.
 
     Raises:
         ApiError: 400 with the platform's code and text.
     """
-    obj = org.readable(query.object, user)
-    columns = Columns(org, obj, user, query.alias)
-    if not include_deleted and not query.all_rows and "IsDeleted" in obj.fields:
-        columns.frame = _live(columns.frame)
-    _filter(org, query, user, columns, include_deleted)
-    if query.group_by or any(isinstance(i, ast.CallItem) and is_aggregate(i) for i in query.items):
-        return _aggregate(columns, query)
-    result = Result(obj.name, columns.frame, [], 0)
-    for item in query.items:
-        _select(columns, query, item, result)
-    _name_parents(columns, result)
-    _sort(columns, query)
-    result.frame = _window(columns.frame, query)
-    result.total = result.frame.height
-    return result
+    limits.check(query, version)
+    asker = Asker(org, user, include_deleted or query.all_rows, version)
+    obj = restrictions.queried(org, user, query)
+    return evaluate(asker, obj, query)
 
 
-def _live(frame: pl.DataFrame) -> pl.DataFrame:
-    deleted = frame["IsDeleted"] == "true"
-    return frame.filter(~deleted) if deleted.any() else frame
+def evaluate(asker: Asker, obj: SObject, query: ast.Query, of: ChildrenOf | None = None) -> Result:
+    """Evaluate a query over `obj`, also a query for child rows.
+
+    Raises:
+        ApiError: 400.
+    """
+    return _Evaluation(asker, obj, query, of).run()
 
 
-def _filter(org: Org, query: ast.Query, user: User, columns: Columns, include_deleted: bool) -> None:
-    def subquery(inner: ast.Query) -> pl.Series:
-        result = run(org, inner, user, include_deleted=include_deleted)
-        return result.frame[result.outputs[0].column.name].drop_nulls()
+class _Evaluation:
+    """One query on its way: what must hold, in which order, and the columns that this needs."""
 
-    if query.scope is not None and query.scope.lower() == "mine" and "OwnerId" in columns.obj.fields:
-        columns.frame = columns.frame.filter(pl.col("OwnerId") == user.id)
-    if query.where is not None:
-        condition = expression(query.where, columns, subquery)
-        columns.frame = columns.frame.filter(condition)
+    def __init__(self, asker: Asker, obj: SObject, query: ast.Query, of: ChildrenOf | None) -> None:
+        self.asker, self.query, self.of = asker, query, of
+        self.table = asker.org.table(obj)
+        self.columns = Columns(asker.org, obj, asker.user, query)
+        restrictions.check(query, self.columns, asker.version)
+        self.conditions = self._conditions()
+        self.aggregation = Aggregation(self.columns, query, self._terms()) if is_aggregated(query) else None
+        self.order = [] if self.aggregation else [self._sortable(o.operand) for o in query.order_by]
+        if of is not None:
+            self.columns.base[of.lookup] = None
+        self.first_joins = [replace(j, wanted=dict(j.wanted)) for j in self.columns.joins.values()]
+        self.first_base = list(self.columns.base)
 
+    def run(self) -> Result:
+        """The rows."""
+        if self.aggregation is not None:
+            return self._aggregate(self.aggregation)
+        selection = Selection(self.asker, self.columns, self.query, evaluate)
+        base = list(self.columns.base)
+        source = self._source()
+        if self.of is None and source is None and len(self.table) * len(base) > HELD_CELLS:
+            return selection.result(self._stored_rows(base))
+        frame = self._found(source, base)
+        frame = self._window(self._sorted(frame))
+        frame = joined_now(self.asker.org, frame, self.columns.joins.values())
+        return selection.result(with_computed(frame, self.columns.computed))
 
-def _select(columns: Columns, query: ast.Query, item: ast.Item, result: Result) -> None:
-    if isinstance(item, ast.FieldItem):
-        column = columns.resolve(item.path)
-        result.outputs.append(Output(".".join(item.path), tuple(column.name.split(".")), column))
-    elif isinstance(item, ast.CallItem):
-        if item.path is None or item.function not in ("tolabel", "format", "convertcurrency"):
-            raise ApiError(400, "MALFORMED_QUERY", f"unexpected token: '{item.function}'")
-        column = columns.resolve(item.path)
-        name = item.alias or column.name
-        result.outputs.append(Output(name, (name,), column))
-    elif isinstance(item, ast.FieldsItem):
-        _select_all(columns, query, item, result)
-    elif isinstance(item, ast.SubqueryItem):
-        result.subqueries.append(item.query)
-    else:
-        columns.lookup_of(item.relationship)
-        result.typeofs.append(item)
+    def _stored_rows(self, base: Sequence[str]) -> StoredRows:
+        """Only ids and what filters and sorts are read now; the rest of each row when its page is asked for."""
+        tables = snapshot(self.columns)
+        found = self._window(self._sorted(self._found(None, self.first_base)))["Id"]
+        own, others = self._split()
+        return StoredRows(tables, base, found, _all(own), scattered=bool(self.order or others))
 
+    def _conditions(self) -> list[pl.Expr]:
+        obj, query = self.columns.obj, self.query
+        found = []
+        if not self.asker.include_deleted and "IsDeleted" in obj.fields:
+            found.append(pl.col("IsDeleted").ne_missing("true"))
+        if (
+            query.scope is not None
+            and query.scope.lower() in ("mine", "mine_and_my_groups")
+            and "OwnerId" in obj.fields
+        ):
+            found.append(pl.col("OwnerId") == self.asker.user.id)
+        found += [expression(part, self._terms()) for part in ast.conjuncts(query.where)]
+        return found
 
-def _select_all(columns: Columns, query: ast.Query, item: ast.FieldsItem, result: Result) -> None:
-    if item.kind != "STANDARD" and (query.limit is None or query.limit > MAX_FIELDS_ROWS):
-        message = "The SOQL FIELDS function must have a LIMIT of at most 200"
-        raise ApiError(400, "MALFORMED_QUERY", message)
-    for name, definition in columns.obj.fields.items():
-        if item.kind != "ALL" and (item.kind == "CUSTOM") != definition["custom"]:
-            continue
-        if columns.user.reads_field(columns.obj.name, name):
-            result.outputs.append(Output(name, (name,), Column(name, definition)))
+    def _terms(self) -> Terms:
+        return Terms(self._filterable, self._inner, self.asker.org.clock.now(), self.query.text)
 
+    def _filterable(self, operand: ast.Operand) -> Column:
+        column = self.columns.value(operand)
+        if column.kind in limits.UNFILTERABLE or not column.field["filterable"]:
+            message = f"field '{column.field['name']}' can not be filtered in a query call"
+            raise located(invalid_field(message), self.query.text, operand.at)
+        return column
 
-def _name_parents(columns: Columns, result: Result) -> None:
-    """Each parent's id is kept, to tell an absent parent from one with empty fields."""
-    for output in result.outputs:
-        for depth in range(1, len(output.path)):
-            prefix = output.path[:depth]
-            if prefix not in result.parents:
-                result.parents[prefix] = columns.key_of(".".join(prefix))
-
-
-def _sort(columns: Columns, query: ast.Query) -> None:
-    if not query.order_by:
-        return
-    keys = [columns.resolve(o.operand.path) for o in query.order_by]
-    for column in keys:
+    def _sortable(self, operand: ast.Operand) -> Column:
+        column = self.columns.value(operand)
         if not column.field["sortable"]:
-            raise ApiError(400, "MALFORMED_QUERY", f"field '{column.field['name']}' can not be sorted in a query call")
-    orders = list(query.order_by)
-    if keys[-1].name == "Id" and not orders[-1].descending:
-        keys, orders = keys[:-1], orders[:-1]  # frames are kept in id order and the sort is stable
-    if len(keys) == 1 and not orders[0].descending and _is_ascending(columns.frame[keys[0].name]):
-        return
-    if keys:
-        columns.frame = columns.frame.sort(
+            message = f"field '{column.field['name']}' can not be sorted in a query call"
+            raise located(ApiError(400, "MALFORMED_QUERY", message), self.query.text, operand.at)
+        return column
+
+    def _inner(self, condition: ast.Membership, column: Column) -> pl.Series:
+        """The ids that a semi-join's query finds."""
+        inner = condition.query
+        assert inner is not None
+        obj = restrictions.queried(self.asker.org, self.asker.user, inner)
+        evaluation = _Evaluation(self.asker, obj, inner, None)
+        chosen = limits.semi_join_column(inner, evaluation.columns, column, condition)
+        frame = evaluation.run().frame
+        return frame[chosen.name].drop_nulls().unique()
+
+    def _source(self) -> pl.LazyFrame | None:
+        """The few rows that the query names by id or by parent; None if the whole table has to be looked at."""
+        if self.of is not None and self.of.parents is not None:
+            return self.table.where_in(self.of.lookup, self.of.parents).lazy()
+        named = ids_named(self.query.where, self.columns)
+        if named is None:
+            return None
+        known = sorted({i for i in (ids.normalise(v.text) for v in named) if i is not None})
+        return self.table.fetch(pl.Series("Id", known, dtype=pl.String)).lazy()
+
+    def _split(self) -> tuple[list[pl.Expr], list[pl.Expr]]:
+        """Conditions over the object's own columns, and those that need parents or functions."""
+        stored = set(self.table.columns)
+        own = [c for c in self.conditions if stored.issuperset(c.meta.root_names())]
+        return own, [c for c in self.conditions if not stored.issuperset(c.meta.root_names())]
+
+    def _found(self, source: pl.LazyFrame | None, base: Sequence[str]) -> pl.DataFrame:
+        own, others = self._split()
+        rows = self.table.scan() if source is None else source
+        where = _all(own)
+        rows = (rows if where is None else rows.filter(where)).select(base)
+        if not others and not self.query.order_by and self.of is None and self.query.limit is not None:
+            rows = rows.head(self.query.offset + self.query.limit)
+        frame = collect(rows, 0 if source is not None else len(self.table))
+        if not others and not self.order:
+            return frame
+        frame = joined_now(self.asker.org, frame, self.first_joins)
+        frame = with_computed(frame, self.columns.computed)
+        rest = _all(others)
+        return frame if rest is None else frame.filter(rest)
+
+    def _sorted(self, frame: pl.DataFrame) -> pl.DataFrame:
+        if not self.order:
+            return frame
+        keys, orders = self.order, list(self.query.order_by)
+        if keys[-1].name == "Id" and not orders[-1].descending:
+            keys, orders = keys[:-1], orders[:-1]  # rows are in id order and the sort is stable
+        if not keys or (len(keys) == 1 and not orders[0].descending and _is_ascending(frame[keys[0].name])):
+            return frame
+        return frame.sort(
             [comparable(c) for c in keys],
             descending=[o.descending for o in orders],
             nulls_last=[o.nulls_last for o in orders],
             maintain_order=True,
         )
 
+    def _window(self, frame: pl.DataFrame) -> pl.DataFrame:
+        offset, limit = self.query.offset, self.query.limit
+        if not offset and limit is None:
+            return frame
+        if self.of is None:
+            return frame.slice(offset, limit)
+        place = pl.int_range(pl.len()).over(self.of.lookup)
+        return frame.filter(place.is_between(offset, offset + (2**31 if limit is None else limit) - 1))
+
+    def _aggregate(self, aggregation: Aggregation) -> Result:
+        own, others = self._split()
+        source = self._source()
+        if aggregation.counts_rows and not others:
+            rows = self.table.scan() if source is None else source
+            where = _all(own)
+            rows = rows if where is None else rows.filter(where)
+            total = int(collect(rows.select(pl.len()), len(self.table)).item())
+            return aggregation.counted(total)
+        frame = self._found(source, list(self.columns.base))
+        frame = joined_now(self.asker.org, frame, self.columns.joins.values())
+        return aggregation.result(with_computed(frame, self.columns.computed))
+
+
+def _all(conditions: Sequence[pl.Expr]) -> pl.Expr | None:
+    return pl.all_horizontal(conditions) if conditions else None
+
 
 def _is_ascending(values: pl.Series) -> bool:
     return values.null_count() == 0 and values.dtype == pl.String and values.is_sorted()
-
-
-def _window(frame: pl.DataFrame, query: ast.Query) -> pl.DataFrame:
-    if query.offset > MAX_OFFSET:
-        raise ApiError(400, "NUMBER_OUTSIDE_VALID_RANGE", "Maximum SOQL offset allowed is 2000")
-    return frame.slice(query.offset, query.limit) if query.offset or query.limit is not None else frame
-
-
-def _aggregate(columns: Columns, query: ast.Query) -> Result:
-    frame, outputs, total = Aggregation(columns, query).run()
-    listed = [Output(label, (label,), column) for label, column in outputs]
-    if frame is None:
-        return Result(columns.obj.name, pl.DataFrame(), [], total)
-    frame = _window(frame, query)
-    return Result(columns.obj.name, frame, listed, frame.height, aggregate=True)

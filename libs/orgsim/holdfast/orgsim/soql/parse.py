@@ -5,142 +5,20 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from importlib import resources
-from typing import Any
 
-from lark import Lark, Token, Transformer, UnexpectedInput, v_args
-from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedToken
+from lark import Lark, Tree, UnexpectedInput
+from lark.exceptions import UnexpectedEOF, UnexpectedToken, VisitError
 
 from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.soql import ast
+from holdfast.orgsim.soql.build import Build, NotWholeError, unescape
+from holdfast.orgsim.soql.messages import malformed, unexpected_token
+
+__all__ = ["MAX_CHARACTERS", "parse", "unescape"]
 
 MAX_CHARACTERS = 100_000
-_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
-
-
-def unescape(quoted: str) -> str:
-    r"""The value of a quoted string. `\_` and `\%` keep their backslash: LIKE needs to see it."""
-    return re.sub(
-        r"\\(.)",
-        lambda m: m.group(0) if m.group(1) in "_%" else _ESCAPES.get(m.group(1), m.group(1)),
-        quoted[1:-1],
-        flags=re.DOTALL,
-    )
-
-
-class _Build(Transformer[Token, Any]):
-    """Bottom-up from lark's tree to `ast`. Clauses become (name, value) pairs that `query` collects."""
-
-    def query(self, children: list[Any]) -> ast.Query:
-        items, name, *clauses = children
-        return ast.Query(items=items, object=str(name), **dict(clauses))
-
-    def select_list(self, children: list[Any]) -> tuple[ast.Item, ...]:
-        return tuple(children)
-
-    def field_item(self, children: list[Any]) -> ast.FieldItem:
-        return ast.FieldItem(children[0], children[1][1] if len(children) > 1 else None)
-
-    def call_item(self, children: list[Any]) -> ast.CallItem:
-        alias = next((c[1] for c in children[1:] if isinstance(c, tuple) and c[:1] == ("alias",)), None)
-        path = next((c for c in children[1:] if isinstance(c, _PathValue)), None)
-        return ast.CallItem(str(children[0]).lower(), path, alias)
-
-    def fields_item(self, children: list[Any]) -> ast.FieldsItem:
-        return ast.FieldsItem(str(children[0]).upper())
-
-    def subquery(self, children: list[Any]) -> ast.SubqueryItem:
-        return ast.SubqueryItem(children[0])
-
-    def typeof(self, children: list[Any]) -> ast.TypeofItem:
-        cases = tuple(c[1] for c in children[1:] if c[0] == "when")
-        otherwise = next((c[1] for c in children[1:] if c[0] == "else"), ())
-        return ast.TypeofItem(str(children[0]), cases, otherwise)
-
-    def when(self, children: list[Any]) -> tuple[str, Any]:
-        return "when", (str(children[0]), children[1])
-
-    def otherwise(self, children: list[Any]) -> tuple[str, Any]:
-        return "else", children[0]
-
-    def path(self, children: list[Token]) -> ast.Path:
-        return _PathValue(str(c) for c in children)
-
-    def path_list(self, children: list[Any]) -> tuple[ast.Path, ...]:
-        return tuple(children)
-
-    def alias(self, children: list[Token]) -> tuple[str, str]:
-        return "alias", str(children[0])
-
-    def scope(self, children: list[Token]) -> tuple[str, str]:
-        return "scope", str(children[0])
-
-    def with_(self, _children: list[Any]) -> tuple[str, bool]:
-        return "all_rows", False
-
-    def where(self, children: list[Any]) -> tuple[str, ast.Condition]:
-        return "where", children[0]
-
-    def having(self, children: list[Any]) -> tuple[str, ast.Condition]:
-        return "having", children[0]
-
-    def group(self, children: list[Any]) -> tuple[str, tuple[ast.Path, ...]]:
-        return "group_by", children[0]
-
-    def order(self, children: list[Any]) -> tuple[str, tuple[ast.Ordering, ...]]:
-        return "order_by", tuple(children)
-
-    def order_item(self, children: list[Any]) -> ast.Ordering:
-        words = [str(c).lower() for c in children[1:]]
-        return ast.Ordering(children[0], "desc" in words, "last" in words)
-
-    def limit(self, children: list[Token]) -> tuple[str, int]:
-        return "limit", int(children[0])
-
-    def offset(self, children: list[Token]) -> tuple[str, int]:
-        return "offset", int(children[0])
-
-    def trailer(self, children: list[Any]) -> tuple[str, bool]:
-        return "all_rows", not children
-
-    def conjunction(self, children: list[Any]) -> ast.Junction:
-        return ast.Junction("and", tuple(children))
-
-    def disjunction(self, children: list[Any]) -> ast.Junction:
-        return ast.Junction("or", tuple(children))
-
-    def negation(self, children: list[Any]) -> ast.Negation:
-        return ast.Negation(children[0])
-
-    def operand(self, children: list[Any]) -> ast.Operand:
-        function = next((str(c).lower() for c in children if isinstance(c, Token)), None)
-        path = next((c for c in children if isinstance(c, _PathValue)), ())
-        return ast.Operand(tuple(path), function)
-
-    @v_args(inline=True)
-    def comparison(self, operand: ast.Operand, operator: Token, literal: ast.Literal) -> ast.Comparison:
-        text = str(operator).lower()
-        return ast.Comparison(operand, "!=" if text == "<>" else text, literal)
-
-    def membership(self, children: list[Any]) -> ast.Membership:
-        operand, operator, *values = children
-        name = " ".join(str(operator).lower().split())
-        if values and isinstance(values[0], ast.Query):
-            return ast.Membership(operand, name, (), values[0])
-        return ast.Membership(operand, name, tuple(values))
-
-    @v_args(inline=True)
-    def literal(self, token: Token) -> ast.Literal:
-        kind = "word" if token.type == "DATE_WORD" else token.type.lower()
-        return ast.Literal(kind, unescape(token) if kind == "string" else str(token))
-
-
-class _PathValue(tuple[str, ...]):
-    """A dotted name; its own type so that the builder tells it from clause pairs."""
-
-    __slots__ = ()
-
-
-setattr(_Build, "with", _Build.with_)  # the rule's name is a Python keyword
+MAX_DEPTH = 50  # parentheses inside each other; far beyond what the platform finds too complicated
+_NESTING = re.compile(r"'(?:[^'\\]|\\.)*'|[()]|\b(?:not\s+)+", re.IGNORECASE | re.DOTALL)
 
 _PARSER = Lark(
     (resources.files("holdfast.orgsim.soql") / "grammar.lark").read_text(),
@@ -155,37 +33,54 @@ def parse(text: str) -> ast.Query:
     """Parse one query.
 
     Raises:
-        ApiError: 400 MALFORMED_QUERY, in the platform's words.
+        ApiError: 400 MALFORMED_QUERY or QUERY_TOO_COMPLICATED, in the platform's words.
     """
     if len(text) > MAX_CHARACTERS:
-        raise ApiError(400, "MALFORMED_QUERY", "SOQL statements cannot be longer than 100000 characters.")
+        raise malformed("SOQL statements cannot be longer than 100000 characters.")
     if not text.strip():
-        raise ApiError(400, "MALFORMED_QUERY", "A query string has to be specified")
+        raise malformed("SOQL statements cannot be empty or null")
+    if _depth(text) > MAX_DEPTH:
+        raise too_complicated()
     try:
-        query = _Build().transform(_PARSER.parse(text)).children[0]
+        tree = _PARSER.parse(text)
+        assert isinstance(tree, Tree)
+        query = Build(text).transform(tree).children[0]
     except UnexpectedInput as error:
-        raise _malformed(text, error) from error
+        raise _unexpected(text, error) from error
+    except VisitError as error:
+        if isinstance(error.orig_exc, NotWholeError):
+            token = error.orig_exc.args[0]
+            raise unexpected_token(text, token.start_pos, str(token)) from error
+        raise
     assert isinstance(query, ast.Query)
     return query
 
 
-def _malformed(text: str, error: UnexpectedInput) -> ApiError:
+def too_complicated() -> ApiError:
+    """400 for a query that the platform would not plan."""
+    message = "Query is either selecting too many fields or the filter conditions are too complicated."
+    return ApiError(400, "QUERY_TOO_COMPLICATED", message)
+
+
+def _depth(text: str) -> int:
+    """How deep brackets lie inside each other; a run of NOTs counts as its length."""
+    depth = deepest = 0
+    for word in _NESTING.findall(text):
+        if word == ")":
+            depth -= 1
+        elif word == "(":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif word[0] != "'":
+            deepest = max(deepest, depth + len(word.split()))
+    return deepest
+
+
+def _unexpected(text: str, error: UnexpectedInput) -> ApiError:
+    at = error.pos_in_stream
     if isinstance(error, UnexpectedEOF) or (isinstance(error, UnexpectedToken) and error.token.type == "$END"):
-        return ApiError(400, "MALFORMED_QUERY", "unexpected token: '<EOF>'")
-    word = _word_at(text, error)
-    start = max(0, (error.pos_in_stream or 0) - 20)
-    shown = " ".join(text[start : start + 60].split("\n"))
-    caret = " " * min(20, error.pos_in_stream or 0) + "^"
-    return ApiError(
-        400,
-        "MALFORMED_QUERY",
-        f"\n{shown}\n{caret}\nERROR at Row:{error.line}:Column:{error.column}\nunexpected token: '{word}'",
-    )
-
-
-def _word_at(text: str, error: UnexpectedInput) -> str:
+        return unexpected_token(text, len(text), "<EOF>")
     if isinstance(error, UnexpectedToken):
-        return str(error.token)
-    assert isinstance(error, UnexpectedCharacters)
-    found = re.match(r"\w+|.", text[error.pos_in_stream or 0 :], re.DOTALL)
-    return found.group(0) if found else ""
+        return unexpected_token(text, error.token.start_pos or 0, str(error.token))
+    word = re.compile(r"\w+|.", re.DOTALL).match(text, at or 0)
+    return unexpected_token(text, at or 0, word.group(0) if word else "")

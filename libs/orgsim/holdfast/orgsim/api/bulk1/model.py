@@ -11,7 +11,7 @@ from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.ids import make_id, to18
 
 if TYPE_CHECKING:
-    from holdfast.orgsim.soql.evaluate import Result
+    from holdfast.orgsim.soql.result import Result
 
 OPEN_AT_MOST = timedelta(hours=24)
 KEPT = timedelta(days=7)

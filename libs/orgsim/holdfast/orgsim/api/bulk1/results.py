@@ -18,7 +18,7 @@ from holdfast.orgsim.api.rest import render
 from holdfast.orgsim.api.web import Call, Reply, dump
 from holdfast.orgsim.api.xmltext import text
 from holdfast.orgsim.errors import ApiError
-from holdfast.orgsim.soql.evaluate import Result
+from holdfast.orgsim.soql.result import Result
 
 router = BulkRouter()
 CSV = "text/csv"

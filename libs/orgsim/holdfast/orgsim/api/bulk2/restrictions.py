@@ -5,7 +5,7 @@ from __future__ import annotations
 from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.schema.objects import SObject
 from holdfast.orgsim.soql import ast
-from holdfast.orgsim.soql.evaluate import Result
+from holdfast.orgsim.soql.result import Result
 
 # Setup entities and views that clients are documented to read by REST instead.
 NOT_IN_BULK = frozenset({

@@ -1,20 +1,26 @@
-"""`/query`, `/queryAll` and the cursors behind `nextRecordsUrl`."""
+"""`/query`, `/queryAll`, `/tooling/query` and the cursors behind `nextRecordsUrl`."""
 
 from __future__ import annotations
 
+import asyncio
 import re
-from typing import Any
+from concurrent.futures import Future
 
-from holdfast.orgsim.api.rest import render, subqueries
-from holdfast.orgsim.api.rest.cursors import Cursor
-from holdfast.orgsim.api.web import DATA, Call, Reply, Router, json_reply
+import orjson
+import polars as pl
+
+from holdfast.orgsim.api.rest import explain
+from holdfast.orgsim.api.rest.cursors import Cursor, PageText
+from holdfast.orgsim.api.rest.render import Page
+from holdfast.orgsim.api.web import DATA, JSON_TYPE, Call, Reply, Router, json_reply
 from holdfast.orgsim.errors import ApiError
-from holdfast.orgsim.soql import ast
-from holdfast.orgsim.soql.evaluate import Result, run
+from holdfast.orgsim.soql.evaluate import run
 from holdfast.orgsim.soql.parse import parse
+from holdfast.orgsim.soql.result import Children, Output, Result
 
 router = Router(DATA)
 DEFAULT_BATCH, SMALLEST_BATCH, LARGEST_BATCH = 2_000, 200, 2_000
+PAGE_BYTES = 12_000_000  # rows so wide that a page would be larger are answered in smaller batches
 
 
 @router.add("GET", "/query")
@@ -38,64 +44,102 @@ async def tooling_query(call: Call) -> Reply:
 @router.add("GET", "/query/{locator}")
 async def query_more(call: Call) -> Reply:
     """The next page of an open result."""
-    return _more(call)
+    return await _more(call)
 
 
 @router.add("GET", "/queryAll/{locator}")
 async def query_all_more(call: Call) -> Reply:
     """The next page; cursors of both kinds answer on both paths."""
-    return _more(call)
+    return await _more(call)
+
+
+@router.add("GET", "/tooling/query/{locator}")
+async def tooling_query_more(call: Call) -> Reply:
+    """The next page of a tooling query."""
+    return await _more(call)
 
 
 def _start(call: Call, *, include_deleted: bool) -> Reply:
     if "explain" in call.query:
-        return json_reply(_explain(call))
+        return json_reply(explain.plans(call.org, call.query["explain"], call.user, call.version))
     if "q" not in call.query:
         raise ApiError(400, "MALFORMED_QUERY", "A query string has to be specified")
     parsed = parse(call.query["q"])
-    result = run(call.org, parsed, call.user, include_deleted=include_deleted)
-    batch = _batch_size(call, result)
-    now = call.org.clock.now()
-    cursor = Cursor(result, call.user.username, now, batch, include_deleted)
-    locator = None
-    if result.total > batch and result.frame.height > batch:
-        locator = call.org.cursors.open(cursor)
-    return _page(call, cursor, locator, 0)
+    result = run(call.org, parsed, call.user, include_deleted=include_deleted, version=call.version)
+    if result.counted:
+        return _answer(result.total, None, b"")
+    cursor = Cursor(result, call.user.username, call.org.clock.now(), _batch_size(call, result), call.version)
+    first = _first_page(call, cursor)
+    return _reply(call, cursor, None if first.end >= result.height else call.org.cursors.open(cursor), first)
 
 
-def _more(call: Call) -> Reply:
+async def _more(call: Call) -> Reply:
     match = re.fullmatch(r"(\w{15,18})-(\d+)", call.params["locator"])
     if match is None:
         raise ApiError(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
     call.org.accounting.locators[call.params["locator"]] += 1
-    cursor = call.org.cursors.get(match.group(1), call.user.username, call.org.clock.now())
-    return _page(call, cursor, match.group(1), int(match.group(2)))
+    cursor = call.org.cursors.get(match[1], call.user.username, call.org.clock.now())
+    start = int(match[2])
+    ahead: Future[PageText] | None = cursor.prepared(start)
+    page = _page(call, cursor, start) if ahead is None else await asyncio.wrap_future(ahead)
+    return _reply(call, cursor, match[1], page)
 
 
-def _page(call: Call, cursor: Cursor, locator: str | None, start: int) -> Reply:
+def _reply(call: Call, cursor: Cursor, locator: str | None, page: PageText) -> Reply:
+    """A page, and the next one begun."""
     result = cursor.result
-    rows = render.records(call.org, result, call.version, start, cursor.batch) if result.frame.height else []
-    subqueries.attach(call, cursor.result, rows, include_deleted=cursor.include_deleted)
-    end = start + cursor.batch
-    done = locator is None or end >= result.frame.height
-    answer: dict[str, Any] = {"totalSize": result.total, "done": done}
-    if not done:
-        answer["nextRecordsUrl"] = f"/services/data/v{call.version}/query/{locator}-{end}"
-    answer["records"] = rows
-    return json_reply(answer)
+    if locator is None or page.end >= result.height:
+        cursor.finished = True
+        return _answer(result.total, None, page.rows)
+    if all(isinstance(item, Output) for item in result.items):  # others read tables while they are printed
+        cursor.prepare(page.end, lambda start: _page(call, cursor, start))
+    return _answer(result.total, f"/services/data/v{call.version}/query/{locator}-{page.end}", page.rows)
+
+
+def _answer(total: int, more: str | None, rows: bytes) -> Reply:
+    head: dict[str, object] = {"totalSize": total, "done": more is None}
+    if more is not None:
+        head["nextRecordsUrl"] = more
+    return Reply(200, orjson.dumps(head)[:-1] + b',"records":[' + rows + b"]}", JSON_TYPE)
+
+
+def _first_page(call: Call, cursor: Cursor) -> PageText:
+    page = _page(call, cursor, 0)
+    if len(page.rows) > PAGE_BYTES and page.end > SMALLEST_BATCH:
+        cursor.batch = max(SMALLEST_BATCH, page.end * PAGE_BYTES // len(page.rows))
+        page = _page(call, cursor, 0)
+    return page
+
+
+def _page(call: Call, cursor: Cursor, start: int) -> PageText:
+    result = cursor.result
+
+    def more_children(children: Result, shown: int) -> str:
+        rest = Cursor(children, cursor.username, cursor.created, cursor.batch, cursor.version, child=True)
+        return f"/services/data/v{call.version}/query/{call.org.cursors.open(rest)}-{shown}"
+
+    page = Page(call.org, call.version, cursor.batch, more_children)
+    frame = result.slice(start, cursor.batch)
+    if result.nested and frame.height:
+        frame = frame.slice(0, _parents_that_fit(result, frame["Id"], cursor.batch))
+    return PageText(page.rows(result, frame), start + frame.height)
+
+
+def _parents_that_fit(result: Result, parents: pl.Series, batch: int) -> int:
+    """How many of the parents make a page: their child records count towards the batch as well."""
+    rows = pl.Series([1] * parents.len(), dtype=pl.Int64)
+    for item in result.items:
+        if isinstance(item, Children):
+            counts = item.of(parents).frame[item.lookup].value_counts().rename({item.lookup: "Id"})
+            found = parents.rename("Id").to_frame().join(counts, on="Id", how="left", maintain_order="left")
+            rows = rows + found["count"].cast(pl.Int64).fill_null(0).clip(0, batch)
+    return max(1, int((rows.cum_sum() <= batch).sum()))
 
 
 def _batch_size(call: Call, result: Result) -> int:
+    if result.object.endswith("__mdt"):
+        return max(1, result.height)  # custom metadata has no cursors
     match = re.search(r"batchSize=(\d+)", call.headers.get("sforce-query-options", ""), re.IGNORECASE)
-    size = min(max(int(match.group(1)), SMALLEST_BATCH), LARGEST_BATCH) if match else DEFAULT_BATCH
+    size = min(max(int(match[1]), SMALLEST_BATCH), LARGEST_BATCH) if match else DEFAULT_BATCH
     long_texts = sum(1 for o in result.outputs if o.column.kind == "textarea" and o.column.field["custom"])
     return min(size, SMALLEST_BATCH) if long_texts >= 2 else size
-
-
-def _explain(call: Call) -> dict[str, Any]:
-    parsed: ast.Query = parse(call.query["explain"])
-    obj = call.org.readable(parsed.object, call.user)
-    rows = len(call.org.table(obj))
-    plan = {"cardinality": rows, "fields": [], "leadingOperationType": "TableScan", "notes": [],
-            "relativeCost": 1.0, "sobjectCardinality": rows, "sobjectType": obj.name}  # fmt: skip
-    return {"plans": [plan], "sourceQuery": call.query["explain"]}
