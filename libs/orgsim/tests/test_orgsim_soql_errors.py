@@ -154,7 +154,7 @@ def test_objects_that_want_a_filter(org, name: str, condition: str, allowed: str
     obj = org.schema.define(name)
     for text in ("LinkedEntityId", "DurableId", "PublishStatus"):
         obj.add(make_field(text, "reference" if text == "LinkedEntityId" else "string", referenceTo=[]))
-    org.admin.permissions = frozenset()
+    org.admin.profile.system = frozenset()
     for where in ("", f" WHERE {condition}", f" WHERE {allowed} OR {condition}", f" WHERE NOT {allowed}"):
         error = refused(org, f"SELECT Id FROM {name}{where}", version="62.0")
         assert (error.code, part in error.message) == ("MALFORMED_QUERY", True), error.message
@@ -163,7 +163,7 @@ def test_objects_that_want_a_filter(org, name: str, condition: str, allowed: str
 
 def test_query_all_files_frees_content_document_links_from_version_59(org) -> None:
     org.schema.define("ContentDocumentLink")
-    org.admin.permissions = frozenset({"QueryAllFiles"})
+    assert org.admin.may("QueryAllFiles")
     assert run(org, parse("SELECT Id FROM ContentDocumentLink"), org.admin, version="59.0").total == 0
     assert refused(org, "SELECT Id FROM ContentDocumentLink", version="58.0").code == "MALFORMED_QUERY"
 

@@ -69,8 +69,8 @@ class StoredRows:
 
     def slice(self, start: int, count: int) -> pl.DataFrame:
         """Rows `start` … `start + count`."""
-        end = min(start + count, self.height)
-        first, last = start // CHUNK_ROWS, max(start, end - 1) // CHUNK_ROWS
+        start, end = min(start, self.height), min(start + count, self.height)
+        first, last = start // CHUNK_ROWS, max(start, end - 1, 0) // CHUNK_ROWS
         with self._lock:
             self._chunks = {n: self._chunks[n] if n in self._chunks else self._read(n) for n in range(first, last + 1)}
             rows = pl.concat(self._chunks.values())
