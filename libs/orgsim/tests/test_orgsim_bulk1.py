@@ -325,3 +325,15 @@ async def test_open_jobs_end_after_a_day_and_are_forgotten_after_seven(bulk) -> 
     await bulk.api.sign_in()
     bulk.token = bulk.api.http.headers["Authorization"].partition(" ")[2]
     assert fields(await bulk.ask("GET", f"/job/{job}"))["exceptionCode"] == "InvalidJob"
+
+
+async def test_hard_deletes_need_their_permission(bulk) -> None:
+    body = {"operation": "hardDelete", "object": "Account", "contentType": "JSON"}
+    allowed = await bulk.ask("POST", "/job", json.dumps(body), "application/json")
+    assert allowed.status_code == 201
+    denied = {"permissions": {"BulkApiHardDelete": False}}
+    assert (await bulk.api.http.post("/_org/users", json=denied)).status_code == 200
+    refused = await bulk.ask("POST", "/job", json.dumps(body), "application/json")
+    assert (refused.status_code, refused.json()["exceptionCode"]) == (400, "FeatureNotEnabled")
+    modern = await bulk.api.http.post("/services/data/v62.0/jobs/ingest", json={**body, "contentType": "CSV"})
+    assert (modern.status_code, modern.json()[0]["errorCode"]) == (400, "FEATURENOTENABLED")

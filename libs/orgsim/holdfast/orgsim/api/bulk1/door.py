@@ -14,7 +14,8 @@ from holdfast.orgsim.errors import ApiError
 OLDEST, NEWEST = 31, 68
 PREFIX = "/services/async/{api_version}/job"
 _CODES = {"INVALID_SESSION_ID": "InvalidSessionId", "REQUEST_LIMIT_EXCEEDED": "ExceededQuota",
-          "EXCEEDEDQUOTA": "ExceededQuota"}  # fmt: skip
+          "EXCEEDEDQUOTA": "ExceededQuota", "FEATURENOTENABLED": "FeatureNotEnabled",
+          "INVALIDENTITY": "InvalidEntity"}  # fmt: skip
 UNEXPECTED = ApiError(500, "Unknown", "An unexpected error occurred.")
 logger = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ from typing import Any
 from holdfast.orgsim.api.bulk1.door import BulkRouter, find_job, sends_json
 from holdfast.orgsim.api.bulk1.formats import info_reply, job_info, read_job
 from holdfast.orgsim.api.bulk1.model import QUERIES, BulkError, Chunking, Job
+from holdfast.orgsim.api.bulk2 import restrictions
 from holdfast.orgsim.api.web import Call, Reply
 from holdfast.orgsim.ids import normalise
 from holdfast.orgsim.schema.objects import SObject
@@ -29,6 +30,8 @@ async def create(call: Call) -> Reply:
     if operation not in OPERATIONS:
         raise BulkError("InvalidJob", f"Unable to parse Job: unknown operation '{operation}'")
     obj = _object(call, str(given.get("object") or ""))
+    restrictions.refuse_object(obj)
+    restrictions.refuse_hard_delete(operation, call.user)
     now = call.org.clock.now()
     job = Job(call.org.bulk_jobs.new_id(), operation, obj.name, call.user.id, now, now, call.params["api_version"],
               _content_type(given, as_json=as_json), _concurrency(given), _external_id(given, operation, obj),

@@ -9,7 +9,7 @@ from holdfast.orgsim.api.bulk2 import processing
 from holdfast.orgsim.api.bulk2.jobs import DELIMITERS, FINAL_STATES, LINE_ENDINGS, Job
 from holdfast.orgsim.api.bulk2.listing import list_jobs
 from holdfast.orgsim.api.bulk2.query_jobs import choice
-from holdfast.orgsim.api.bulk2.restrictions import refuse_object
+from holdfast.orgsim.api.bulk2.restrictions import refuse_hard_delete, refuse_object
 from holdfast.orgsim.api.bulk2.results import head_line
 from holdfast.orgsim.api.rest.uploads import is_multipart, split
 from holdfast.orgsim.api.web import DATA, Call, Reply, Router, json_reply
@@ -31,6 +31,7 @@ async def create(call: Call) -> Reply:
         raise ApiError(400, "INVALIDJOB", f"InvalidJob : Unsupported operation {operation}")
     obj = call.org.readable(str(body.get("object", "")), call.user)
     refuse_object(obj)
+    refuse_hard_delete(operation, call.user)
     key = body.get("externalIdFieldName")
     if operation == "upsert" and (not key or obj.find(key) is None):
         raise ApiError(400, "INVALIDJOB", "InvalidJob : External ID was blank for " + obj.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from holdfast.orgsim.auth.access import User
 from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.schema.objects import SObject
 from holdfast.orgsim.soql import ast
@@ -24,6 +25,17 @@ def refuse_object(obj: SObject) -> None:
     """
     if obj.name in NOT_IN_BULK:
         raise ApiError(400, "INVALIDENTITY", f"Entity '{obj.name}' is not supported by the Bulk API.")
+
+
+def refuse_hard_delete(operation: str, user: User) -> None:
+    """Refuse to delete past the recycle bin for users without "Bulk API Hard Delete".
+
+    Raises:
+        ApiError: 400 FEATURENOTENABLED.
+    """
+    if operation == "hardDelete" and not user.may("BulkApiHardDelete"):
+        raise ApiError(400, "FEATURENOTENABLED", "hardDelete operation requires special user profile permission, "
+                       "please contact your system administrator")  # fmt: skip
 
 
 def refuse_query(query: ast.Query) -> None:
