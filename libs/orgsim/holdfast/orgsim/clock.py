@@ -19,6 +19,11 @@ class OrgClock:
             return self._frozen
         return datetime.fromtimestamp(time.time(), UTC) + self._offset
 
+    @property
+    def frozen(self) -> bool:
+        """Whether it stands still."""
+        return self._frozen is not None
+
     def advance(self, by: timedelta) -> None:
         """Move the clock; backwards with a negative duration."""
         if self._frozen is not None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from holdfast.orgsim.accounting import client_name
-from holdfast.orgsim.api import admin
+from holdfast.orgsim.api import admin, status
 from holdfast.orgsim.api.bulk1 import batches as bulk1_batches
 from holdfast.orgsim.api.bulk1 import jobs as bulk1_jobs
 from holdfast.orgsim.api.bulk1 import results as bulk1_results
@@ -51,6 +51,7 @@ def make_router() -> Router:
         bulk1_results,
         soap,
         admin,
+        status,
     ):
         router.include(module.router)
     return router
@@ -122,6 +123,8 @@ class OrgApp:
     async def _admin(self, call: Call) -> Reply:
         if call.path == "/_org/faults":
             return self.faults.admin(call)
+        if call.path == "/_org/status":
+            return status.standing(call, self.faults)
         return await self.dispatch(call)
 
     async def dispatch(self, call: Call) -> Reply:

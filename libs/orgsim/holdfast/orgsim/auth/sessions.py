@@ -111,6 +111,10 @@ class Sessions:
         for token in ended:
             del self._by_token[token]
 
+    def live(self, now: datetime) -> list[Session]:
+        """The sessions that can still be used."""
+        return [session for session in self._by_token.values() if session.expires > now]
+
     def expire_all(self) -> int:
         """End every session; how many there were."""
         count = len(self._by_token)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -154,6 +154,10 @@ class BulkJobs:
     def list(self, username: str) -> list[Job]:
         """The user's jobs, oldest first."""
         return [job for job in self._jobs.values() if job.username == username]
+
+    def all(self) -> Sequence[Job]:
+        """Every user's jobs, oldest first."""
+        return [*self._jobs.values()]
 
     def queries_today(self, now: datetime) -> int:
         """Query jobs of the last 24 hours."""

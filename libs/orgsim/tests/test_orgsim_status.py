@@ -1,0 +1,52 @@
+"""The status page: what it shows is true, and a browser with the strictest policy can show it."""
+
+import re
+
+V = "/services/data/v62.0"
+
+
+async def test_the_page_needs_nothing_from_elsewhere(api) -> None:
+    page = await api.http.get("/_org/")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html;charset=UTF-8")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    links = re.findall(r'(?:href|src)="([^"]+)"', page.text)
+    assert links
+    for link in links:
+        answer = await api.http.get(link)
+        assert answer.status_code == 200, link
+        assert link.endswith("/status") or "http" not in answer.text.replace("http://www.w3.org/2000/svg", "")
+    assert not re.search(r"<script>|<style|onclick=|style=", page.text)
+    assert (await api.http.get("/_org/page/index.html")).status_code == 404
+
+
+async def test_links_begin_where_the_browser_came_in(api) -> None:
+    page = await api.http.get("/_org/")
+    assert 'data-base="/_org"' in page.text
+
+
+async def test_the_facts_are_those_of_the_org(api) -> None:
+    http = api.http
+    named = {"Sforce-Call-Options": "client=backup/2"}
+    made = await http.post(f"{V}/sobjects/Account", json={"Name": "a"}, headers=named)
+    other = await http.post(f"{V}/sobjects/Account", json={"Name": "b"}, headers=named)
+    await http.patch(f"{V}/sobjects/Account/{made.json()['id']}", json={"Fax": "1"}, headers=named)
+    await http.delete(f"{V}/sobjects/Account/{other.json()['id']}", headers=named)
+    assert (await http.get(f"{V}/nothing", headers=named)).status_code == 404
+    await http.post(f"{V}/jobs/query", json={"operation": "query", "query": "SELECT Id FROM Account"})
+    await http.post("/_org/faults", json={"name": "later", "after_s": 60, "effect": {"reset": True}})
+    shown = (await http.get("/_org/status")).json()
+    assert {"name": "Account", "rows": 1, "deleted": 1} in shown["objects"]
+    (client,) = [c for c in shown["clients"] if c["client"] == "backup/2"]
+    assert (client["calls"], client["errors"], client["last_status"]) == (5, 1, 404)
+    assert client["last_request"] == f"GET {V}/nothing"
+    assert shown["limits"][0] == {"name": "API requests", "used": api.org.accounting.total, "max": 100_000}
+    assert shown["limits"][2]["used"] == 1
+    assert [(s["user"], s["count"]) for s in shown["sessions"]] == [(api.org.admin.username, 1)]
+    (fault,) = shown["faults"]
+    assert (fault["name"], fault["waiting"], fault["spent"]) == ("later", True, False)
+    assert [(j["api"], j["object"], j["operation"]) for j in shown["jobs"]] == [("2.0", "Account", "query")]
+    deleted, updated = shown["ledger"]["entries"][:2]
+    assert (deleted["op"], updated["op"], updated["changed"]) == ("delete", "update", ["Fax"])
+    assert shown["ledger"]["sequence"] == deleted["seq"]
+    assert shown["clock"]["frozen"] is False
+    assert shown["org"]["id"] == api.org.id
