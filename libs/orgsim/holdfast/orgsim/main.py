@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import sys
 from dataclasses import replace
 from datetime import timedelta
@@ -41,6 +42,9 @@ def serve(
     load: Annotated[
         list[Path] | None, typer.Option(help="Folder or .csv (dotgov) for the first org; repeatable.")
     ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Data set made by `generate`: the first org serves it from its files.")
+    ] = None,
     multiply: Annotated[int, typer.Option(min=1, help="Copies of each loaded folder.")] = 1,
     schema: Annotated[Path | None, typer.Option(help="JSON file of objects, fields and switches of every org.")] = None,
     ready_file: Annotated[Path | None, typer.Option(help="Written as JSON once the org serves.")] = None,
@@ -72,7 +76,11 @@ def serve(
         plans = from_file(config, settings) if config else from_arguments(org or [], settings)
     except PlanError as error:
         raise typer.BadParameter(str(error)) from error
-    plans[0] = replace(plans[0], load=[*plans[0].load, *(load or [])], multiply=max(multiply, plans[0].multiply))
+    plans[0] = replace(
+        plans[0],
+        load=[*([data] if data else []), *plans[0].load, *(load or [])],
+        multiply=max(multiply, plans[0].multiply),
+    )
     orgs = [_made(plan) for plan in plans]
     ports = Ports(port, https_port if https else None, proxy_port)
     ca_folder = data_dir or (ready_file.parent if ready_file else None)
@@ -104,6 +112,26 @@ def _tell(info: dict[str, Any], *, shows_secret: bool) -> None:
         trust = " ".join(f"{name}={info['ca_file']}" for name in CA_VARIABLES)
         lines += ["", "Clients with fixed https hosts:", f"  export HTTPS_PROXY={info['proxy_url']} {trust}"]
     print("\n".join(lines), flush=True)
+
+
+@app.command()
+def generate(
+    rows: Annotated[int, typer.Option(min=1, help="Rows to make.")],
+    out: Annotated[Path, typer.Option(help="Folder for the data set; for `serve --data`.")],
+    sources: Annotated[list[Path], typer.Option("--from", help="Real rows to multiply, as for --load; repeatable.")],
+    seed: Annotated[int | None, typer.Option(help="The same seed makes the same rows; drawn if absent.")] = None,
+) -> None:
+    """Make a large data set out of a small real one."""
+    from holdfast.orgsim.store.generate import generate as make  # noqa: PLC0415 - brings pyarrow
+
+    seed = secrets.randbelow(1_000_000) if seed is None else seed
+    try:
+        counts = make(out, sources, rows, seed)
+    except (FileExistsError, FileNotFoundError) as error:
+        raise typer.BadParameter(str(error)) from error
+    for name, count in counts.items():
+        typer.echo(f"{name:<32}{count:>12,}")
+    typer.echo(f"{sum(counts.values()):,} rows in {out}, seed {seed}")
 
 
 @app.command("load")
@@ -154,7 +182,7 @@ def _made(plan: OrgPlan) -> Org:
     for path in plan.load:
         try:
             loading.load_path(made, path, multiply=plan.multiply)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, ValueError) as error:
             raise typer.BadParameter(str(error)) from error
     return made
 

@@ -24,6 +24,7 @@ from holdfast.orgsim.listeners.authority import Authority
 from holdfast.orgsim.listeners.connect import ConnectProxy
 from holdfast.orgsim.listeners.orgs import OrgsApp, describe, local_names
 from holdfast.orgsim.org import Org
+from holdfast.orgsim.store.mapped import release_mapped_pages
 
 PARENT_POLL_S = 0.5
 BACKLOG = 512
@@ -184,6 +185,7 @@ async def _run(server: uvicorn.Server, listening: Listening, ready: Callable[[],
     while not serving.done():
         if parent_pid is not None and os.getppid() != parent_pid:
             server.should_exit = True
+        release_mapped_pages()
         await asyncio.wait([serving], timeout=PARENT_POLL_S)
     await serving
 

@@ -29,6 +29,17 @@ def pick(chunks: Sequence[pl.DataFrame], firsts: Sequence[str], ids: pl.Series) 
     return found
 
 
+def where(chunks: Sequence[pl.DataFrame], mask: pl.Series) -> list[pl.DataFrame]:
+    """The rows for which `mask`, over all chunks, holds. Chunks without one are not looked at."""
+    found, start = [], 0
+    for chunk in chunks:
+        mine = mask.slice(start, chunk.height)
+        start += chunk.height
+        if mine.any():
+            found.append(chunk.filter(mine))
+    return found
+
+
 def fold(
     chunks: Sequence[pl.DataFrame], firsts: Sequence[str], fresh: pl.DataFrame, removed: pl.Series
 ) -> list[pl.DataFrame]:

@@ -7,6 +7,7 @@ A folder holds one `<Object>.csv` per object, `_references.json` ({object: {look
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,59 @@ from holdfast.orgsim.schema.objects import SObject, custom_lookup
 from holdfast.orgsim.schema.values import canonical
 
 LOADED_BEFORE = timedelta(days=45)
+MANIFEST = "manifest.json"  # of a generated data set
 ROWS_PER_STAMP = 200  # one transaction chunk carries one stamp
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """The files of a folder of objects, the objects and what their lookups point at."""
+
+    files: dict[str, pl.DataFrame]
+    objects: dict[str, SObject]
+    references: dict[str, dict[str, list[str]]]
 
 
 def load_folder(org: Org, folder: Path, *, multiply: int = 1) -> dict[str, int]:
     """Load every object of `folder`, `multiply` times. Returns rows loaded by object."""
+    return _load_frames(org, _define_folder(org, folder), multiply)
+
+
+def load_path(org: Org, path: Path, *, multiply: int = 1) -> int:
+    """Load a folder of object files, the .gov register (`initial.csv` or its folder), or a generated data set.
+
+    Returns:
+        How many rows were loaded.
+
+    Raises:
+        FileNotFoundError: there is none of them.
+        ValueError: a data set that does not fit the org.
+    """
+    if (path / MANIFEST).is_file():
+        from holdfast.orgsim.store.dataset import open_dataset  # noqa: PLC0415 - brings pyarrow, which few orgs need
+
+        return open_dataset(org, path)
+    register = _register(path)
+    if register.is_file():
+        return load_dotgov(org, register)
+    if path.is_dir():
+        return sum(load_folder(org, path, multiply=multiply).values())
+    raise FileNotFoundError(f"{path} is neither a folder nor a file")
+
+
+def define_path(org: Org, path: Path) -> None:
+    """Define the objects and fields that `load_path` would fill, and load no row."""
+    if _register(path).is_file():
+        _define_dotgov(org)
+    else:
+        _define_folder(org, path)
+
+
+def _register(path: Path) -> Path:
+    return path / "initial.csv" if path.is_dir() else path
+
+
+def _define_folder(org: Org, folder: Path) -> _Folder:
     references = orjson.loads((folder / "_references.json").read_bytes())
     for path in sorted(folder.glob("_recordtypes_*.csv")):
         name = path.stem.removeprefix("_recordtypes_")
@@ -36,21 +85,7 @@ def load_folder(org: Org, folder: Path, *, multiply: int = 1) -> dict[str, int]:
     objects = {name: org.schema.define(name, auto_name="Name" not in rows.columns) for name, rows in files.items()}
     for name, rows in files.items():
         _add_fields(org, objects[name], rows, references.get(name, {}))
-    return _load_frames(org, files, objects, references, multiply)
-
-
-def load_path(org: Org, path: Path, *, multiply: int = 1) -> int:
-    """Load a folder of object files, or the .gov register (`initial.csv` or its folder). Returns rows loaded.
-
-    Raises:
-        FileNotFoundError: there is neither.
-    """
-    register = path / "initial.csv" if path.is_dir() else path
-    if register.is_file():
-        return load_dotgov(org, register)
-    if path.is_dir():
-        return sum(load_folder(org, path, multiply=multiply).values())
-    raise FileNotFoundError(f"{path} is neither a folder nor a file")
+    return _Folder(files, objects, references)
 
 
 def load_rows(org: Org, obj: SObject, rows: pl.DataFrame) -> list[str]:
@@ -62,15 +97,20 @@ def load_rows(org: Org, obj: SObject, rows: pl.DataFrame) -> list[str]:
 
 def load_dotgov(org: Org, path: Path) -> int:
     """Load the register of .gov domains as the custom object `Domain__c`."""
-    obj = org.schema.define("Domain__c", label="Domain")
+    obj = _define_dotgov(org)
+    return len(load_rows(org, obj, read_csv(path).rename(DOMAIN_COLUMNS)))
+
+
+def _define_dotgov(org: Org) -> SObject:
+    obj = org.schema.define(DOMAIN, label="Domain")
     for column, name in DOMAIN_COLUMNS.items():
         if name != "Name" and name not in obj.fields:
             org.schema.add_field(obj, make_field(name, "email" if name == "Security_Contact__c" else "string",
                                                  label=column))  # fmt: skip
-    rows = read_csv(path).rename(DOMAIN_COLUMNS)
-    return len(load_rows(org, obj, rows))
+    return obj
 
 
+DOMAIN = "Domain__c"
 DOMAIN_COLUMNS = {
     "Domain name": "Name",
     "Domain type": "Domain_Type__c",
@@ -100,13 +140,8 @@ def _add_fields(org: Org, obj: SObject, rows: pl.DataFrame, lookups: Mapping[str
             org.schema.add_field(obj, field_for(column, rows[column]))
 
 
-def _load_frames(
-    org: Org,
-    files: Mapping[str, pl.DataFrame],
-    objects: Mapping[str, SObject],
-    references: Mapping[str, Mapping[str, Sequence[str]]],
-    multiply: int,
-) -> dict[str, int]:
+def _load_frames(org: Org, folder: _Folder, multiply: int) -> dict[str, int]:
+    files, objects, references = folder.files, folder.objects, folder.references
     new_ids = {name: org.new_ids(objects[name], rows.height * multiply) for name, rows in files.items()}
     for name, rows in files.items():
         links = {

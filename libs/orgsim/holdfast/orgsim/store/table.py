@@ -92,12 +92,16 @@ class Table:
     def where_in(self, column: str, values: pl.Series) -> pl.DataFrame:
         """The rows whose `column` holds one of `values`, in id order."""
         self._settle()
-        wanted = pl.col(column).is_in(values.drop_nulls().implode())
-        if not self._run.height:
-            return self.frame().filter(wanted)
-        found = pl.concat(self._chunks, rechunk=False).filter(wanted) if self._chunks else self._empty
-        current = found.filter(~pl.col("Id").is_in(self._run["Id"].implode()))
-        return pl.concat([current, self._run.filter(wanted)]).sort("Id")
+        wanted = values.drop_nulls().cast(pl.String).implode()
+        found = []
+        if self._chunks:
+            held = pl.concat([chunk[column] for chunk in self._chunks], rechunk=False)
+            found = chunked.where(self._chunks, held.is_in(wanted))
+        if self._run.height:
+            overtaken = pl.col("Id").is_in(self._run["Id"].implode())
+            found = [rows.filter(~overtaken) for rows in found]
+            found.append(self._run.filter(pl.col(column).is_in(wanted)))
+        return pl.concat([self._empty, *found], rechunk=True).sort("Id")
 
     def put(self, record_id: str, row: Row) -> None:
         """Insert or replace a row."""

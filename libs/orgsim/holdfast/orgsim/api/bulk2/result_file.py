@@ -11,7 +11,7 @@ from threading import Lock
 import polars as pl
 
 from holdfast.orgsim.api.bulk2.spool import Spool
-from holdfast.orgsim.store.disk import release_mapped_pages
+from holdfast.orgsim.store.mapped import release_mapped_pages
 
 BLOCK_ROWS = 8_192
 
