@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 
 
@@ -52,3 +53,10 @@ def no_such_column(field: str, entity: str) -> ApiError:
 def session_invalid() -> ApiError:
     """401 for a token that is unknown, expired or revoked."""
     return ApiError(401, "INVALID_SESSION_ID", "Session expired or invalid")
+
+
+def unexpected() -> ApiError:
+    """500 for a mistake of ours. The id in it stands in the log as well."""
+    number = f"{secrets.randbelow(10**9):09}-{secrets.randbelow(10**5):05} ({-secrets.randbelow(2**31)})"
+    message = f"An unexpected error occurred. Please include this ErrorId if you contact support: {number}"
+    return ApiError(500, "UNKNOWN_EXCEPTION", message)

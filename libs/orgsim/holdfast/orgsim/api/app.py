@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import gzip
 import logging
-import re
-import zlib
-from collections.abc import Mapping
 from typing import Any
 
 from holdfast.orgsim.accounting import client_name
@@ -15,20 +12,19 @@ from holdfast.orgsim.api.bulk1 import batches as bulk1_batches
 from holdfast.orgsim.api.bulk1 import jobs as bulk1_jobs
 from holdfast.orgsim.api.bulk1 import results as bulk1_results
 from holdfast.orgsim.api.bulk2 import ingest, query_jobs
+from holdfast.orgsim.api.intake import access_token, check_lengths, check_version, method_meant, unpacked
 from holdfast.orgsim.api.rest import routes as rest
 from holdfast.orgsim.api.soap import calls as soap
 from holdfast.orgsim.api.web import Call, Reply, Route, Router, json_reply, path_of
 from holdfast.orgsim.auth import admin as sign_in_admin
 from holdfast.orgsim.auth import authorize, browser, device, identity, token, tokens
-from holdfast.orgsim.errors import ApiError, not_found, session_invalid
+from holdfast.orgsim.errors import ApiError, unexpected
 from holdfast.orgsim.faults.scripted import Faults
 from holdfast.orgsim.listeners.hosts import come_back
 from holdfast.orgsim.org import Org
 from holdfast.orgsim.saving.deleting import purge_expired
 
-OLDEST, NEWEST = 31, 68
 COMPRESS_FROM_BYTES = 10_000
-UNEXPECTED = ApiError(500, "UNKNOWN_EXCEPTION", "An unexpected error occurred. Please include this ErrorId: 1")
 logger = logging.getLogger(__name__)
 
 
@@ -82,7 +78,9 @@ class OrgApp:
         call.origin, call.instance_url = self._addresses(scope, headers)
         call.client_ip = (scope.get("client") or ("",))[0]
         try:
-            call.body = _unpacked(headers, body)
+            if path.startswith("/services"):
+                check_lengths(raw.encode("latin-1") + b"?" + scope["query_string"], scope["headers"])
+            call.body = unpacked(headers, body)
         except ApiError as error:
             await send_reply(send, json_reply(error.body(), error.status), call.method)
             return
@@ -131,11 +129,13 @@ class OrgApp:
         """Answer one request, errors included; composite sends its parts through here too."""
         route: Route | None = None
         try:
-            method = "GET" if call.method == "HEAD" else call.method
+            method = method_meant(call.method, call.query)
             route, call.params = self.router.find(method, call.path)
-            _check_version(call)
+            check_version(call.params.get("version"))
             if route.authenticated:
-                call.session = self.org.sessions.use_for_api(_token(call), self.org.clock.now())
+                call.session = self.org.sessions.use_for_api(
+                    access_token(call.headers, call.query), self.org.clock.now()
+                )
             call.dispatch = self.dispatch
             purge_expired(self.org)
             self.org.schedule.run_due(self.org.clock.now())
@@ -149,48 +149,18 @@ class OrgApp:
             if error.status == 401:
                 reply.headers["WWW-Authenticate"] = "Token"
         except Exception:
-            logger.exception("%s %s", call.method, call.path)
-            reply = json_reply(UNEXPECTED.body(), UNEXPECTED.status)
+            mistake = unexpected()
+            logger.exception("%s %s: %s", call.method, call.path, mistake.message)
+            reply = json_reply(mistake.body(), mistake.status)
         if call.path.startswith("/services/data/v"):
             used = self.org.accounting.used(self.org.clock.now())
             reply.headers["Sforce-Limit-Info"] = f"api-usage={used}/{self.org.accounting.limit}"
         return reply
 
 
-def _check_version(call: Call) -> None:
-    version = call.params.get("version")
-    if version is None:
-        return
-    if re.fullmatch(r"\d{2}\.0", version) is None or int(version[:2]) > NEWEST:
-        raise not_found()
-    if int(version[:2]) < OLDEST:
-        raise ApiError(410, "UNSUPPORTED_API_VERSION", f"API version {version} has been retired")
-
-
-def _token(call: Call) -> str:
-    kind, _, token = call.headers.get("authorization", "").partition(" ")
-    if kind.lower() in ("bearer", "oauth") and token:
-        return token.strip()
-    if "oauth_token" in call.query:
-        return call.query["oauth_token"]
-    if kind:
-        raise ApiError(401, "INVALID_AUTH_HEADER", "INVALID_HEADER_TYPE")
-    raise session_invalid()
-
-
-def _unpacked(headers: Mapping[str, str], body: bytes) -> bytes:
-    """The body without its Content-Encoding."""
-    if headers.get("content-encoding", "").lower() != "gzip":
-        return body
-    try:
-        return gzip.decompress(body)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ApiError(400, "INVALID_REQUEST", f"The gzip body cannot be read: {error}") from error
-
-
 def _compressed(call: Call, reply: Reply) -> Reply:
     wanted = "gzip" in call.headers.get("accept-encoding", "")
-    if wanted and call.org.settings.compress and len(reply.body) >= COMPRESS_FROM_BYTES:
+    if wanted and call.org.settings.compress and reply.file is None and len(reply.body) >= COMPRESS_FROM_BYTES:
         reply.body = gzip.compress(reply.body, compresslevel=1, mtime=0)
         reply.headers["Content-Encoding"] = "gzip"
     return reply

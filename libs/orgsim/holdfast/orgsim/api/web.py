@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote
 
 import orjson
 
+from holdfast.orgsim.api.intake import check_json
 from holdfast.orgsim.api.region import Region
 from holdfast.orgsim.auth.access import User
 from holdfast.orgsim.auth.sessions import Session
@@ -107,8 +108,10 @@ class Call:
         """The body as JSON. Numbers with a fraction or exponent are Decimals: no digit is lost.
 
         Raises:
-            ApiError: 400 JSON_PARSER_ERROR.
+            ApiError: 400 JSON_PARSER_ERROR; 415 for a body that calls itself something else.
         """
+        if self.path.startswith("/services"):
+            check_json(self.headers)
         return parse_json(self.body)
 
     def json_object(self) -> dict[str, Any]:

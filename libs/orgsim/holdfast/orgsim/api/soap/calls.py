@@ -9,11 +9,10 @@ from collections.abc import Awaitable, Callable
 from holdfast.orgsim.api.soap import describing, querying, replication, saving, signing_in
 from holdfast.orgsim.api.soap.envelope import FAMILIES, SoapCall, answer, fault, no_operation, read
 from holdfast.orgsim.api.web import Call, Reply, Router
-from holdfast.orgsim.errors import ApiError
+from holdfast.orgsim.errors import ApiError, unexpected
 
 router = Router()
 OLDEST, NEWEST = 31, 68
-UNEXPECTED = ApiError(500, "UNKNOWN_EXCEPTION", "An unexpected error occurred. Please include this ErrorId: 1")
 logger = logging.getLogger(__name__)
 
 OPERATIONS: dict[str, Callable[[SoapCall], Awaitable[str]]] = {
@@ -52,8 +51,9 @@ async def dispatch(call: Call) -> Reply:
     except ApiError as error:
         return fault(family, error)
     except Exception:
-        logger.exception("SOAP")
-        return fault(family, UNEXPECTED)
+        mistake = unexpected()
+        logger.exception("SOAP: %s", mistake.message)
+        return fault(family, mistake)
 
 
 async def _authenticated(soap: SoapCall) -> Reply:
