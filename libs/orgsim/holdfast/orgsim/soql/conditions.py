@@ -23,6 +23,7 @@ EXACT = frozenset({"id", "reference", "date", "datetime", "time", "boolean"})
 DECIMAL = pl.Decimal(38, 18)  # 20 digits before the point: every number a field can hold
 _OUT_OF_RANGE = Decimal(10) ** 20
 _TYPE_NAMES = {"datetime": "dateTime", "reference": "reference", "id": "ID"}
+_UNTIL_NOW = ("LAST_N_DAYS:", "LAST_90_DAYS")  # nothing is later than their end: `>` is read as later than their start
 Subquery = Callable[[ast.Membership, Column], pl.Series]
 
 
@@ -129,12 +130,13 @@ def _within_days(column: Column, operator: str, literal: ast.Literal, now: datet
     low, high = _day_text(column, days[0]), _day_text(column, days[1])
     value = pl.col(column.name)
     inside = (value >= low) & (value < high)
+    open_ended = literal.text.upper().startswith(_UNTIL_NOW)
     table = {
         "=": inside,
         "!=": ~inside,
         "<": value < low,
         "<=": value < high,
-        ">": value >= high,
+        ">": value > low if open_ended else value >= high,
         ">=": value >= low,
     }
     return table[operator].fill_null(operator == "!=")
