@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import httpx
 import typer
 
+from holdfast.orgsim.ledger import commands as ledger_commands
 from holdfast.orgsim.org import Org, OrgSettings
 from holdfast.orgsim.plans import OrgPlan, PlanError, from_arguments, from_file
 from holdfast.orgsim.schema.document import Document, SchemaError, read_document
@@ -23,6 +24,7 @@ from holdfast.orgsim.serving import serve as serve_org
 from holdfast.orgsim.store import loading
 
 app = typer.Typer(help="A Salesforce org that runs locally.", no_args_is_help=True, pretty_exceptions_show_locals=False)
+app.add_typer(ledger_commands.app, name="ledger")
 SECRET_VARIABLE = "ORGSIM_CLIENT_SECRET"  # noqa: S105 - its name; arguments would be seen by every user of the machine
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
 Url = Annotated[str, typer.Option("--url", help="Address of a running org.")]
@@ -139,13 +141,6 @@ def load_into(url: Url, path: Path, multiply: Annotated[int, typer.Option(min=1)
     """Load data into a running org."""
     body: dict[str, str | int] = {"path": str(path.resolve()), "multiply": multiply}
     _print(httpx.post(f"{url}/_org/load", json=body, timeout=120))
-
-
-@app.command()
-def ledger(url: Url, object_name: Annotated[str | None, typer.Option("--object")] = None, since: int = 0) -> None:
-    """Print the ledger as JSON lines."""
-    params: dict[str, str | int] = {"since": since} | ({"object": object_name} if object_name else {})
-    _print(httpx.get(f"{url}/_org/ledger", params=params, timeout=60))
 
 
 @app.command()

@@ -25,7 +25,7 @@ from holdfast.orgsim.auth.permissions import Grants
 from holdfast.orgsim.auth.sessions import Sessions
 from holdfast.orgsim.clock import OrgClock, stamp
 from holdfast.orgsim.errors import unsupported_object
-from holdfast.orgsim.ledger.entries import Ledger
+from holdfast.orgsim.ledger.book import Ledger
 from holdfast.orgsim.saving.transaction import Transactions
 from holdfast.orgsim.schedule import Schedule
 from holdfast.orgsim.schema.document import Document
