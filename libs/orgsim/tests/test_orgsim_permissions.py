@@ -106,3 +106,95 @@ async def test_unknown_permissions_are_refused(api) -> None:
     answer = await api.http.post("/_org/users", json={"permissions": {"Fly": True}})
     assert answer.status_code == 400
     assert "no permission 'Fly'" in answer.text
+
+
+async def test_hard_delete_needs_its_permission(api) -> None:
+    job = {"object": "Account", "operation": "hardDelete", "contentType": "CSV"}
+    assert (await api.http.post("/services/data/v62.0/jobs/ingest", json=job)).status_code == 200
+    await define_user(api, permissions={"BulkApiHardDelete": False})
+    answer = await api.http.post("/services/data/v62.0/jobs/ingest", json=job)
+    assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "FEATURENOTENABLED")
+    token = api.http.headers["Authorization"].partition(" ")[2]
+    old = await api.http.post("/services/async/62.0/job", json=job, headers={"X-SFDC-Session": token})
+    assert (old.status_code, old.json()["exceptionCode"]) == (400, "FeatureNotEnabled")
+
+
+async def test_a_user_without_api_access_is_told_so(api) -> None:
+    await define_user(api, permissions={"ApiEnabled": False})
+    answer = await api.query("SELECT Id FROM Account")
+    assert (answer.status_code, answer.json()[0]["errorCode"]) == (403, "API_DISABLED_FOR_ORG")
+
+
+async def test_rights_on_objects_and_fields_bind_saves(api) -> None:
+    base = "/services/data/v62.0/sobjects/Account"
+    made = (await api.http.post(base, json={"Name": "Acme", "Fax": "1"})).json()["id"]
+    await define_user(api, objects={"Account": "R"})
+    refused = [
+        await api.http.post(base, json={"Name": "Other"}),
+        await api.http.patch(f"{base}/{made}", json={"Name": "Other"}),
+        await api.http.delete(f"{base}/{made}"),
+    ]
+    codes = [answer.json()[0]["errorCode"] for answer in refused]
+    assert codes == ["CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", *["INSUFFICIENT_ACCESS_OR_READONLY"] * 2]
+    await define_user(api, objects={"Account": "CRUD"}, read_only_fields=["Account.Fax"])
+    answer = await api.http.patch(f"{base}/{made}", json={"Fax": "2"})
+    assert (answer.json()[0]["errorCode"], answer.json()[0]["fields"]) == ("INVALID_FIELD_FOR_INSERT_UPDATE", ["Fax"])
+    assert (await api.http.patch(f"{base}/{made}", json={"Name": "Other"})).status_code == 204
+    assert (await api.http.get(f"{base}/{made}")).json()["Fax"] == "1"
+
+
+PRIVATE = {
+    "objects": [
+        {"name": "Deal__c", "sharing": "Private", "fields": [{"name": "Pin__c", "type": "encryptedstring"}]},
+        {
+            "name": "Step__c",
+            "sharing": "ControlledByParent",
+            "fields": [{"name": "Deal__c", "type": "reference", "referenceTo": "Deal__c", "masterDetail": 0}],
+        },
+    ]
+}
+
+
+async def test_private_records_are_seen_by_owners_and_whom_they_are_shared_with(api, writer) -> None:
+    assert (await api.http.post("/_org/schema", json=PRIVATE)).status_code == 200
+    deal, step = (api.org.schema.objects[name] for name in ("Deal__c", "Step__c"))
+    other_id = await define_user(api, username="other@holdfast.test")
+    theirs = writer.insert(deal, {"Name": "Theirs", "OwnerId": other_id})
+    writer.insert(step, {"Name": "Call", "Deal__c": theirs})
+    mine = writer.insert(deal, {"Name": "Mine"})
+    await define_user(api, objects={"Deal__c": "CRUD", "Step__c": "CRUD"}, permissions={"ViewAllData": False})
+
+    async def names(name):
+        return [r["Name"] for r in (await api.query(f"SELECT Name FROM {name} ORDER BY Name")).json()["records"]]
+
+    base = "/services/data/v62.0/sobjects/Deal__c"
+    assert (await names("Deal__c"), await names("Step__c")) == (["Mine"], [])
+    assert (await api.http.get(f"{base}/{theirs}")).status_code == 404
+    assert (await api.http.patch(f"{base}/{mine}", json={"Name": "Still mine"})).status_code == 204
+    share = {"ParentId": theirs, "UserOrGroupId": api.org.admin.id, "AccessLevel": "Read", "RowCause": "Manual"}
+    answer = await api.http.post("/services/data/v62.0/sobjects/Deal__Share", json=share)
+    assert answer.status_code == 201, answer.text
+    assert (await names("Deal__c"), await names("Step__c")) == (["Still mine", "Theirs"], ["Call"])
+    answer = await api.http.patch(f"{base}/{theirs}", json={"Name": "Taken"})
+    assert answer.json()[0]["errorCode"] == "INSUFFICIENT_ACCESS_OR_READONLY"
+
+
+async def test_a_new_owner_ends_what_the_old_one_shared(api, writer, ask) -> None:
+    await api.http.post("/_org/schema", json=PRIVATE)
+    other_id = await define_user(api, username="other@holdfast.test")
+    deal, share = (api.org.schema.objects[name] for name in ("Deal__c", "Deal__Share"))
+    made = writer.insert(deal, {"Name": "Deal"})
+    writer.insert(share, {"ParentId": made, "UserOrGroupId": other_id, "AccessLevel": "Edit", "RowCause": "Manual"})
+    rows = "SELECT UserOrGroupId, AccessLevel, RowCause FROM Deal__Share ORDER BY RowCause"
+    assert ask(rows) == [(other_id, "Edit", "Manual"), (api.org.admin.id, "All", "Owner")]
+    writer.update(made, {"OwnerId": other_id})
+    assert ask(rows) == [(other_id, "All", "Owner")]
+
+
+async def test_encrypted_text_is_masked_without_the_permission(api, writer) -> None:
+    await api.http.post("/_org/schema", json=PRIVATE)
+    writer.insert(api.org.schema.objects["Deal__c"], {"Name": "Deal", "Pin__c": "s3cret"})
+    soql = "SELECT Pin__c FROM Deal__c"
+    assert (await api.query(soql)).json()["records"][0]["Pin__c"] == "******"
+    await define_user(api, permissions={"ViewEncryptedData": True})
+    assert (await api.query(soql)).json()["records"][0]["Pin__c"] == "s3cret"

@@ -22,6 +22,7 @@ from holdfast.orgsim.errors import ApiError, unexpected
 from holdfast.orgsim.faults.scripted import Faults
 from holdfast.orgsim.listeners.hosts import come_back
 from holdfast.orgsim.org import Org
+from holdfast.orgsim.rules.formulas import today_formulas
 from holdfast.orgsim.saving.deleting import purge_expired
 
 COMPRESS_FROM_BYTES = 10_000
@@ -138,6 +139,7 @@ class OrgApp:
                 )
             call.dispatch = self.dispatch
             purge_expired(self.org)
+            today_formulas(self.org)
             self.org.schedule.run_due(self.org.clock.now())
             if call.path.startswith("/services"):
                 self.org.accounting.by_route[(method, route.template)] += 1

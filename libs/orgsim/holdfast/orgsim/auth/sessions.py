@@ -60,11 +60,13 @@ class Sessions:
         """The session of `token`, its expiry renewed.
 
         Raises:
-            ApiError: 401 INVALID_SESSION_ID.
+            ApiError: 401 INVALID_SESSION_ID; 403 API_DISABLED_FOR_ORG for a user without API Enabled.
         """
         session = self.look(token, now)
         if session is None:
             raise session_invalid()
+        if not session.user.may("ApiEnabled"):
+            raise ApiError(403, "API_DISABLED_FOR_ORG", "The REST API is not enabled for this Organization.")
         session.expires = now + self.lifetime
         return session
 

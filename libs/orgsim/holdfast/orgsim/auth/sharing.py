@@ -7,18 +7,20 @@ roles above, no sharing rules, no teams and no implicit sharing of parents and c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
 from holdfast.orgsim.auth.access import User
 from holdfast.orgsim.schema import derived
 from holdfast.orgsim.schema.objects import SObject
+from holdfast.orgsim.store.table import Table
 
 if TYPE_CHECKING:
     from holdfast.orgsim.org import Org
 
+Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 READABLE = ("Read", "Edit", "All")
 EDITABLE = ("Edit", "All")
 
@@ -35,6 +37,60 @@ def editable_rows(org: Org, obj: SObject, user: User) -> pl.Expr | None:
     if obj.traits.sharing == "ReadWrite" or user.modifies_all(obj.name):
         return None
     return _shared(org, obj, user, EDITABLE)
+
+
+def visible(org: Org, obj: SObject, user: User, rows: Frame) -> Frame:
+    """Rows of `obj` as the user gets them from any API: without those that sharing keeps back, secrets masked."""
+    shared = readable_rows(org, obj, user)
+    if shared is not None:
+        rows = rows.filter(shared)
+    masked = [_mask(field) for field in obj.fields.values() if field["type"] == "encryptedstring"]
+    return rows.with_columns(masked) if masked and not user.may("ViewEncryptedData") else rows
+
+
+class SeenTable:
+    """A table as one user sees it."""
+
+    def __init__(self, org: Org, obj: SObject, user: User) -> None:
+        self._org, self._obj, self._user = org, obj, user
+        self._table = org.table(obj)
+        self.columns = self._table.columns
+        self.version = self._table.version
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def scan(self) -> pl.LazyFrame:
+        """As `Table.scan`."""
+        return visible(self._org, self._obj, self._user, self._table.scan())
+
+    def frame(self) -> pl.DataFrame:
+        """As `Table.frame`."""
+        return visible(self._org, self._obj, self._user, self._table.frame())
+
+    def fetch(self, ids: pl.Series) -> pl.DataFrame:
+        """As `Table.fetch`."""
+        return visible(self._org, self._obj, self._user, self._table.fetch(ids))
+
+    def where_in(self, column: str, values: pl.Series) -> pl.DataFrame:
+        """As `Table.where_in`."""
+        return visible(self._org, self._obj, self._user, self._table.where_in(column, values))
+
+
+def seen(org: Org, obj: SObject, user: User) -> Table | SeenTable:
+    """The rows of `obj` as the user gets them; the table itself where nothing is kept back."""
+    secrets = any(field["type"] == "encryptedstring" for field in obj.fields.values())
+    if not secrets and readable_rows(org, obj, user) is None:
+        return org.table(obj)
+    return SeenTable(org, obj, user)
+
+
+def _mask(field: Mapping[str, Any]) -> pl.Expr:
+    """Every character behind the mask's, or all but the last four."""
+    text, sign = pl.col(field["name"]), field["mask"] or "*"
+    kept = 4 if field["maskType"] in ("lastFour", "creditCard", "ssn", "sin") else 0
+    behind = pl.lit(sign).repeat_by((text.str.len_chars().cast(pl.Int64) - kept).clip(0)).list.join("")
+    return pl.when(text.is_not_null()).then(behind + (text.str.tail(kept) if kept else pl.lit(""))).alias(field["name"])
 
 
 def sees(org: Org, obj: SObject, user: User, record_id: str) -> bool:

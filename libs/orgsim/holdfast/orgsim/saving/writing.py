@@ -9,6 +9,7 @@ import polars as pl
 
 from holdfast.orgsim import ids
 from holdfast.orgsim.auth.access import User
+from holdfast.orgsim.auth.sharing import sees
 from holdfast.orgsim.errors import ApiError, not_found
 from holdfast.orgsim.org import Org
 from holdfast.orgsim.rules.batch import Batch, SaveOptions
@@ -156,6 +157,8 @@ class Writer:
         """
         found = self.org.find(record_id)
         if found is None or (obj is not None and found[0] is not obj) or not self.user.reads(found[0].name):
+            raise not_found(NOT_THERE + record_id)
+        if not sees(self.org, found[0], self.user, record_id):
             raise not_found(NOT_THERE + record_id)
         if found[1].get("IsDeleted") == "true":
             raise ApiError(404, "ENTITY_IS_DELETED", "entity is deleted", [])

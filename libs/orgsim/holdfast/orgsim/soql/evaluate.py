@@ -9,6 +9,7 @@ import polars as pl
 
 from holdfast.orgsim import ids
 from holdfast.orgsim.auth.access import User
+from holdfast.orgsim.auth.sharing import seen
 from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.org import Org
 from holdfast.orgsim.schema.objects import SObject
@@ -60,7 +61,7 @@ class _Evaluation:
 
     def __init__(self, asker: Asker, obj: SObject, query: ast.Query, of: ChildrenOf | None) -> None:
         self.asker, self.query, self.of = asker, query, of
-        self.table = asker.org.table(obj)
+        self.table = seen(asker.org, obj, asker.user)
         self.columns = Columns(asker.org, obj, asker.user, query)
         restrictions.check(query, self.columns, asker.version)
         self.conditions = self._conditions()
@@ -82,7 +83,7 @@ class _Evaluation:
             return selection.result(self._stored_rows(base))
         frame = self._found(source, base)
         frame = self._window(self._sorted(frame))
-        frame = joined_now(self.asker.org, frame, self.columns.joins.values())
+        frame = joined_now(self.asker.org, self.asker.user, frame, self.columns.joins.values())
         return selection.result(with_computed(frame, self.columns.computed))
 
     def _stored_rows(self, base: Sequence[str]) -> StoredRows:
@@ -159,7 +160,7 @@ class _Evaluation:
         frame = collect(rows, 0 if source is not None else len(self.table))
         if not others and not self.order:
             return frame
-        frame = joined_now(self.asker.org, frame, self.first_joins)
+        frame = joined_now(self.asker.org, self.asker.user, frame, self.first_joins)
         frame = with_computed(frame, self.columns.computed)
         rest = _all(others)
         return frame if rest is None else frame.filter(rest)
@@ -198,7 +199,7 @@ class _Evaluation:
             total = int(collect(rows.select(pl.len()), len(self.table)).item())
             return aggregation.counted(total)
         frame = self._found(source, list(self.columns.base))
-        frame = joined_now(self.asker.org, frame, self.columns.joins.values())
+        frame = joined_now(self.asker.org, self.asker.user, frame, self.columns.joins.values())
         return aggregation.result(with_computed(frame, self.columns.computed))
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from holdfast.orgsim.auth.access import User
+from holdfast.orgsim.auth.sharing import seen
 from holdfast.orgsim.org import Org
 from holdfast.orgsim.schema.objects import SObject
 from holdfast.orgsim.soql import ast
@@ -50,16 +52,18 @@ def snapshot(columns: Columns) -> Snapshot:
     """What `columns` needs, as it is now."""
     org = columns.org
     joins = sorted(columns.joins.values(), key=lambda j: j.depth)
-    parents = {j.prefix: [org.table(o).scan() for o in j.objects if o.name in org.tables] for j in joins}
-    return Snapshot(org.table(columns.obj).scan(), parents, joins, dict(columns.computed))
+    parents = {
+        j.prefix: [seen(org, o, columns.user).scan() for o in j.objects if o.name in org.tables] for j in joins
+    }
+    return Snapshot(seen(org, columns.obj, columns.user).scan(), parents, joins, dict(columns.computed))
 
 
-def joined_now(org: Org, frame: pl.DataFrame, joins: Iterable[Join]) -> pl.DataFrame:
+def joined_now(org: Org, user: User, frame: pl.DataFrame, joins: Iterable[Join]) -> pl.DataFrame:
     """The frame with the parents' fields, fetched by id where few are wanted and read in one pass otherwise."""
     for join in sorted(joins, key=lambda j: j.depth):
         wanted = [n for n in join.wanted if f"{join.prefix}.{n}" not in frame.columns]
         if wanted:
-            frame = _joined(frame, join, wanted, _parents_now(org, frame, join, wanted))
+            frame = _joined(frame, join, wanted, _parents_now(org, user, frame, join, wanted))
     return frame
 
 
@@ -93,17 +97,17 @@ def _is_own_id(operand: ast.Operand, columns: Columns) -> bool:
     return column.name == "Id"
 
 
-def _parents_now(org: Org, frame: pl.DataFrame, join: Join, wanted: list[str]) -> list[pl.DataFrame]:
+def _parents_now(org: Org, user: User, frame: pl.DataFrame, join: Join, wanted: list[str]) -> list[pl.DataFrame]:
     keys = frame[join.key].drop_nulls().unique()
     found = []
     for obj in join.objects:
         if obj.name in org.tables and keys.len():
-            found.append(_rows_of(org, obj, keys, wanted))
+            found.append(_rows_of(org, user, obj, keys, wanted))
     return found
 
 
-def _rows_of(org: Org, obj: SObject, keys: pl.Series, wanted: list[str]) -> pl.DataFrame:
-    table = org.table(obj)
+def _rows_of(org: Org, user: User, obj: SObject, keys: pl.Series, wanted: list[str]) -> pl.DataFrame:
+    table = seen(org, obj, user)
     if keys.len() * FETCH_BELOW < len(table):
         return _collected(table.fetch(keys).lazy(), table.columns, wanted)
     return _collected(table.scan(), table.columns, wanted)

@@ -14,6 +14,7 @@ from functools import reduce
 import polars as pl
 
 from holdfast.orgsim.auth.access import User
+from holdfast.orgsim.auth.sharing import seen
 from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.org import Org
 from holdfast.orgsim.schema.objects import SObject
@@ -118,7 +119,7 @@ def _matching(org: Org, obj: SObject, user: User, scope: str, words: Sequence[st
     ]
     if not names:
         return []
-    table = org.table(obj)
+    table = seen(org, obj, user)
     text = pl.concat_str([pl.col(n).fill_null("") for n in names if n in table.columns], separator="\n")
     found = table.scan().filter(_matches(text, words)).select("Id").head(MAX_ROWS).collect()
     return list(found["Id"])

@@ -8,6 +8,7 @@ from typing import Any
 from holdfast.orgsim import ids
 from holdfast.orgsim.api.rest import render
 from holdfast.orgsim.api.web import Call
+from holdfast.orgsim.auth.sharing import sees
 from holdfast.orgsim.errors import ApiError, not_found
 from holdfast.orgsim.saving.deleting import Deleter
 from holdfast.orgsim.schema.objects import SObject
@@ -53,8 +54,9 @@ def existing(call: Call, obj: SObject, text: str) -> Row:
     Raises:
         ApiError: 404 NOT_FOUND or ENTITY_IS_DELETED.
     """
-    row = call.org.table(obj).get(record_id(text))
-    if row is None:
+    wanted = record_id(text)
+    row = call.org.table(obj).get(wanted)
+    if row is None or not sees(call.org, obj, call.user, wanted):
         raise not_found()
     if row.get("IsDeleted") == "true":
         raise ApiError(404, "ENTITY_IS_DELETED", "entity is deleted", [])

@@ -8,6 +8,7 @@ import polars as pl
 
 from holdfast.orgsim.api.rest.records import known_object
 from holdfast.orgsim.api.web import DATA, Call, Reply, Router, json_reply
+from holdfast.orgsim.auth.sharing import visible
 from holdfast.orgsim.clock import stamp
 from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.schema.objects import SObject
@@ -24,7 +25,7 @@ async def deleted(call: Call) -> Reply:
     """Records deleted in a span of time, those purged since included; not those undeleted."""
     obj = known_object(call, call.params["object"])
     start, end = _span(call, obj)
-    frame = call.org.table(obj).frame()
+    frame = visible(call.org, obj, call.user, call.org.table(obj).frame())
     inside = (pl.col("SystemModstamp") >= start) & (pl.col("SystemModstamp") < end)
     rows = frame.filter((pl.col("IsDeleted") == "true") & inside).select("Id", "SystemModstamp").rows()
     rows += [(i, at) for i, at in call.org.purged.get(obj.name, ()) if start <= at < end]
@@ -41,7 +42,7 @@ async def updated(call: Call) -> Reply:
     """Ids of living records whose stamp lies in a span of time."""
     obj = known_object(call, call.params["object"])
     start, end = _span(call, obj)
-    frame = call.org.table(obj).frame()
+    frame = visible(call.org, obj, call.user, call.org.table(obj).frame())
     inside = (pl.col("SystemModstamp") >= start) & (pl.col("SystemModstamp") < end)
     ids = frame.filter((pl.col("IsDeleted") == "false") & inside)["Id"].to_list()
     _limit(len(ids))
