@@ -101,6 +101,8 @@ class Org:
         self.recent: dict[str, dict[str, str]] = {}  # by user: objects of recently used records, the newest last
         self.purged: dict[str, list[tuple[str, str]]] = {}  # (id, deletion stamp) of rows gone for good, by object
         self.permission_sets: PermissionSets = PermissionSets(self)
+        self.corporate_currency: str | None = None  # of an org with several currencies
+        self.person_record_type: str | None = None  # of an org with person accounts
         self.formula_day: date | None = None  # the day that formulas which ask for it were last worked out for
         self.compiled_formulas: dict[tuple[str, int, int], Sequence[Formula]] = {}
         self.shown: dict[str, int] = {}  # schema version that each view was last worked out for

@@ -36,12 +36,13 @@ def stamped(batch: Batch, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def fresh_rows(batch: Batch, obj: SObject, rows: pl.DataFrame) -> pl.DataFrame:
-    """New rows of a derived object: the given columns, ids, audit fields of this moment, nothing else."""
+    """New rows of a derived object: the given columns, ids if they bring none, audit fields of now."""
     now, who = stamp(batch.org.clock.now()), batch.user.id
     fixed = {"IsDeleted": "false", "CreatedDate": now, "LastModifiedDate": now, "SystemModstamp": now,
              "CreatedById": who, "LastModifiedById": who, "InsertedById": who}  # fmt: skip
-    ids = pl.Series("Id", batch.org.new_ids(obj, rows.height), dtype=pl.String)
-    rows = rows.with_columns(ids, *[pl.lit(v).alias(n) for n, v in fixed.items() if n in obj.fields])
+    if "Id" not in rows.columns:
+        rows = rows.with_columns(batch.org.new_ids(obj, rows.height).alias("Id"))
+    rows = rows.with_columns([pl.lit(v).alias(n) for n, v in fixed.items() if n in obj.fields])
     columns = batch.org.table(obj).columns
     return rows.select(
         pl.col(n).cast(pl.String) if n in rows.columns else pl.lit(None, dtype=pl.String).alias(n) for n in columns

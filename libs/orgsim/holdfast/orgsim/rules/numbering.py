@@ -20,6 +20,12 @@ def auto_numbers(batch: Batch) -> None:
         batch.set(name, pl.select(pl.concat_str(pl.lit(before), digits, pl.lit(after))).to_series())
 
 
+def currency(batch: Batch) -> None:
+    """In an org with several currencies a new record is in the org's own unless it names another."""
+    if batch.operation == "insert" and batch.org.corporate_currency and "CurrencyIsoCode" in batch.obj.fields:
+        batch.set("CurrencyIsoCode", batch.org.corporate_currency, pl.col("CurrencyIsoCode").is_null())
+
+
 def defaults(batch: Batch) -> None:
     """The default of each field that the caller did not name."""
     if batch.operation != "insert":

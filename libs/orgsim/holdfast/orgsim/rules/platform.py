@@ -11,7 +11,8 @@ from holdfast.orgsim.rules.derived import derive, derived_columns
 from holdfast.orgsim.rules.fields import email, length, number_range, picklist, required, writeable
 from holdfast.orgsim.rules.formulas import formulas_again, formulas_below, own_formulas
 from holdfast.orgsim.rules.links import references, unique
-from holdfast.orgsim.rules.numbering import auto_numbers, defaults
+from holdfast.orgsim.rules.numbering import auto_numbers, currency, defaults
+from holdfast.orgsim.rules.persons import mirror_persons, person_accounts, person_contacts
 from holdfast.orgsim.rules.registry import AFTER_SAVE, BEFORE_DELETE, BEFORE_SAVE
 from holdfast.orgsim.rules.restricting import restricted_delete
 from holdfast.orgsim.rules.rights import active_owner, may_delete, may_save, record_types, users_follow_rows
@@ -24,6 +25,9 @@ BEFORE_SAVE += [
     may_save,
     writeable,
     defaults,
+    currency,
+    person_accounts,
+    person_contacts,
     derive,
     auto_numbers,
     empty_roll_ups,
@@ -44,6 +48,7 @@ AFTER_SAVE += [
     owner_shares,
     feed_items,
     users_follow_rows,
+    mirror_persons,
     formulas_again,
     formulas_below,
     roll_up_parents,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -19,6 +19,9 @@ from holdfast.orgsim.schema.files import accept_files, install_files
 from holdfast.orgsim.schema.traits import Traits
 
 MASTER_RECORD_TYPE = "012000000000000AAA"
+RECORDED_FLAGS = ("createable", "updateable", "deletable", "queryable", "retrieveable", "replicateable", "undeletable",
+                  "layoutable", "searchable", "triggerable", "feedEnabled", "mruEnabled", "mergeable",
+                  "associateEntityType", "associateParentEntity")  # fmt: skip
 # Objects without a recorded describe whose shape differs from the default (Name as text, an owner).
 NAMELESS = frozenset({"CampaignMember", "CampaignMemberStatus", "OpportunityContactRole"})
 OWNERLESS = frozenset({"CampaignMember", "CampaignMemberStatus", "User", "Organization", "Profile", "RecordType"})
@@ -89,6 +92,7 @@ class Schema:
     def __init__(self) -> None:
         self.objects: dict[str, SObject] = {}
         self.global_only: dict[str, dict[str, Any]] = {}
+        self.prepare: list[Callable[[SObject], None]] = []  # called with each object that is defined
         self._lower: dict[str, str] = {}
         self._by_prefix: dict[str, SObject] = {}
         for name, describe in _recorded().items():
@@ -139,6 +143,9 @@ class Schema:
         made = self._install(describe)
         if kind == "plain":
             accept_files(self, made)
+        made.describe.update({k: v for k, v in self.global_only.get(name, {}).items() if k in RECORDED_FLAGS})
+        for prepare in self.prepare:
+            prepare(made)
         return made
 
     def derive(self, parent: SObject, sort: str) -> SObject:

@@ -52,9 +52,7 @@ def snapshot(columns: Columns) -> Snapshot:
     """What `columns` needs, as it is now."""
     org = columns.org
     joins = sorted(columns.joins.values(), key=lambda j: j.depth)
-    parents = {
-        j.prefix: [seen(org, o, columns.user).scan() for o in j.objects if o.name in org.tables] for j in joins
-    }
+    parents = {j.prefix: [seen(org, o, columns.user).scan() for o in j.objects if o.name in org.tables] for j in joins}
     return Snapshot(seen(org, columns.obj, columns.user).scan(), parents, joins, dict(columns.computed))
 
 

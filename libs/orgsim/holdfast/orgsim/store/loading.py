@@ -17,6 +17,7 @@ import polars as pl
 
 from holdfast.orgsim.org import Org
 from holdfast.orgsim.rules.platform import derived_columns
+from holdfast.orgsim.rules.settling import settle
 from holdfast.orgsim.schema.fields import make_field
 from holdfast.orgsim.schema.inference import field_for
 from holdfast.orgsim.schema.objects import SObject, custom_lookup
@@ -57,10 +58,13 @@ def load_path(org: Org, path: Path, *, multiply: int = 1) -> int:
         return open_dataset(org, path)
     register = _register(path)
     if register.is_file():
-        return load_dotgov(org, register)
-    if path.is_dir():
-        return sum(load_folder(org, path, multiply=multiply).values())
-    raise FileNotFoundError(f"{path} is neither a folder nor a file")
+        rows = load_dotgov(org, register)
+    elif path.is_dir():
+        rows = sum(load_folder(org, path, multiply=multiply).values())
+    else:
+        raise FileNotFoundError(f"{path} is neither a folder nor a file")
+    settle(org)
+    return rows
 
 
 def define_path(org: Org, path: Path) -> None:
