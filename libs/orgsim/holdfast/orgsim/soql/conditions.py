@@ -180,6 +180,8 @@ def _value(column: Column, literal: ast.Literal) -> str | Decimal:
     """
     kind = column.kind
     family = "number" if kind in NUMBERS else kind if kind in EXACT else "text"
+    if column.field["referenceTo"] == ["EntityDefinition"]:
+        family = "text"  # objects are named by their API name, not by a record id
     read = _READERS.get((family, literal.kind))
     if read is None:
         raise _bad_value(column, literal)
