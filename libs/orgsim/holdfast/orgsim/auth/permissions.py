@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from holdfast.orgsim.errors import ApiError
-
 CREATE, READ, EDIT, DELETE = "create", "read", "edit", "delete"
 VIEW_ALL, MODIFY_ALL = "viewAll", "modifyAll"
 EVERY_RIGHT = frozenset({CREATE, READ, EDIT, DELETE, VIEW_ALL, MODIFY_ALL})
@@ -104,16 +102,6 @@ class Grants:
 def administrator() -> Grants:
     """What the profile System Administrator gives."""
     return Grants(system=ADMINISTRATOR, other_objects=EVERY_RIGHT, every_field=True)
-
-
-def hard_delete_refused() -> ApiError:
-    """The answer to a hard delete by a user without the permission Bulk API Hard Delete."""
-    return ApiError(
-        400,
-        "FEATURENOTENABLED",
-        "FeatureNotEnabled : hardDelete operation requires special user profile permission, please contact your "
-        "system administrator",
-    )
 
 
 def restricted(

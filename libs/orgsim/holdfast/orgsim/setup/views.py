@@ -58,8 +58,8 @@ def define_views(schema: Schema) -> None:
         for number in numbers:
             obj.add(make_field(number, "int", **fixed))
         if name != "EntityDefinition":
-            schema.add_field(obj, make_field("EntityDefinitionId", "reference", referenceTo=["EntityDefinition"], caseSensitive=True,
-                                             **fixed))  # fmt: skip
+            parent = {"referenceTo": ["EntityDefinition"], "caseSensitive": True, **fixed}
+            schema.add_field(obj, make_field("EntityDefinitionId", "reference", **parent))
 
 
 def _entity(obj: SObject) -> Values:

@@ -10,7 +10,6 @@ from holdfast.orgsim.api.bulk1.formats import info_reply, job_info, read_job
 from holdfast.orgsim.api.bulk1.model import QUERIES, BulkError, Chunking, Job
 from holdfast.orgsim.api.bulk2 import restrictions
 from holdfast.orgsim.api.web import Call, Reply
-from holdfast.orgsim.auth.permissions import hard_delete_refused
 from holdfast.orgsim.ids import normalise
 from holdfast.orgsim.schema.objects import SObject
 
@@ -30,8 +29,6 @@ async def create(call: Call) -> Reply:
     operation = str(given.get("operation") or "")
     if operation not in OPERATIONS:
         raise BulkError("InvalidJob", f"Unable to parse Job: unknown operation '{operation}'")
-    if operation == "hardDelete" and not call.user.may("BulkApiHardDelete"):
-        raise BulkError("FeatureNotEnabled", hard_delete_refused().message.partition(" : ")[2])
     obj = _object(call, str(given.get("object") or ""))
     restrictions.refuse_object(obj)
     restrictions.refuse_hard_delete(operation, call.user)

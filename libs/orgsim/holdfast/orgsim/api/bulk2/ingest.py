@@ -13,7 +13,6 @@ from holdfast.orgsim.api.bulk2.restrictions import refuse_hard_delete, refuse_ob
 from holdfast.orgsim.api.bulk2.results import head_line
 from holdfast.orgsim.api.rest.uploads import is_multipart, split
 from holdfast.orgsim.api.web import DATA, Call, Reply, Router, json_reply
-from holdfast.orgsim.auth.permissions import hard_delete_refused
 from holdfast.orgsim.errors import ApiError
 
 router = Router(DATA + "/jobs/ingest")
@@ -30,8 +29,6 @@ async def create(call: Call) -> Reply:
     operation = body.get("operation")
     if operation not in OPERATIONS:
         raise ApiError(400, "INVALIDJOB", f"InvalidJob : Unsupported operation {operation}")
-    if operation == "hardDelete" and not call.user.may("BulkApiHardDelete"):
-        raise hard_delete_refused()
     obj = call.org.readable(str(body.get("object", "")), call.user)
     refuse_object(obj)
     refuse_hard_delete(operation, call.user)
