@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 from holdfast.orgsim.accounting import client_name
-from holdfast.orgsim.api import admin, status
+from holdfast.orgsim.api import admin, openapi, status
 from holdfast.orgsim.api.bulk1 import batches as bulk1_batches
 from holdfast.orgsim.api.bulk1 import jobs as bulk1_jobs
 from holdfast.orgsim.api.bulk1 import results as bulk1_results
@@ -51,6 +51,7 @@ def make_router() -> Router:
         status,
     ):
         router.include(module.router)
+    openapi.serve(router)
     return router
 
 
