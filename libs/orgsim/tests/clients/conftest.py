@@ -170,6 +170,8 @@ def reached(served: RunningOrg, keys: Keys) -> dict[str, str]:
         "CLIENT_ID": served.client_id,
         "CLIENT_SECRET": served.client_secret,
         "ORG_USERNAME": served.username,
+        "ORG_PASSWORD": served.password,
+        "ORG_SECURITY_TOKEN": served.security_token,
         "ORG_ID": served.org_id,
         "ORG_DOMAIN": served.domain.removesuffix(".salesforce.com"),
         "PRIVATE_KEY_FILE": str(keys.private),

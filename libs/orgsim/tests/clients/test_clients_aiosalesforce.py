@@ -18,7 +18,6 @@ def live(org: RunningOrg, name: str) -> dict[str, dict[str, str | None]]:
     return {key: row for key, row in org.state(name).items() if row["IsDeleted"] != "true"}
 
 
-@pytest.mark.skip(reason="awaits SOAP login")
 def test_it_signs_in_in_three_ways(client: Any) -> None:
     answer = client("login")
     for way in ("soap", "jwt", "client_credentials"):

@@ -24,6 +24,7 @@ def jsforce(request: pytest.FixtureRequest, served: RunningOrg, node_client: Any
         CLIENT_ID=served.client_id,
         CLIENT_SECRET=served.client_secret,
         ORG_USERNAME=served.username,
+        ORG_PASSWORD=served.password + served.security_token,
         ACCESS_TOKEN=served.token(),
     )
 
@@ -50,7 +51,6 @@ def test_it_pages_through_everything_in_four_ways(jsforce: Any, served: RunningO
     assert answer["usage"]["apiUsage"]["limit"] == served.limits()["max"]
 
 
-@pytest.mark.skip(reason="awaits recent, tabs, theme, layouts")
 def test_it_reads_what_the_org_is_made_of(jsforce: Any, served: RunningOrg) -> None:
     answer = jsforce("describe")
     assert {"Account", "Contact", "Thing__c"} <= set(answer["objects"])
@@ -186,7 +186,6 @@ def test_composite_requests(jsforce: Any, served: RunningOrg) -> None:
     assert answer["batch"] == [200, 400] and answer["hasErrors"]
 
 
-@pytest.mark.skip(reason="awaits SOAP login")
 def test_it_signs_in_by_soap(jsforce: Any, served: RunningOrg) -> None:
     answer = jsforce("login_soap")
     assert answer["user"]["organizationId"] == served.org_id and answer["identity"] == answer["user"]["id"]
@@ -194,7 +193,6 @@ def test_it_signs_in_by_soap(jsforce: Any, served: RunningOrg) -> None:
     assert answer["refused"]["message"].startswith("INVALID_LOGIN: Invalid username, password, security token")
 
 
-@pytest.mark.skip(reason="awaits username-password")
 def test_it_signs_in_by_username_and_password(jsforce: Any, served: RunningOrg) -> None:
     answer = jsforce("login_password")
     assert answer["user"]["organizationId"] == served.org_id

@@ -19,7 +19,6 @@ def live(org: RunningOrg, name: str) -> dict[str, dict[str, str | None]]:
     return {key: row for key, row in org.state(name).items() if row["IsDeleted"] != "true"}
 
 
-@pytest.mark.skip(reason="awaits SOAP login")
 def test_it_signs_in(client: Any, served: RunningOrg) -> None:
     assert client("login") == {"endpoint": f"https://{served.domain}/services/async/40.0", "state": "Open"}
 

@@ -20,7 +20,6 @@ def live(org: RunningOrg, name: str) -> dict[str, dict[str, str | None]]:
     return {key: row for key, row in org.state(name).items() if row["IsDeleted"] != "true"}
 
 
-@pytest.mark.skip(reason="awaits SOAP login, username-password")
 def test_it_signs_in_in_five_ways(client: Any, served: RunningOrg) -> None:
     answer = client("login")
     contacts = len(live(served, "Contact"))
@@ -49,7 +48,6 @@ def test_it_pages_through_everything(client: Any, served: RunningOrg) -> None:
     assert answer["usage"][1] == served.limits()["max"] and 0 < answer["usage"][0] <= served.limits()["used"]
 
 
-@pytest.mark.skip(reason="awaits tooling queries")
 def test_it_reads_what_the_org_is_made_of(client: Any) -> None:
     answer = client("describe")
     assert {"Account", "Contact", "Thing__c"} <= set(answer["objects"])

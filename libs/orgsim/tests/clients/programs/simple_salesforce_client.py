@@ -44,7 +44,9 @@ def login():
     key_file = ENV["PRIVATE_KEY_FILE"]
     ways = {
         "soap": lambda: Salesforce(username=USER, password=PASSWORD, security_token=TOKEN),
-        "soap_with_organization": lambda: Salesforce(username=USER, password=PASSWORD, organizationId=ENV["ORG_ID"]),
+        "soap_with_organization": lambda: Salesforce(
+            username=USER, password=PASSWORD + TOKEN, organizationId=ENV["ORG_ID"]
+        ),
         "password": lambda: Salesforce(
             username=USER, password=PASSWORD + TOKEN, consumer_key=KEY, consumer_secret=SECRET
         ),
