@@ -61,3 +61,20 @@ def assert_unbreakable(org: Org, examples: int, caplog: pytest.LogCaptureFixture
     assert not broken, "\n".join(f"{label}: {command[:1500]}" for label, command in broken.items())
     through = [label for label, codes in statuses.items() if "/services/data" in label and codes - {401, 404, 405}]
     assert len(through) > 40, "the requests must get past the door to mean anything"
+
+
+async def test_a_number_of_more_than_64_bits_is_carried_through_a_composite_request(org: Org) -> None:
+    part = {
+        "method": "POST",
+        "url": "/services/data/v62.0/sobjects/Account",
+        "referenceId": "a",
+        "body": {"Name": 10**30},
+    }
+    token = org.sessions.open(org.admin, org.clock.now()).token
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(OrgApp(org)), base_url="http://org") as http:
+        answer = await http.post(
+            "/services/data/v62.0/composite",
+            json={"compositeRequest": [part]},
+            headers={"Authorization": f"Bearer {token}"},
+        )
+    assert answer.status_code == 200 and answer.json()["compositeResponse"][0]["httpStatusCode"] == 201

@@ -64,6 +64,12 @@ def dump(value: object) -> bytes:
     return orjson.dumps(value, default=_exact)
 
 
+def _whole(text: str) -> int | Decimal:
+    """A JSON integer; one that `dump` could not write as an int is a Decimal."""
+    value = int(text)
+    return value if -(2**63) <= value < 2**64 else Decimal(text)
+
+
 def _exact(value: object) -> orjson.Fragment:
     if isinstance(value, Decimal):
         return orjson.Fragment(str(value))
@@ -139,7 +145,7 @@ def parse_json(body: bytes) -> Any:
         raise ApiError(400, "JSON_PARSER_ERROR", message)
     try:
         value = orjson.loads(body)
-        return json.loads(body, parse_float=Decimal) if _holds_floats(value) else value
+        return json.loads(body, parse_float=Decimal, parse_int=_whole) if _holds_floats(value) else value
     except ValueError as error:
         line, column = getattr(error, "lineno", 1), getattr(error, "colno", 1)
         message = f"{getattr(error, 'msg', 'unexpected input')} at [line:{line}, column:{column}]"
