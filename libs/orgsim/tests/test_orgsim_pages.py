@@ -30,7 +30,9 @@ def made(
     rows: list[tuple[str | None, ...]], *, separator: str = ",", newline: str = "\n", page_bytes: int = 60
 ) -> Pages:
     frame = pl.DataFrame(rows, schema={"A": pl.String, "B": pl.String}, orient="row")
-    return Pages(frame, ["A", "B"], separator=separator, newline=newline, page_bytes=page_bytes, file_id="0Ga1")
+    return Pages(
+        frame, ["A", "B"], ["A", "B"], separator=separator, newline=newline, page_bytes=page_bytes, file_id="0Ga1"
+    )
 
 
 async def text_of(pages: Pages, start: int, count: int) -> str:

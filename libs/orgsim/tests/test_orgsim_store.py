@@ -117,6 +117,11 @@ class TableMachine(RuleBasedStateMachine):
         found = self.table.fetch(pl.Series(ids, dtype=pl.String))
         assert found.rows() == [(i, self.model[i]) for i in ids if i in self.model]
 
+    @rule(first=IDS, before=st.none() | IDS)
+    def span(self, first: str, before: str | None) -> None:
+        wanted = [row for row in self._expected() if first <= row[0] and (before is None or row[0] < before)]
+        assert self.table.span(first, before).rows() == wanted
+
     @rule(values=st.lists(st.sampled_from(["x", "y", "w"]), max_size=2))
     def where_in(self, values: list[str]) -> None:
         found = self.table.where_in("Name", pl.Series(values, dtype=pl.String))

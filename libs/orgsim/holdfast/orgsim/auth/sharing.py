@@ -7,6 +7,7 @@ roles above, no sharing rules, no teams and no implicit sharing of parents and c
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -67,6 +68,16 @@ class SeenTable:
     def frame(self) -> pl.DataFrame:
         """As `Table.frame`."""
         return visible(self._org, self._obj, self._user, self._table.frame())
+
+    def frozen(self) -> SeenTable:
+        """As `Table.frozen`; what is shared stays as it is now, too."""
+        made = copy.copy(self)
+        made._org, made._table = self._org.at_this_moment(), self._table.frozen()
+        return made
+
+    def span(self, first: str, before: str | None) -> pl.DataFrame:
+        """As `Table.span`."""
+        return visible(self._org, self._obj, self._user, self._table.span(first, before))
 
     def fetch(self, ids: pl.Series) -> pl.DataFrame:
         """As `Table.fetch`."""

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from holdfast.orgsim.auth.access import User
-from holdfast.orgsim.auth.sharing import seen
+from holdfast.orgsim.auth.sharing import SeenTable, seen
 from holdfast.orgsim.org import Org
 from holdfast.orgsim.schema.objects import SObject
 from holdfast.orgsim.soql import ast
 from holdfast.orgsim.soql.columns import Column, Columns, Join
+from holdfast.orgsim.store.table import Table
 
 STREAM_FROM_ROWS = 200_000
 FETCH_BELOW = 20  # a parent table is fetched from by id when fewer than one in this many of its rows are wanted
@@ -25,7 +26,7 @@ FETCH_BELOW = 20  # a parent table is fetched from by id when fewer than one in 
 class Snapshot:
     """The tables that a query touches, as they were when it ran."""
 
-    base: pl.LazyFrame
+    base: Table | SeenTable
     parents: Mapping[str, Sequence[pl.LazyFrame]]
     joins: Sequence[Join]
     computed: Mapping[str, pl.Expr]
@@ -53,7 +54,7 @@ def snapshot(columns: Columns) -> Snapshot:
     org = columns.org
     joins = sorted(columns.joins.values(), key=lambda j: j.depth)
     parents = {j.prefix: [seen(org, o, columns.user).scan() for o in j.objects if o.name in org.tables] for j in joins}
-    return Snapshot(seen(org, columns.obj, columns.user).scan(), parents, joins, dict(columns.computed))
+    return Snapshot(seen(org, columns.obj, columns.user).frozen(), parents, joins, dict(columns.computed))
 
 
 def joined_now(org: Org, user: User, frame: pl.DataFrame, joins: Iterable[Join]) -> pl.DataFrame:

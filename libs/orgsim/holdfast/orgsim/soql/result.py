@@ -77,16 +77,16 @@ class StoredRows:
         return rows.slice(start - first * CHUNK_ROWS, end - start)
 
     def _read(self, number: int) -> pl.DataFrame:
-        rows = self._tables.base
+        table = self._tables.base
         if self._ids is not None:
             wanted = self._ids.slice(number * CHUNK_ROWS, CHUNK_ROWS)
-            found = rows.filter(pl.col("Id").is_in(wanted.implode())).select(self._columns).collect()
-            chunk = wanted.rename("Id").to_frame().join(found, on="Id", how="left", maintain_order="left")
-            return self._tables.complete(chunk.select(self._columns))
-        span = pl.col("Id") >= self._firsts[number]
+            return self._tables.complete(table.fetch(wanted).select(self._columns))
         more = number + 1 < self._firsts.len()
-        span = span & (pl.col("Id") < self._firsts[number + 1] if more else pl.col("Id") <= self._last)
-        rows = rows.filter(span) if self._condition is None else rows.filter(span & self._condition)
+        rows = table.span(self._firsts[number], self._firsts[number + 1] if more else None).lazy()
+        if not more:
+            rows = rows.filter(pl.col("Id") <= self._last)
+        if self._condition is not None:
+            rows = rows.filter(self._condition)
         return self._tables.complete(rows.select(self._columns).collect())
 
 

@@ -89,6 +89,20 @@ class Table:
         rows = pl.concat([self._empty, recent, *older], rechunk=True)
         return asked.join(rows, on="Id", how="inner", maintain_order="left").select(self.columns)
 
+    def span(self, first: str, before: str | None) -> pl.DataFrame:
+        """The rows with ids from `first` on, below `before` if that is given. Nothing is copied."""
+        self._fold()
+        number = max(0, bisect_right(self._firsts, first) - 1)
+        found = [self._empty]
+        for chunk in self._chunks[number:]:
+            ids = chunk["Id"]
+            if before is not None and ids[0] >= before:
+                break
+            start = bisect_left(ids, first)
+            end = len(ids) if before is None else bisect_left(ids, before)
+            found.append(chunk.slice(start, end - start))
+        return pl.concat(found, rechunk=False)
+
     def where_in(self, column: str, values: pl.Series) -> pl.DataFrame:
         """The rows whose `column` holds one of `values`, in id order."""
         self._settle()

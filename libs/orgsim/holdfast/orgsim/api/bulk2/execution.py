@@ -72,7 +72,8 @@ def _answer(org: Org, pool: Executor, job: Job, query: ast.Query, user: User, fi
     result = run(org, query, user, include_deleted=job.operation == "queryAll")
     restrictions.refuse_columns(result)
     pages = Pages(
-        result.frame.select([o.column.name for o in result.outputs]),
+        result.rows,
+        [o.column.name for o in result.outputs],
         [o.written for o in result.outputs],
         separator=DELIMITERS[job.delimiter],
         newline=LINE_ENDINGS[job.line_ending],

@@ -16,7 +16,7 @@ from concurrent.futures import Executor
 
 import polars as pl
 
-from holdfast.orgsim.api.bulk2.result_file import ResultFile
+from holdfast.orgsim.api.bulk2.result_file import ResultFile, Rows
 from holdfast.orgsim.api.bulk2.spool import Spool
 from holdfast.orgsim.api.region import Region
 from holdfast.orgsim.errors import ApiError
@@ -30,7 +30,8 @@ class Pages:
 
     def __init__(
         self,
-        frame: pl.DataFrame,
+        rows: Rows,
+        columns: Sequence[str],
         header: Sequence[str],
         *,
         separator: str,
@@ -39,8 +40,8 @@ class Pages:
         file_id: str,
     ) -> None:
         self.header = (separator.join('"' + name.replace('"', '""') + '"' for name in header) + newline).encode()
-        self.page_rows = _rows_for(frame, page_bytes)
-        self._file = ResultFile(frame, separator=separator, newline=newline)
+        self.page_rows = _rows_for(rows, columns, page_bytes)
+        self._file = ResultFile(rows, columns, separator=separator, newline=newline)
         self._file_id = file_id
         self._compressed: OrderedDict[tuple[int, int], asyncio.Future[Spool]] = OrderedDict()
 
@@ -108,14 +109,14 @@ def _gzip(header: bytes, region: Region) -> Spool:
     return spool
 
 
-def _rows_for(frame: pl.DataFrame, page_bytes: int) -> int:
+def _rows_for(rows: Rows, columns: Sequence[str], page_bytes: int) -> int:
     """How many rows make a page of about `page_bytes`, from samples spread over the result."""
-    if frame.height <= SAMPLE_ROWS * SAMPLES:
-        sample = frame
+    if rows.height <= SAMPLE_ROWS * SAMPLES:
+        sample = rows.slice(0, rows.height)
     else:
-        step = frame.height // SAMPLES
-        sample = pl.concat([frame.slice(step * number, SAMPLE_ROWS) for number in range(SAMPLES)])
+        step = rows.height // SAMPLES
+        sample = pl.concat([rows.slice(step * number, SAMPLE_ROWS) for number in range(SAMPLES)])
     if not sample.height:
         return 1
-    size = len(sample.write_csv(include_header=False, quote_style="always").encode())
+    size = len(sample.select(columns).write_csv(include_header=False, quote_style="always").encode())
     return max(1, page_bytes * sample.height // max(1, size))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from threading import Lock
+from typing import Protocol
 
 import polars as pl
 
@@ -16,13 +17,27 @@ from holdfast.orgsim.store.mapped import release_mapped_pages
 BLOCK_ROWS = 8_192
 
 
-class ResultFile:
-    """Rows become text in the order of the frame; the frame is let go once all of it is text."""
+class Rows(Protocol):
+    """Rows that can be read in parts: a frame, or those of a query."""
 
-    def __init__(self, frame: pl.DataFrame, *, separator: str, newline: str) -> None:
-        self.rows = frame.height
+    @property
+    def height(self) -> int:
+        """How many there are."""
+        ...
+
+    def slice(self, offset: int, length: int, /) -> pl.DataFrame:
+        """Some of them."""
+        ...
+
+
+class ResultFile:
+    """Rows become text in their order; they are let go once all of them are text."""
+
+    def __init__(self, rows: Rows, columns: Sequence[str], *, separator: str, newline: str) -> None:
+        self.rows = rows.height
         self.text = Spool()
-        self._frame: pl.DataFrame | None = frame
+        self._source: Rows | None = rows
+        self._columns = list(columns)
         self._separator = separator
         self._newline = newline
         self._starts = [0]  # rows at which blocks begin …
@@ -37,18 +52,18 @@ class ResultFile:
 
     def render(self, rows: int) -> None:
         """Render at least `rows` more rows. Not from two threads at once."""
-        frame, until = self._frame, min(self.rows, self._starts[-1] + rows)
+        source, until = self._source, min(self.rows, self._starts[-1] + rows)
         try:
-            while frame is not None and self._starts[-1] < until:
+            while source is not None and self._starts[-1] < until:
                 start = self._starts[-1]
                 count = min(BLOCK_ROWS, until - start)
-                self._append(start + count, self._csv(frame.slice(start, count)))
+                self._append(start + count, self._csv(source.slice(start, count).select(self._columns)))
                 release_mapped_pages()
         except BaseException as error:
             self._fail(error)
             raise
         if self.complete:
-            self._frame = None
+            self._source = None
 
     def rendered(self, row: int) -> Future[None]:
         """Done as soon as the rows below `row` are text."""
