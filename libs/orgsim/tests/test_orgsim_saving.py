@@ -1,5 +1,7 @@
 """Batches: every row has its own outcome, a chunk holds an id or key once, and transactions nest."""
 
+from datetime import UTC, datetime, timedelta
+
 import polars as pl
 import pytest
 
@@ -149,3 +151,32 @@ def test_all_or_none_nests(org, writer, account) -> None:
         assert org.ledger.sequence == since
         assert (org.table(account).get(outer)["Fax"], dict(org.recycle_bin)) == (None, {})
     assert [e.operation for e in org.ledger.since(since)] == ["insert"]
+
+
+async def test_a_late_commit_appears_with_an_older_stamp(api) -> None:
+    base = "/services/data/v62.0/sobjects/Account"
+    org = api.org
+    org.clock.set(datetime(2026, 1, 1, 12, tzinfo=UTC), frozen=True)
+    kept = (await api.http.post(base, json={"Name": "kept"})).json()["id"]
+    since = org.ledger.sequence
+    assert (await api.http.post("/_org/late-commits", json={"delay_s": 601})).status_code == 400
+    await api.http.post("/_org/late-commits", json={"delay_s": 300})
+    org.clock.advance(timedelta(seconds=10))
+    late = (await api.http.post(base, json={"Name": "late"})).json()["id"]
+    assert (await api.http.delete(f"{base}/{kept}")).status_code == 204
+    assert (await api.http.post("/_org/late-commits", json={"delay_s": 0})).json() == {"delay_s": 0.0, "pending": 2}
+    assert (await api.http.get(f"{base}/{late}")).status_code == 404
+    assert (org.table(org.schema.objects["Account"]).get(kept)["IsDeleted"], org.recycle_bin) == ("false", {})
+    locked = await api.http.patch(f"{base}/{kept}", json={"Fax": "1"})
+    assert (locked.status_code, locked.json()[0]["errorCode"]) == (400, "UNABLE_TO_LOCK_ROW")
+    assert (await api.http.delete(f"{base}/{kept}")).json()[0]["errorCode"] == "UNABLE_TO_LOCK_ROW"
+    org.clock.advance(timedelta(seconds=299))
+    first = (await api.http.post(base, json={"Name": "first"})).json()["id"]
+    assert [e.id for e in org.ledger.since(since)] == [first]
+    org.clock.advance(timedelta(seconds=1))
+    seen = (await api.query("SELECT Id, SystemModstamp FROM Account")).json()["records"]
+    stamps = {r["Id"]: r["SystemModstamp"] for r in seen}
+    assert stamps == {late: "2026-01-01T12:00:10.000+0000", first: "2026-01-01T12:05:09.000+0000"}
+    assert [(e.id, e.operation, e.at.minute) for e in org.ledger.since(since)] == [
+        (first, "insert", 5), (late, "insert", 5), (kept, "delete", 5)]  # fmt: skip
+    assert list(org.recycle_bin) == [kept]

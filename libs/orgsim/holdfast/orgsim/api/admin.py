@@ -22,6 +22,7 @@ from holdfast.orgsim.store import loading
 
 router = Router("/_org")
 LINES = "application/x-ndjson"
+MOST_DELAY_S = 600  # a transaction commits up to ten minutes after its stamp
 
 
 def _open(method: str, template: str) -> Callable[[Handler], Handler]:
@@ -49,6 +50,23 @@ async def move_clock(call: Call) -> Reply:
     if "set" in body:
         call.org.clock.set(datetime.fromisoformat(body["set"]), frozen=bool(body.get("frozen")))
     return json_reply({"now": call.org.clock.now().isoformat()})
+
+
+@_open("GET", "/late-commits")
+async def late_commits(call: Call) -> Reply:
+    """How late saves commit, and how many transactions wait to."""
+    transactions = call.org.transactions
+    return json_reply({"delay_s": transactions.delay.total_seconds(), "pending": transactions.pending})
+
+
+@_open("POST", "/late-commits")
+async def commit_late(call: Call) -> Reply:
+    """`{"delay_s": n}`: following saves are answered and stamped at once and seen n seconds of the clock later."""
+    delay = float(call.json_object().get("delay_s", 0))
+    if not 0 <= delay <= MOST_DELAY_S:
+        raise ApiError(400, "INVALID_INPUT", f"delay_s must be between 0 and {MOST_DELAY_S}")
+    call.org.transactions.delay = timedelta(seconds=delay)
+    return await late_commits(call)
 
 
 @_open("GET", "/calls")

@@ -16,6 +16,7 @@ from holdfast.orgsim.rules.platform import BEFORE_DELETE
 from holdfast.orgsim.saving.newrows import touched
 from holdfast.orgsim.saving.outcomes import error_of
 from holdfast.orgsim.saving.recyclebin import BinEntry
+from holdfast.orgsim.saving.transaction import LOCKED, LOCKED_SENTENCE
 from holdfast.orgsim.schema.objects import SObject
 
 if TYPE_CHECKING:
@@ -79,6 +80,9 @@ class Family:
 
     def _check(self) -> None:
         for batch, links in zip(self.batches, self.links, strict=True):
+            locked = batch.org.transactions.locked(batch.after["Id"])
+            if locked is not None:
+                batch.refuse(locked, LOCKED, LOCKED_SENTENCE)
             for rule in BEFORE_DELETE:
                 rule(batch)
             for line in batch.refusals.frame().rows(named=True):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -15,6 +16,11 @@ from holdfast.orgsim.schema.objects import SObject
 
 if TYPE_CHECKING:
     from holdfast.orgsim.org import Org
+
+
+LOCKED = "UNABLE_TO_LOCK_ROW"
+LOCKED_SENTENCE = "unable to obtain exclusive access to this record"
+UNDELAYED = frozenset({"setup", "platform"})  # the org's own changes
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,34 @@ class Transactions:
     def __init__(self, org: Org) -> None:
         self._org = org
         self._current: ContextVar[Transaction | None] = ContextVar("transaction", default=None)
+        self._own_delay: ContextVar[timedelta | None] = ContextVar("delay", default=None)
+        self._late: list[Transaction] = []
+        self.delay = timedelta(0)
+
+    @property
+    def pending(self) -> int:
+        """How many transactions are done and not yet committed."""
+        return len(self._late)
+
+    @contextmanager
+    def delayed(self, by: timedelta) -> Iterator[None]:
+        """Saves inside commit late: they are answered and stamped now, and seen once the org's clock is `by` further.
+
+        Until then nobody sees them, and the rows that they change cannot be saved by others. `delay` does the same
+        for every save.
+        """
+        token = self._own_delay.set(by)
+        try:
+            yield
+        finally:
+            self._own_delay.reset(token)
+
+    def locked(self, ids: pl.Series) -> pl.Series | None:
+        """Which of these records a transaction that is not committed yet has changed; None if no such is pending."""
+        if not self._late:
+            return None
+        held = [step.ids for late in self._late for step in late.steps if isinstance(step, Block)]
+        return ids.is_in(pl.concat(held).implode())
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -107,8 +141,28 @@ class Transactions:
 
     def _commit(self, transaction: Transaction) -> None:
         blocks = [step for step in transaction.steps if isinstance(step, Block)]
-        if blocks:
+        own = self._own_delay.get()
+        delay = self.delay if own is None else own
+        if not blocks:
+            return
+        if not delay or all(block.api in UNDELAYED for block in blocks):
             self._org.ledger.append(self._org.clock.now(), blocks)
+            return
+        late = Transaction(list(transaction.steps))
+        self._undo(transaction, 0)
+        self._late.append(late)
+        self._org.schedule.at(self._org.clock.now() + delay, lambda: self._release(late))
+
+    def _release(self, late: Transaction) -> None:
+        """Commit what was done before; its rows carry the stamps of their save."""
+        self._late.remove(late)
+        for step in late.steps:
+            if isinstance(step, Effect):
+                step.do()
+            else:
+                self._apply(step)
+        blocks = [step for step in late.steps if isinstance(step, Block)]
+        self._org.ledger.append(self._org.clock.now(), blocks)
 
     def _apply(self, block: Block) -> None:
         table = self._org.table(self._org.schema.objects[block.object])

@@ -18,6 +18,7 @@ from holdfast.orgsim.saving.given import Given, given_records
 from holdfast.orgsim.saving.newrows import new_rows, touched
 from holdfast.orgsim.saving.outcomes import Outcomes
 from holdfast.orgsim.saving.parents import comparable, matching
+from holdfast.orgsim.saving.transaction import LOCKED, LOCKED_SENTENCE
 from holdfast.orgsim.schema.objects import SObject
 from holdfast.orgsim.store.table import Row
 
@@ -190,6 +191,9 @@ class Writer:
         found = self.org.table(obj).fetch(asked)
         if not self.user.reads(obj.name):
             found = found.clear()
+        locked = self.org.transactions.locked(wanted)
+        if locked is not None:
+            given.refusals.add(locked, LOCKED, LOCKED_SENTENCE)
         if found.height < len(asked):
             lost = wanted.is_not_null() & ~wanted.is_in(found["Id"].implode())
             given.refusals.add(lost, "NOT_FOUND", NOT_THERE + wanted.fill_null(""), None, status=404)
