@@ -1,5 +1,6 @@
 """The status page: what it shows is true, and a browser with the strictest policy can show it."""
 
+import json
 import re
 
 V = "/services/data/v62.0"
@@ -50,3 +51,43 @@ async def test_the_facts_are_those_of_the_org(api) -> None:
     assert shown["ledger"]["sequence"] == deleted["seq"]
     assert shown["clock"]["frozen"] is False
     assert shown["org"]["id"] == api.org.id
+
+
+async def test_a_reset_brings_the_loaded_rows_back_and_the_ledger_says_how(api) -> None:
+    http = api.http
+    rows = [{"Name": n} for n in ("kept", "changed", "gone")]
+    body = {"name": "T__c", "fields": [{"name": "V__c"}], "rows": rows}
+    kept, changed, gone = (await http.post("/_org/objects", json=body)).json()["ids"]
+    before = (await http.get("/_org/state?object=T__c")).text
+    await http.patch(f"{V}/sobjects/T__c/{changed}", json={"V__c": "x"})
+    await http.delete(f"{V}/sobjects/T__c/{gone}")
+    made = (await http.post(f"{V}/sobjects/T__c", json={"Name": "new"})).json()["id"]
+    account = (await http.post(f"{V}/sobjects/Account", json={"Name": "new"})).json()["id"]
+    await http.post("/_org/faults", json={"effect": {"read_only": True}})
+    since = api.org.ledger.sequence
+    answer = (await http.post("/_org/reset", json={"data": True})).json()
+    assert answer["changed"] == {"T__c": 3, "Account": 1}
+    assert (await http.get("/_org/state?object=T__c")).text == before
+    assert (await http.get("/_org/state?object=Account")).text == ""
+    entries = (await http.get(f"/_org/ledger?since={since}")).text.splitlines()
+    undone = {e["id"]: e["op"] for e in map(json.loads, entries)}
+    assert undone == {made: "harddelete", account: "harddelete", changed: "update", gone: "update"}
+    assert (await http.get("/_org/faults")).json() == []
+    assert (await http.get("/_org/calls")).json()["total"] == 0
+    assert api.org.recycle_bin == {}
+    assert (await http.patch(f"{V}/sobjects/T__c/{kept}", json={"V__c": "y"})).status_code == 204
+    assert (await http.post("/_org/reset", json={"dta": True})).status_code == 400
+
+
+async def test_settings_and_the_clock_can_be_changed_while_it_runs(api) -> None:
+    known = (await api.http.get("/_org/settings")).json()
+    changed = (await api.http.post("/_org/settings", json={"bulk_job_s": 1.5, "compress": False})).json()
+    assert changed == {**known, "bulk_job_s": 1.5, "compress": False}
+    for wrong in ({"bulk_jobs": 1}, {"bulk_job_s": "x"}, {"bulk_job_s": -1}, {"compress": 1}, {"session_s": True}):
+        assert (await api.http.post("/_org/settings", json=wrong)).status_code == 400
+    stopped = (await api.http.post("/_org/clock", json={"frozen": True})).json()
+    assert stopped["frozen"] is True
+    assert (await api.http.get("/_org/clock")).json()["now"] == stopped["now"]
+    assert (await api.http.post("/_org/clock", json={"frozen": False})).json()["frozen"] is False
+    assert (await api.http.post("/_org/clock", json={"advance_s": "soon"})).status_code == 400
+    assert (await api.http.get("/_org/ledger?since=x")).status_code == 400

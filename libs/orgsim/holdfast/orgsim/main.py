@@ -150,16 +150,28 @@ def state(url: Url, object_name: Annotated[str, typer.Option("--object")]) -> No
 
 
 @app.command()
-def script(url: Url, file: Path) -> None:
-    """Set the faults of a JSON file."""
-    _print(httpx.post(f"{url}/_org/faults", json=json.loads(file.read_text()), timeout=10))
+def script(
+    url: Url,
+    file: Annotated[Path | None, typer.Argument(help="A script: one fault, a list, or an object.")] = None,
+    scenario: Annotated[str | None, typer.Option(help="Set a named scenario instead of a file.")] = None,
+    listing: Annotated[bool, typer.Option("--list", help="Print the named scenarios.")] = False,
+) -> None:
+    """Set the faults of a JSON file or of a scenario."""
+    if listing:
+        for name, about in httpx.get(f"{url}/_org/faults?scenarios", timeout=10).raise_for_status().json().items():
+            typer.echo(f"{name:<16} {about}")
+    elif scenario is not None:
+        _print(httpx.post(f"{url}/_org/faults", json={"scenario": scenario}, timeout=10))
+    elif file is not None:
+        _print(httpx.post(f"{url}/_org/faults", content=file.read_bytes(), timeout=10))
+    else:
+        raise typer.BadParameter("a file, --scenario or --list is needed")
 
 
 @app.command()
-def reset(url: Url) -> None:
-    """Clear faults and call counters."""
-    httpx.delete(f"{url}/_org/calls", timeout=10).raise_for_status()
-    _print(httpx.delete(f"{url}/_org/faults", timeout=10))
+def reset(url: Url, data: Annotated[bool, typer.Option(help="Bring the loaded rows back, too.")] = False) -> None:
+    """Clear faults, counters and used-up limits."""
+    _print(httpx.post(f"{url}/_org/reset", json={"data": data}, timeout=300))
 
 
 def _document(path: Path | None) -> Document | None:

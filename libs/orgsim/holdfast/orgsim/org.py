@@ -119,6 +119,7 @@ class Org:
             self.settings.public_key_pem,
         )
         self.sign_in = SignInDesk(app, self.users)
+        self.born_with = frozenset(self.tables)  # setup objects, which every org has rows of
 
     @property
     def app(self) -> ConnectedApp:

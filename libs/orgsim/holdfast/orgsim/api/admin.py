@@ -26,7 +26,19 @@ MOST_DELAY_S = 600  # a transaction commits up to ten minutes after its stamp
 
 
 def _open(method: str, template: str) -> Callable[[Handler], Handler]:
-    return router.add(method, template, authenticated=False, counted=False)
+    """An endpoint that answers 400 to values that it cannot use."""
+
+    def register(handler: Handler) -> Handler:
+        @router.add(method, template, authenticated=False, counted=False)
+        async def guarded(call: Call) -> Reply:
+            try:
+                return await handler(call)
+            except (KeyError, ValueError, TypeError, ArithmeticError) as error:
+                raise ApiError(400, "BAD_REQUEST", f"{type(error).__name__}: {error}") from error
+
+        return handler
+
+    return register
 
 
 @_open("GET", "/health")
@@ -43,13 +55,15 @@ async def clock(call: Call) -> Reply:
 
 @_open("POST", "/clock")
 async def move_clock(call: Call) -> Reply:
-    """`{"advance_s": n}` or `{"set": iso, "frozen": bool}`."""
+    """`{"advance_s": n}`, `{"set": iso, "frozen": bool}`, or `{"frozen": bool}` to stop it or let it run on."""
     body = call.json_object()
+    if "frozen" in body and "set" not in body:
+        call.org.clock.set(call.org.clock.now(), frozen=bool(body["frozen"]))
     if "advance_s" in body:
         call.org.clock.advance(timedelta(seconds=float(body["advance_s"])))
     if "set" in body:
         call.org.clock.set(datetime.fromisoformat(body["set"]), frozen=bool(body.get("frozen")))
-    return json_reply({"now": call.org.clock.now().isoformat()})
+    return json_reply({"now": call.org.clock.now().isoformat(), "frozen": call.org.clock.frozen})
 
 
 @_open("GET", "/late-commits")

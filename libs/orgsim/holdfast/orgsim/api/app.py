@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 from holdfast.orgsim.accounting import client_name
-from holdfast.orgsim.api import admin, openapi, status
+from holdfast.orgsim.api import admin, controls, openapi, status
 from holdfast.orgsim.api.bulk1 import batches as bulk1_batches
 from holdfast.orgsim.api.bulk1 import jobs as bulk1_jobs
 from holdfast.orgsim.api.bulk1 import results as bulk1_results
@@ -24,7 +24,9 @@ from holdfast.orgsim.listeners.hosts import come_back
 from holdfast.orgsim.org import Org
 from holdfast.orgsim.rules.formulas import today_formulas
 from holdfast.orgsim.saving.deleting import purge_expired
+from holdfast.orgsim.saving.resetting import Baseline
 
+LOADS = ("/_org/load", "/_org/objects")
 COMPRESS_FROM_BYTES = 10_000
 logger = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ def make_router() -> Router:
         bulk1_results,
         soap,
         admin,
+        controls,
         status,
     ):
         router.include(module.router)
@@ -62,6 +65,7 @@ class OrgApp:
         self.org = org
         self.faults = faults or Faults()
         self.faults.attach(org)
+        self.baseline = Baseline.of(org)
         self.router = make_router()
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -125,6 +129,11 @@ class OrgApp:
             return self.faults.admin(call)
         if call.path == "/_org/status":
             return status.standing(call, self.faults)
+        if (call.method, call.path) == ("POST", "/_org/reset"):
+            return controls.answer_reset(call, self.faults, self.baseline)
+        if call.method == "POST" and call.path in LOADS:
+            with self.baseline.following(self.org):
+                return await self.dispatch(call)
         return await self.dispatch(call)
 
     async def dispatch(self, call: Call) -> Reply:

@@ -122,10 +122,14 @@ class Faults:
             return json_reply(error.body(), error.status)
         return json_reply([asdict(fault) for fault in self.active])
 
+    def clear(self, org: Org) -> None:
+        """Take all faults away, and what they keep up."""
+        self.active.clear()
+        org.accounting.requests.exhaust(None)
+
     def _clear(self, call: Call) -> None:
         if "index" not in call.query:
-            self.active.clear()
-            call.org.accounting.requests.exhaust(None)
+            self.clear(call.org)
             return
         index = call.query["index"]
         if not index.isdigit() or int(index) >= len(self.active):
