@@ -1,4 +1,4 @@
-"""Back to the data that was loaded: later changes are undone by changes that the ledger names, so it forgets nothing."""
+"""Back to the data that was loaded: changes since are undone by changes in the ledger, which forgets nothing."""
 
 from __future__ import annotations
 
