@@ -9,12 +9,15 @@ import sys
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import httpx
 import typer
 
+from holdfast.orgsim.greeting import tell as greet
+from holdfast.orgsim.greeting import tell_json
 from holdfast.orgsim.ledger import commands as ledger_commands
 from holdfast.orgsim.org import Org, OrgSettings
 from holdfast.orgsim.plans import OrgPlan, PlanError, from_arguments, from_file
@@ -26,8 +29,22 @@ from holdfast.orgsim.store import loading
 app = typer.Typer(help="A Salesforce org that runs locally.", no_args_is_help=True, pretty_exceptions_show_locals=False)
 app.add_typer(ledger_commands.app, name="ledger")
 SECRET_VARIABLE = "ORGSIM_CLIENT_SECRET"  # noqa: S105 - its name; arguments would be seen by every user of the machine
-CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
 Url = Annotated[str, typer.Option("--url", help="Address of a running org.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"orgsim {metadata.version('holdfast-orgsim')}")
+        raise typer.Exit
+
+
+@app.callback()
+def orgsim(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """A Salesforce org that runs locally."""
 
 
 @app.command()
@@ -86,34 +103,8 @@ def serve(
     orgs = [_made(plan) for plan in plans]
     ports = Ports(port, https_port if https else None, proxy_port)
     ca_folder = data_dir or (ready_file.parent if ready_file else None)
-    tell = _tell_json if as_json else partial(_tell, shows_secret=not secret)
+    tell = tell_json if as_json else partial(greet, shows_secret=not secret)
     serve_org(orgs, ports=ports, ca_folder=ca_folder, ready_file=ready_file, parent_pid=parent_pid, tell=tell)
-
-
-def _tell_json(info: dict[str, Any]) -> None:
-    print(json.dumps(info), flush=True)
-
-
-def _tell(info: dict[str, Any], *, shows_secret: bool) -> None:
-    """What a person needs to point a client at the org."""
-    lines = [f"http    {info['url']}"]
-    if "https_url" in info:
-        lines += [
-            f"https   {info['https_url']}   (and, by the proxy, login.salesforce.com and My Domains)",
-            f"proxy   {info['proxy_url']}",
-            f"CA      {info['ca_file']}",
-        ]
-    for org in info["orgs"]:
-        lines += ["", f"{org['kind']} org {org['name']}   {org['domain']}   {org['url']}"]
-        lines += [f"  client id      {org['client_id']}"]
-        if shows_secret or org is not info["orgs"][0]:
-            lines += [f"  client secret  {org['client_secret']}"]
-        lines += [f"  user           {org['username']}"]
-        lines += [f"  password       {org['password']}   security token {org['security_token']}"]
-    if "https_url" in info:
-        trust = " ".join(f"{name}={info['ca_file']}" for name in CA_VARIABLES)
-        lines += ["", "Clients with fixed https hosts:", f"  export HTTPS_PROXY={info['proxy_url']} {trust}"]
-    print("\n".join(lines), flush=True)
 
 
 @app.command()
