@@ -112,10 +112,14 @@ class Selection:
         parents = rows["Id"] if few and isinstance(rows, pl.DataFrame) else pl.Series("Id", [], dtype=pl.String)
         held = self._evaluate(self._asker, obj, query, ChildrenOf(lookup, parents if few or heavy else None))
 
+        latest: list[tuple[pl.Series, pl.DataFrame]] = []  # a page asks twice: what fits on it, then what to print
+
         def of(ids: pl.Series) -> Result:
             if heavy and not few:
                 return self._evaluate(self._asker, obj, query, ChildrenOf(lookup, ids))
-            frame = held.frame.filter(pl.col(lookup).is_in(ids.implode()))
+            rows = latest[-1][1] if latest and ids.is_in(latest[-1][0].implode()).all() else held.frame
+            frame = rows.filter(pl.col(lookup).is_in(ids.implode()))
+            latest[:] = [(ids, frame)]
             return replace(held, rows=frame, total=frame.height)
 
         return Children(relationship, lookup, of)

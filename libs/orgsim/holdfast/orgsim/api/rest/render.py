@@ -36,9 +36,12 @@ class Page:
 
     def rows(self, result: Result, frame: pl.DataFrame) -> bytes:
         """Rows of a result as JSON objects with commas between them."""
+        return self._lines(result, frame).replace(b"\n", b",")
+
+    def _lines(self, result: Result, frame: pl.DataFrame) -> bytes:
         if not frame.height:
             return b""
-        text = frame.select(self._row(result, frame)).write_ndjson().encode().rstrip(b"\n").replace(b"\n", b",")
+        text = frame.select(self._row(result, frame)).write_ndjson().encode().rstrip(b"\n")
         return _RAW_TEXT.sub(self._raw, text) if _RAW.encode() in text else text
 
     def _raw(self, found: re.Match[bytes]) -> bytes:
@@ -102,39 +105,38 @@ class Page:
         """Per parent: `{totalSize, done, records[, nextRecordsUrl]}`, or null without children."""
         found = item.of(ids)
         frame = found.frame
-        entries: dict[str, str] = {}
-        by_parent = frame.with_row_index("__n").group_by(item.lookup, maintain_order=True).agg("__n")
-        for parent, numbers in by_parent.iter_rows():
-            mine = frame[numbers]
-            entries[parent] = self._child_page(found, mine)
+        printed: dict[str, list[bytes]] = {}
+        if frame.height:
+            for parent, line in zip(frame[item.lookup].to_list(), self._lines(found, frame).split(b"\n"), strict=True):
+                printed.setdefault(parent, []).append(line)
+        entries = {parent: self._child_page(found, item, parent, lines) for parent, lines in printed.items()}
         return pl.Series(item.relationship, [entries.get(i) for i in ids.to_list()], dtype=pl.String)
 
-    def _child_page(self, found: Result, mine: pl.DataFrame) -> str:
-        shown = mine.slice(0, self._child_rows)
-        done = mine.height <= self._child_rows or self._more is None
+    def _child_page(self, found: Result, item: Children, parent: str, lines: list[bytes]) -> str:
+        done = len(lines) <= self._child_rows or self._more is None
         url = b""
         if not done and self._more is not None:
+            mine = found.frame.filter(pl.col(item.lookup) == parent)
             rest = Result(found.object, mine, found.items, mine.height, parents=found.parents)
             url = b'"nextRecordsUrl":"' + self._more(rest, self._child_rows).encode() + b'",'
-        rows = self.rows(found, shown if not done else mine)
-        start = f'{{"totalSize":{mine.height},"done":{str(done).lower()},'.encode()
-        return self._keep(start + url + b'"records":[' + rows + b"]}")
+        shown = b",".join(lines if done else lines[: self._child_rows])
+        start = f'{{"totalSize":{len(lines)},"done":{str(done).lower()},'.encode()
+        return self._keep(start + url + b'"records":[' + shown + b"]}")
 
     def _variants(self, item: Variants, keys: pl.Series) -> pl.Series:
         entries: dict[str, str] = {}
         wanted = keys.drop_nulls().unique()
         for prefix, of in item.by_prefix.items():
             mine = wanted.filter(wanted.str.starts_with(prefix))
-            if mine.len():
-                found = of(mine)
-                for record_id, row in zip(found.frame["Id"].to_list(), self._each(found), strict=True):
+            found = of(mine)
+            if found.height:
+                for record_id, row in zip(
+                    found.frame["Id"].to_list(), self._lines(found, found.frame).split(b"\n"), strict=True
+                ):
                     entries[record_id] = self._keep(row)
         for record_id in wanted.to_list():
             entries.setdefault(record_id, self._keep(self._bare(record_id)))
         return pl.Series(item.relationship, [entries.get(k) for k in keys.to_list()], dtype=pl.String)
-
-    def _each(self, found: Result) -> list[bytes]:
-        return [self.rows(found, found.frame.slice(n, 1)) for n in range(found.frame.height)]
 
     def _bare(self, record_id: str) -> bytes:
         """A parent of a type that the TYPEOF names no fields of: its attributes only."""
