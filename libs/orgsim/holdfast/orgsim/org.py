@@ -98,6 +98,7 @@ class Org:
         self._numbers: defaultdict[str, int] = defaultdict(lambda: (self.settings.number - 1) * IDS_PER_ORG)
         self.auto_numbers: dict[str, int] = {}
         self.recycle_bin: dict[str, BinEntry] = {}
+        self.delete_log_from: dict[str, str] = {}  # by object: getDeleted knows nothing from before this stamp
         self.recent: dict[str, dict[str, str]] = {}  # by user: objects of recently used records, the newest last
         self.purged: dict[str, list[tuple[str, str]]] = {}  # (id, deletion stamp) of rows gone for good, by object
         self.permission_sets: PermissionSets = PermissionSets(self)

@@ -147,7 +147,6 @@ def test_bulk_2(jsforce: Any, served: RunningOrg) -> None:
     assert answer["after"]["code"] == "NOT_FOUND"
 
 
-@pytest.mark.skip(reason="awaits ContentVersion")
 def test_files_come_back_as_they_went(jsforce: Any, served: RunningOrg) -> None:
     answer = jsforce("blobs")
     assert answer["back"] == [True, True] and answer["body"] == "hällo"

@@ -12,6 +12,7 @@ import polars as pl
 
 from holdfast.orgsim.api.web import Call, Handler, Reply, Router, json_reply
 from holdfast.orgsim.auth.permissions import Grants, restricted
+from holdfast.orgsim.clock import stamp
 from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.ledger.entries import Loaded
 from holdfast.orgsim.schema.document import SchemaError, parse_document
@@ -207,6 +208,16 @@ async def expire_sessions(call: Call) -> Reply:
 async def expire_cursors(call: Call) -> Reply:
     """Forget every REST cursor."""
     return json_reply({"expired": call.org.cursors.clear()})
+
+
+@_open("POST", "/delete-log")
+async def trim_delete_log(call: Call) -> Reply:
+    """`{"object", "until"}`: forget what was deleted before a moment, of one object or of all; rows stay."""
+    body = call.json_object()
+    until = stamp(datetime.fromisoformat(body["until"])) if "until" in body else stamp(call.org.clock.now())
+    names = [_object(call, body["object"]).name] if "object" in body else list(call.org.tables)
+    call.org.delete_log_from.update(dict.fromkeys(names, until))
+    return json_reply({"earliest": until, "objects": names})
 
 
 @_open("POST", "/objects")

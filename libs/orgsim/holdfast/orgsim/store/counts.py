@@ -27,6 +27,6 @@ def _measured(table: Table, name: str, measure: pl.Expr) -> int:
         version, values = table.version, {}
         _known[table] = (version, values)
     if name not in values:
-        living = table.frame().lazy().filter(pl.col("IsDeleted") == "false")
+        living = table.scan().filter(pl.col("IsDeleted") == "false")
         values[name] = int(living.select(measure).collect().item())
     return values[name]

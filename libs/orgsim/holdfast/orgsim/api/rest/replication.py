@@ -13,6 +13,7 @@ from holdfast.orgsim.clock import stamp
 from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.schema.objects import SObject
 from holdfast.orgsim.schema.values import datetime_text
+from holdfast.orgsim.store.changes import deleted_between, updated_between
 
 router = Router(DATA + "/sobjects/{object}")
 HORIZON = timedelta(days=30)
@@ -22,18 +23,22 @@ MOST_IDS = 600_000
 
 @router.add("GET", "/deleted")
 async def deleted(call: Call) -> Reply:
-    """Records deleted in a span of time, those purged since included; not those undeleted."""
+    """Records deleted in a span of time, those purged since included; not those undeleted.
+
+    Nothing is known from before `earliestDateAvailable`: 15 days, or less once the delete log was trimmed.
+    """
     obj = known_object(call, call.params["object"])
     start, end = _span(call, obj)
-    frame = visible(call.org, obj, call.user, call.org.table(obj).frame())
-    inside = (pl.col("SystemModstamp") >= start) & (pl.col("SystemModstamp") < end)
-    rows = frame.filter((pl.col("IsDeleted") == "true") & inside).select("Id", "SystemModstamp").rows()
-    rows += [(i, at) for i, at in call.org.purged.get(obj.name, ()) if start <= at < end]
-    horizon = stamp(call.org.clock.now() - DELETED_HORIZON)
-    listed = [{"id": i, "deletedDate": _rest(at)} for i, at in rows if at >= horizon]
-    _limit(len(listed))
+    earliest = max(stamp(call.org.clock.now() - DELETED_HORIZON), call.org.delete_log_from.get(obj.name, ""))
+    purged = call.org.purged.get(obj.name, ())
+    rows = deleted_between(_seen(call, obj), purged, max(start, earliest), end)
+    _limit(len(rows))
     return json_reply(
-        {"deletedRecords": listed, "earliestDateAvailable": _rest(horizon), "latestDateCovered": _rest(end)}
+        {
+            "deletedRecords": [{"id": i, "deletedDate": _rest(at)} for i, at in rows],
+            "earliestDateAvailable": _rest(earliest),
+            "latestDateCovered": _rest(end),
+        }
     )
 
 
@@ -42,24 +47,35 @@ async def updated(call: Call) -> Reply:
     """Ids of living records whose stamp lies in a span of time."""
     obj = known_object(call, call.params["object"])
     start, end = _span(call, obj)
-    frame = visible(call.org, obj, call.user, call.org.table(obj).frame())
-    inside = (pl.col("SystemModstamp") >= start) & (pl.col("SystemModstamp") < end)
-    ids = frame.filter((pl.col("IsDeleted") == "false") & inside)["Id"].to_list()
+    ids = updated_between(_seen(call, obj), start, end)
     _limit(len(ids))
     return json_reply({"ids": ids, "latestDateCovered": _rest(end)})
 
 
+def _seen(call: Call, obj: SObject) -> pl.LazyFrame:
+    """The rows that the user may see."""
+    rows = call.org.table(obj).scan()
+    return rows if call.user.sees_all(obj.name) else visible(call.org, obj, call.user, rows.collect()).lazy()
+
+
 def _span(call: Call, obj: SObject) -> tuple[str, str]:
-    """The span as stored stamps, cut to minutes."""
+    """The span as stored stamps, cut to minutes.
+
+    Raises:
+        ApiError: 400 INVALID_REPLICATION_DATE, or INVALID_TYPE for an object without replication.
+    """
     if not obj.describe["replicateable"]:
-        raise ApiError(400, "INVALID_TYPE", f"entity {obj.name} is not replicateable")
+        raise ApiError(400, "INVALID_TYPE", f"sObject type '{obj.name}' is not replicateable.")
     try:
         start, end = (_minute(call.query[name]) for name in ("start", "end"))
-    except (KeyError, ValueError) as error:
+    except KeyError as error:
+        raise ApiError(400, "MISSING_ARGUMENT", f"Missing required parameter: {error.args[0]}") from error
+    except ValueError as error:
         raise ApiError(400, "INVALID_REPLICATION_DATE", f"invalid start or end: {error}") from error
     now = call.org.clock.now()
     if end - start < timedelta(minutes=1):
-        raise ApiError(400, "INVALID_REPLICATION_DATE", "startDate must be at least one minute greater than endDate")
+        message = "endDate must be at least one minute greater than startDate"
+        raise ApiError(400, "INVALID_REPLICATION_DATE", message)
     if start < now - HORIZON:
         raise ApiError(400, "INVALID_REPLICATION_DATE", "startDate before org replication enabled date")
     return stamp(start), stamp(min(end, now.replace(second=0, microsecond=0)))
@@ -77,4 +93,4 @@ def _rest(stored: str) -> str:
 
 def _limit(count: int) -> None:
     if count > MOST_IDS:
-        raise ApiError(400, "EXCEEDED_ID_LIMIT", f"exceeded {MOST_IDS} ids")
+        raise ApiError(400, "EXCEEDED_ID_LIMIT", f"The number of ids exceeds the limit of {MOST_IDS}")
