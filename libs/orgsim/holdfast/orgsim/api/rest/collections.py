@@ -11,99 +11,55 @@ from holdfast.orgsim.api.rest.records import field_names, known_object, note_use
 from holdfast.orgsim.api.rest.uploads import records_body
 from holdfast.orgsim.api.web import DATA, Call, Reply, Router, json_reply
 from holdfast.orgsim.errors import ApiError, unsupported_object
+from holdfast.orgsim.saving.listed import Outcome, delete_listed, insert_listed, update_listed, upsert_listed
 from holdfast.orgsim.saving.transaction import all_or_none
-from holdfast.orgsim.saving.writing import AmbiguousKeyError
 from holdfast.orgsim.schema.objects import SObject
 
 router = Router(DATA + "/composite/sobjects")
 MOST_RECORDS = 200
 MOST_RETRIEVED = 2_000
 MOST_CHUNKS = 10
-MOST_REPEATS = 12
 Record = dict[str, Any]
 
 
 @router.add("POST", "")
 async def create(call: Call) -> Reply:
     """Insert records."""
-    body, writer = records_body(call), saver(call)
-
-    def save(record: Record) -> Record:
-        if _key(record, "Id") is not None:
-            raise ApiError(400, "INVALID_FIELD_FOR_INSERT_UPDATE", "cannot specify Id in an insert call", ["Id"])
-        obj = _object(call, record)
-        return _saved(call, obj, writer.insert(obj, record))
-
-    return _each(call, _records(body), save, together=bool(body.get("allOrNone")))
+    body = records_body(call)
+    return _by_type(call, body, lambda obj, records: insert_listed(saver(call), obj, records))
 
 
 @router.add("PATCH", "")
 async def change(call: Call) -> Reply:
     """Update records by id."""
-    body, writer = records_body(call), saver(call)
-    seen: dict[str, int] = {}
-
-    def save(record: Record) -> Record:
-        obj, key = _object(call, record), _key(record, "Id")
-        if key is None:
-            raise ApiError(400, "MISSING_ARGUMENT", "Id not specified in an update call", [])
-        wanted = _row_id(str(record[key]))
-        seen[wanted] = seen.get(wanted, 0) + 1
-        if seen[wanted] > MOST_REPEATS:
-            message = (
-                f"Maximum number of duplicate updates in one batch ({MOST_REPEATS} allowed). Attempt to update Id more "
-                f"than once in this Api call: {wanted}"
-            )
-            raise ApiError(400, "DUPLICATE_VALUE", message, [])
-        _must_exist(call, obj, wanted)
-        writer.update(wanted, {k: v for k, v in record.items() if k != key}, obj)
-        return _saved(call, obj, wanted)
-
-    return _each(call, _records(body), save, together=bool(body.get("allOrNone")))
+    body = records_body(call)
+    return _by_type(call, body, lambda obj, records: update_listed(saver(call), obj, records))
 
 
 @router.add("DELETE", "")
 async def delete(call: Call) -> Reply:
     """Delete records by `?ids=`."""
-    writer = saver(call)
-
-    def drop(record: Record) -> Record:
-        wanted = _row_id(record["id"])
-        obj = call.org.schema.by_prefix(wanted[:3])
-        if obj is None:
-            raise ApiError(400, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", [])
-        _must_exist(call, obj, wanted)
-        writer.delete(wanted, obj)
-        return {"id": wanted, "success": True, "errors": []}
-
-    wanted = [{"id": i.strip()} for i in call.query.get("ids", "").split(",") if i.strip()]
+    wanted = [i.strip() for i in call.query.get("ids", "").split(",") if i.strip()]
     if not wanted:
         raise ApiError(400, "MISSING_ARGUMENT", "The ids parameter is required")
-    return _each(call, wanted, drop, together=call.query.get("allOrNone", "").lower() == "true")
+    _limit(len(wanted))
+    together = call.query.get("allOrNone", "").lower() == "true"
+    return json_reply(_results(call, lambda: delete_listed(saver(call), wanted), together=together))
 
 
 @router.add("PATCH", "/{object}/{field}")
 async def upsert(call: Call) -> Reply:
     """Insert or update records by an external id field."""
-    body, writer = records_body(call), saver(call)
-    obj, key_field = known_object(call, call.params["object"]), call.params["field"]
-    seen: set[str] = set()
+    body = records_body(call)
+    obj, field, writer = known_object(call, call.params["object"]), call.params["field"], saver(call)
+    writer.key_field(obj, field)
+    records = _records(body)
 
-    def save(record: Record) -> Record:
-        key = _key(record, key_field) or key_field
-        value = "" if record.get(key) is None else str(record[key])
-        if value and value.lower() in seen:
-            raise ApiError(400, "DUPLICATE_VALUE", f"Duplicate external id specified: {value}", [key_field])
-        seen.add(value.lower())
-        values = {k: v for k, v in record.items() if k != key}
-        try:
-            saved, created = writer.upsert(obj, key_field, value, values)
-        except AmbiguousKeyError as several:
-            message = f"{key_field}: more than one record found for external id field: {several.ids}"
-            raise ApiError(400, "DUPLICATE_EXTERNAL_ID", message, []) from several
-        return {**_saved(call, obj, saved), "created": created}
+    def save() -> list[Outcome]:
+        return upsert_listed(writer, obj, field, records)
 
-    return _each(call, _records(body), save, together=bool(body.get("allOrNone")))
+    results = _results(call, save, together=bool(body.get("allOrNone")), tell_created=True)
+    return json_reply(results)
 
 
 @router.add("GET", "/{object}")
@@ -139,7 +95,36 @@ def _records(body: Record) -> list[Record]:
     records = body.get("records")
     if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
         raise ApiError(400, "JSON_PARSER_ERROR", "records must be a list of objects")
+    _limit(len(records))
     return records
+
+
+def _limit(count: int) -> None:
+    if count > MOST_RECORDS:
+        message = f"record limit reached. cannot submit more than {MOST_RECORDS} records into this call"
+        raise ApiError(400, "EXCEEDED_ID_LIMIT", message)
+
+
+def _by_type(call: Call, body: Record, save: Callable[[SObject, list[Record]], list[Outcome]]) -> Reply:
+    """Save records of several types, in chunks of neighbours of one type."""
+    chunks = [(kind, list(chunk)) for kind, chunk in groupby(_records(body), _kind)]
+    if len(chunks) > MOST_CHUNKS:
+        message = (
+            f"Cannot have more than {MOST_CHUNKS} chunks in a single operation. Please rearrange the data to reduce "
+            "chunking."
+        )
+        raise ApiError(400, "LIMIT_EXCEEDED", message)
+
+    def save_all() -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for kind, chunk in chunks:
+            try:
+                outcomes += save(_object(call, kind), chunk)
+            except ApiError as error:
+                outcomes += [(None, False, error)] * len(chunk)
+        return outcomes
+
+    return json_reply(_results(call, save_all, together=bool(body.get("allOrNone"))))
 
 
 def _kind(record: Record) -> str | None:
@@ -148,8 +133,7 @@ def _kind(record: Record) -> str | None:
     return None if kind is None else str(kind)
 
 
-def _object(call: Call, record: Record) -> SObject:
-    kind = _kind(record)
+def _object(call: Call, kind: str | None) -> SObject:
     if kind is None:
         raise ApiError(400, "INVALID_INPUT", "Each record needs attributes with a type", [])
     obj = call.org.schema.find(kind)
@@ -158,65 +142,39 @@ def _object(call: Call, record: Record) -> SObject:
     return obj
 
 
-def _key(record: Record, name: str) -> str | None:
-    """How the record spells the name of its key; None if it has none."""
-    return next((k for k in record if k.lower() == name.lower()), None)
-
-
-def _row_id(text: str) -> str:
-    wanted = ids.normalise(text)
-    if wanted is None:
-        raise ApiError(400, "MALFORMED_ID", f"malformed id {text}", [])
-    return wanted
-
-
-def _must_exist(call: Call, obj: SObject, wanted: str) -> None:
-    if call.org.table(obj).get(wanted) is None:
-        raise ApiError(400, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", [])
-
-
-def _saved(call: Call, obj: SObject, record_id: str) -> Record:
-    note_use(call, obj, record_id)
-    return {"id": record_id, "success": True, "errors": []}
-
-
-def _each(call: Call, records: list[Record], save: Callable[[Record], Record], *, together: bool) -> Reply:
-    if len(records) > MOST_RECORDS:
-        message = f"record limit reached. cannot submit more than {MOST_RECORDS} records into this call"
-        raise ApiError(400, "EXCEEDED_ID_LIMIT", message)
-    if sum(1 for _ in groupby(records, _kind)) > MOST_CHUNKS:
-        message = (
-            f"Cannot have more than {MOST_CHUNKS} chunks in a single operation. Please rearrange the data to reduce "
-            "chunking."
-        )
-        raise ApiError(400, "LIMIT_EXCEEDED", message)
-    if not together:
-        return json_reply([_attempt(save, record) for record in records])
-    results: list[Record] = []
-    try:
-        with all_or_none(call.org):
-            results += [_attempt(save, record) for record in records]
-            if not all(result["success"] for result in results):
-                raise _UndoneError
-    except _UndoneError:
-        results = [_rolled_back() if result["success"] else result for result in results]
-    return json_reply(results)
-
-
 class _UndoneError(Exception):
     """One record failed, so none is kept."""
 
 
-def _attempt(save: Callable[[Record], Record], record: Record) -> Record:
+def _results(
+    call: Call, save: Callable[[], list[Outcome]], *, together: bool, tell_created: bool = False
+) -> list[Record]:
+    """Save and print the outcomes; `together` takes everything back if one record fails."""
+    if not together:
+        return [_result(call, outcome, tell_created=tell_created) for outcome in save()]
+    outcomes: list[Outcome] = []
     try:
-        return save(record)
-    except ApiError as error:
-        return {"success": False, "errors": [row_error(error)]}
+        with all_or_none(call.org):
+            outcomes = save()
+            if any(error for _, _, error in outcomes):
+                raise _UndoneError
+    except _UndoneError:
+        message = "Record rolled back because not all records were valid and the request was using AllOrNone header"
+        undone = ApiError(400, "ALL_OR_NONE_OPERATION_ROLLED_BACK", message)
+        outcomes = [(None, False, error or undone) for _, _, error in outcomes]
+    return [_result(call, outcome, tell_created=tell_created) for outcome in outcomes]
 
 
-def _rolled_back() -> Record:
-    message = "Record rolled back because not all records were valid and the request was using AllOrNone header"
-    return {"success": False, "errors": [row_error(ApiError(400, "ALL_OR_NONE_OPERATION_ROLLED_BACK", message))]}
+def _result(call: Call, outcome: Outcome, *, tell_created: bool) -> Record:
+    record_id, created, error = outcome
+    if error is not None or record_id is None:
+        return {"success": False, "errors": [] if error is None else [row_error(error)]}
+    if "sforce-mru" in call.headers:
+        obj = call.org.schema.by_prefix(record_id[:3])
+        if obj is not None:
+            note_use(call, obj, record_id)
+    result: Record = {"id": record_id, "success": True, "errors": []}
+    return {**result, "created": created} if tell_created else result
 
 
 def row_error(error: ApiError) -> Record:

@@ -9,6 +9,7 @@ from holdfast.orgsim.api.rest.collections import row_error
 from holdfast.orgsim.api.rest.records import known_object, saver
 from holdfast.orgsim.api.web import DATA, Call, Reply, Router, json_reply
 from holdfast.orgsim.errors import ApiError
+from holdfast.orgsim.saving.listed import insert_listed
 from holdfast.orgsim.saving.transaction import all_or_none
 from holdfast.orgsim.schema.objects import SObject
 
@@ -52,14 +53,16 @@ async def create(call: Call) -> Reply:
 
 def _save(call: Call, level: list[Node], failed: list[dict[str, Any]]) -> None:
     writer = saver(call)
-    for node in level:
-        try:
-            node.saved = writer.insert(node.obj, node.values)
-        except ApiError as error:
-            failed.append({"referenceId": node.reference, "errors": [row_error(error)]})
-        for child in node.children:
-            assert child.lookup is not None
-            child.values[child.lookup] = node.saved
+    for name in dict.fromkeys(node.obj.name for node in level):
+        nodes = [node for node in level if node.obj.name == name]
+        outcomes = insert_listed(writer, nodes[0].obj, [node.values for node in nodes])
+        for node, (saved, _, error) in zip(nodes, outcomes, strict=True):
+            if error is not None:
+                failed.append({"referenceId": node.reference, "errors": [row_error(error)]})
+            node.saved = saved or ""
+            for child in node.children:
+                assert child.lookup is not None
+                child.values[child.lookup] = saved
     if failed:
         raise _FailedError
 

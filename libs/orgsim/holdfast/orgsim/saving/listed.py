@@ -1,0 +1,99 @@
+"""Saves of JSON records of one object in lists, each with its own outcome, as collections, trees and SOAP take them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from holdfast.orgsim.errors import ApiError
+from holdfast.orgsim.saving.deleting import Deleter
+from holdfast.orgsim.saving.writing import Writer
+from holdfast.orgsim.schema.objects import SObject
+
+Record = Mapping[str, Any]
+Outcome = tuple[str | None, bool, ApiError | None]  # id, whether it was created, why it was refused
+MOST_REPEATS = 12
+
+
+def insert_listed(writer: Writer, obj: SObject, records: Sequence[Record]) -> list[Outcome]:
+    """Save new records; one that names its own id is refused."""
+    plain, keys = _without(records, "Id")
+    given = writer.given(obj, plain)
+    named = pl.Series([key is not None for key in keys], dtype=pl.Boolean)
+    message = "cannot specify Id in an insert call"
+    given.refusals.add(named, "INVALID_FIELD_FOR_INSERT_UPDATE", message, ["Id"])
+    return list(writer.insert_many(obj, given))
+
+
+def update_listed(writer: Writer, obj: SObject, records: Sequence[Record]) -> list[Outcome]:
+    """Change living records by their `Id`. A record that comes again is changed again, in turn, up to 12 times."""
+    plain, keys = _without(records, "Id")
+    outcomes: dict[int, Outcome] = {}
+    for turn, places in enumerate(_turns(keys)):
+        if turn == MOST_REPEATS:
+            outcomes.update((place, (None, False, _too_often(keys[place]))) for place in places)
+            continue
+        given = writer.given(obj, [plain[place] for place in places])
+        wanted = pl.Series([keys[place] for place in places], dtype=pl.String)
+        outcomes.update(zip(places, writer.update_many(obj, wanted, given), strict=True))
+    return [_crossed(outcomes[place]) for place in range(len(records))]
+
+
+def upsert_listed(writer: Writer, obj: SObject, field: str, records: Sequence[Record]) -> list[Outcome]:
+    """Insert or update records by a key field.
+
+    Raises:
+        ApiError: 404, the field is no key.
+    """
+    plain, keys = _without(records, field)
+    given = writer.given(obj, plain)
+    return [_crossed(o) for o in writer.upsert_many(obj, field, pl.Series(keys, dtype=pl.String), given)]
+
+
+def delete_listed(deleter: Deleter, ids: Sequence[str]) -> list[Outcome]:
+    """Move records of any objects to the recycle bin."""
+    return [_crossed(o) for o in deleter.delete_many(pl.Series(ids, dtype=pl.String))]
+
+
+def _without(records: Sequence[Record], key: str) -> tuple[list[dict[str, Any]], list[str | None]]:
+    """Records without a field, and its values as text."""
+    lowered = key.lower()
+    plain: list[dict[str, Any]] = []
+    values: list[str | None] = []
+    for record in records:
+        value = next((v for name, v in record.items() if name.lower() == lowered), None)
+        values.append(None if value is None else str(value))
+        plain.append({name: v for name, v in record.items() if name.lower() != lowered})
+    return plain, values
+
+
+def _turns(keys: Sequence[str | None]) -> list[list[int]]:
+    """Places so that no key occurs twice in a turn: first occurrences, second ones, … the thirteenth and all after."""
+    seen: dict[str | None, int] = defaultdict(int)
+    turns: list[list[int]] = []
+    for place, key in enumerate(key[:15] if key else None for key in keys):
+        turn = min(seen[key], MOST_REPEATS) if key else 0
+        seen[key] += 1
+        while len(turns) <= turn:
+            turns.append([])
+        turns[turn].append(place)
+    return turns
+
+
+def _too_often(record_id: str | None) -> ApiError:
+    message = (
+        f"Maximum number of duplicate updates in one batch ({MOST_REPEATS} allowed). Attempt to update Id more than "
+        f"once in this Api call: {record_id}"
+    )
+    return ApiError(400, "DUPLICATE_VALUE", message, [])
+
+
+def _crossed(outcome: Outcome) -> Outcome:
+    """In a list a record that is not there is an invalid cross reference."""
+    record_id, created, error = outcome
+    if error is not None and error.code == "NOT_FOUND":
+        error = ApiError(error.status, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", [])
+    return record_id, created, error
