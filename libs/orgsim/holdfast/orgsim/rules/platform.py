@@ -7,6 +7,8 @@ transaction, everything that was saved, deletes, undeletes and merges included; 
 
 from __future__ import annotations
 
+from holdfast.orgsim.rules.content_links import follow_document, follow_note_version, share
+from holdfast.orgsim.rules.contents import keep_contents, name_document
 from holdfast.orgsim.rules.derived import derive, derived_columns
 from holdfast.orgsim.rules.fields import email, length, number_range, picklist, required, writeable
 from holdfast.orgsim.rules.formulas import formulas_again, formulas_below, own_formulas
@@ -19,6 +21,7 @@ from holdfast.orgsim.rules.rights import active_owner, may_delete, may_save, rec
 from holdfast.orgsim.rules.rollups import empty_roll_ups, roll_up_parents
 from holdfast.orgsim.rules.trails import feed_items, field_history, owner_shares
 from holdfast.orgsim.rules.trouble import trouble
+from holdfast.orgsim.rules.versions import follow_version, version_of_document
 
 BEFORE_SAVE += [
     trouble,
@@ -28,6 +31,10 @@ BEFORE_SAVE += [
     currency,
     person_accounts,
     person_contacts,
+    keep_contents,
+    name_document,
+    version_of_document,
+    share,
     derive,
     auto_numbers,
     empty_roll_ups,
@@ -44,6 +51,9 @@ BEFORE_SAVE += [
 ]
 BEFORE_DELETE += [trouble, may_delete, restricted_delete]
 AFTER_SAVE += [
+    follow_version,
+    follow_note_version,
+    follow_document,
     field_history,
     owner_shares,
     feed_items,

@@ -67,6 +67,19 @@ class Blobs:
         return self._folder
 
 
+class Content:
+    """A kept content that is read in pieces, for an answer that does not hold it in memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self, start: int, length: int) -> bytes:
+        """Bytes `start` … `start + length`."""
+        with self._path.open("rb") as file:
+            file.seek(start)
+            return file.read(length)
+
+
 def size_of(reference: str) -> int:
     """The length of a content in bytes, from its reference; 0 for anything else."""
     match = _REFERENCE.fullmatch(reference)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from holdfast.orgsim.api.region import Region
 from holdfast.orgsim.api.rest.records import existing
 from holdfast.orgsim.api.web import Call, Reply
 from holdfast.orgsim.errors import not_found
 from holdfast.orgsim.schema.objects import SObject
+from holdfast.orgsim.store.blobs import Content, size_of
 
 UNKNOWN_TYPE = "application/octet-stream"
 TYPE_FIELDS = ("ContentType", "LogFileContentType")
@@ -19,6 +21,8 @@ async def download(call: Call, obj: SObject, record_id: str, field: dict[str, An
     if not call.user.reads_field(obj.name, field["name"]):
         raise not_found()
     reference = row.get(field["name"])
-    content = b"" if reference is None else call.org.blobs.path(reference).read_bytes()
     kind = next((str(row[name]) for name in TYPE_FIELDS if row.get(name)), UNKNOWN_TYPE)
-    return Reply(200, content, kind)
+    if reference is None:
+        return Reply(200, b"", kind)
+    content = Content(call.org.blobs.path(reference))
+    return Reply(200, b"", kind, file=Region(content, 0, size_of(reference)))

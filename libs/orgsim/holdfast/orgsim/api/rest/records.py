@@ -97,19 +97,15 @@ def field_names(call: Call, obj: SObject, names: Sequence[str]) -> list[str]:
 
 
 def printed(call: Call, obj: SObject, wanted: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Living records as REST prints them, by id; those that are not there are absent."""
+    """Living records as REST prints them, by id; those that are not there are absent. The id comes last if unasked."""
     if not wanted:
         return {}
     listed = ",".join(f"'{i}'" for i in dict.fromkeys(wanted))
-    fields = ",".join(dict.fromkeys(("Id", *names)))
+    fields = ",".join(dict.fromkeys((*names, "Id")))
     soql = f"SELECT {fields} FROM {obj.name} WHERE Id IN ({listed})"  # noqa: S608 - names of the schema, checked ids
     result = run(call.org, parse(soql), call.user)
     records = render.records(call.org, result, call.version, 0, len(wanted))
-    found = {str(record["Id"]): record for record in records}
-    if "Id" not in names:
-        for record in records:
-            del record["Id"]
-    return found
+    return {str(record["Id"]): record for record in records}
 
 
 def row_url(call: Call, obj: SObject, saved: str) -> str:

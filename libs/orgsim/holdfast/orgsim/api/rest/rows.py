@@ -20,6 +20,7 @@ from holdfast.orgsim.api.rest.records import (
 from holdfast.orgsim.api.rest.uploads import record_of
 from holdfast.orgsim.api.web import DATA, Call, Reply, Router, json_reply
 from holdfast.orgsim.errors import ApiError, not_found
+from holdfast.orgsim.saving.notes import insert_note, update_note
 from holdfast.orgsim.schema.objects import SObject
 from holdfast.orgsim.store.table import Row
 
@@ -33,7 +34,9 @@ async def create(call: Call) -> Reply:
     values = record_of(call)
     if any(name.lower() == "id" for name in values):
         raise ApiError(400, "INVALID_FIELD_FOR_INSERT_UPDATE", "cannot specify Id in an insert call", ["Id"])
-    return created(call, obj, saver(call).insert(obj, values))
+    writer = saver(call)
+    saved = insert_note(writer, values) if obj.name == "ContentNote" else writer.insert(obj, values)
+    return created(call, obj, saved)
 
 
 def created(call: Call, obj: SObject, saved: str) -> Reply:
@@ -69,7 +72,10 @@ async def change(call: Call) -> Reply:
     values = record_of(call)
     refuse_key(values, "Id")
     _insist(call, obj, wanted)
-    saver(call).update(wanted, values, obj)
+    if obj.name == "ContentNote":
+        update_note(saver(call), wanted, values)
+    else:
+        saver(call).update(wanted, values, obj)
     note_use(call, obj, wanted)
     return Reply(204)
 
@@ -80,7 +86,7 @@ async def delete(call: Call) -> Reply:
     obj = known_object(call, call.params["object"])
     wanted = target(call, obj, call.params["id"])
     _insist(call, obj, wanted)
-    saver(call).delete(wanted, obj)
+    saver(call).delete(wanted, call.org.schema.by_prefix(wanted[:3]))  # of a note, its document
     return Reply(204)
 
 

@@ -87,28 +87,25 @@ def _parts(call: Call) -> list[Part]:
     match = _BOUNDARY.search(call.headers["content-type"])
     if match is None:
         raise ApiError(400, "INVALID_MULTIPART_REQUEST", "The Content-Type header names no boundary")
-    mark = b"--" + match.group(1).strip().encode("latin-1")
-    body = call.body
+    boundary = re.escape(match.group(1).strip().encode("latin-1"))
+    delimiters = re.finditer(rb"(?:\A|\r?\n)--" + boundary + rb"(--)?[ \t]*(?:\r?\n|\Z)", call.body)
     found: list[Part] = []
-    start = body.find(mark)
-    while start >= 0:
-        start += len(mark)
-        if body[start : start + 2] == b"--":
+    start: int | None = None
+    for delimiter in delimiters:
+        if start is not None:
+            found.append(_part(call.body, start, delimiter.start()))
+        if delimiter[1]:
             return found
-        end = body.find(b"\n" + mark, start)
-        if end < 0:
-            break
-        found.append(_part(body, start, end - 1 if body[end - 1 : end] == b"\r" else end))
-        start = end + 1
+        start = delimiter.end()
     raise ApiError(400, "INVALID_MULTIPART_REQUEST", "The body ends before its last boundary")
 
 
 def _part(body: bytes, start: int, end: int) -> Part:
-    start = body.find(b"\n", start) + 1
     headers: dict[str, str] = {}
-    while 0 < start <= end:
-        stop = body.find(b"\n", start)
-        line = body[start:stop].strip()
+    while start < end:
+        stop = body.find(b"\n", start, end)
+        stop = end - 1 if stop < 0 else stop
+        line = body[start : stop + 1].strip()
         start = stop + 1
         if not line:
             break
