@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +14,6 @@ from holdfast.orgsim.schema.objects import SObject
 
 Record = Mapping[str, Any]
 Outcome = tuple[str | None, bool, ApiError | None]  # id, whether it was created, why it was refused
-MOST_REPEATS = 12
 
 
 def insert_listed(writer: Writer, obj: SObject, records: Sequence[Record]) -> list[Outcome]:
@@ -29,17 +27,10 @@ def insert_listed(writer: Writer, obj: SObject, records: Sequence[Record]) -> li
 
 
 def update_listed(writer: Writer, obj: SObject, records: Sequence[Record]) -> list[Outcome]:
-    """Change living records by their `Id`. A record that comes again is changed again, in turn, up to 12 times."""
+    """Change living records by their `Id`."""
     plain, keys = _without(records, "Id")
-    outcomes: dict[int, Outcome] = {}
-    for turn, places in enumerate(_turns(keys)):
-        if turn == MOST_REPEATS:
-            outcomes.update((place, (None, False, _too_often(keys[place]))) for place in places)
-            continue
-        given = writer.given(obj, [plain[place] for place in places])
-        wanted = pl.Series([keys[place] for place in places], dtype=pl.String)
-        outcomes.update(zip(places, writer.update_many(obj, wanted, given), strict=True))
-    return [_crossed(outcomes[place]) for place in range(len(records))]
+    given = writer.given(obj, plain)
+    return [_crossed(o) for o in writer.update_many(obj, pl.Series(keys, dtype=pl.String), given)]
 
 
 def upsert_listed(writer: Writer, obj: SObject, field: str, records: Sequence[Record]) -> list[Outcome]:
@@ -68,27 +59,6 @@ def _without(records: Sequence[Record], key: str) -> tuple[list[dict[str, Any]],
         values.append(None if value is None else str(value))
         plain.append({name: v for name, v in record.items() if name.lower() != lowered})
     return plain, values
-
-
-def _turns(keys: Sequence[str | None]) -> list[list[int]]:
-    """Places so that no key occurs twice in a turn: first occurrences, second ones, … the thirteenth and all after."""
-    seen: dict[str | None, int] = defaultdict(int)
-    turns: list[list[int]] = []
-    for place, key in enumerate(key[:15] if key else None for key in keys):
-        turn = min(seen[key], MOST_REPEATS) if key else 0
-        seen[key] += 1
-        while len(turns) <= turn:
-            turns.append([])
-        turns[turn].append(place)
-    return turns
-
-
-def _too_often(record_id: str | None) -> ApiError:
-    message = (
-        f"Maximum number of duplicate updates in one batch ({MOST_REPEATS} allowed). Attempt to update Id more than "
-        f"once in this Api call: {record_id}"
-    )
-    return ApiError(400, "DUPLICATE_VALUE", message, [])
 
 
 def _crossed(outcome: Outcome) -> Outcome:

@@ -29,9 +29,10 @@ async def describe_global(call: Call) -> Reply:
             obj = call.org.schema.objects.get(name)
             recorded = call.org.schema.global_only.get(name)
             if recorded is not None:
-                entries.append({**recorded, "urls": _reversioned(recorded["urls"], call.version)})
+                may = _may(obj, call.user) if obj is not None else {}
+                entries.append({**recorded, **may, "urls": _reversioned(recorded["urls"], call.version)})
             elif obj is not None:
-                entries.append(global_entry(obj.describe, call.version))
+                entries.append({**global_entry(obj.describe, call.version), **_may(obj, call.user)})
     return cached(call, {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": entries})
 
 
@@ -53,8 +54,8 @@ async def object_basics(call: Call) -> Reply:
 
 def described(org: Org, obj: SObject, user: User, version: str) -> dict[str, Any]:
     """The describe of an object as `user` sees it."""
-    describe = dict(obj.describe)
-    describe["fields"] = [f for name, f in obj.fields.items() if user.reads_field(obj.name, name)]
+    describe = {**obj.describe, **_may(obj, user)}
+    describe["fields"] = [_as_seen(obj, f, user) for n, f in obj.fields.items() if user.reads_field(obj.name, n)]
     describe["childRelationships"] = [c for c in obj.child_relationships if user.reads(c["childSObject"])]
     if describe["urls"] is None:
         links = (
@@ -64,6 +65,23 @@ def described(org: Org, obj: SObject, user: User, version: str) -> dict[str, Any
         )
         describe["urls"] = {**object_urls(obj.name, version), **{k: org.instance_url + v for k, v in links}}
     return {key: describe[key] for key in sorted(describe)}
+
+
+def _may(obj: SObject, user: User) -> dict[str, bool]:
+    """What of the object's nature the user's permissions leave."""
+    name, nature = obj.name, obj.describe
+    return {
+        "createable": nature["createable"] and user.creates(name),
+        "updateable": nature["updateable"] and user.updates(name),
+        "deletable": nature["deletable"] and user.deletes(name),
+    }
+
+
+def _as_seen(obj: SObject, field: dict[str, Any], user: User) -> dict[str, Any]:
+    writeable = field["createable"] or field["updateable"]
+    if not writeable or user.edits_field(obj.name, field["name"]):
+        return field
+    return {**field, "createable": False, "updateable": False}
 
 
 def _reversioned(urls: dict[str, str], version: str) -> dict[str, str]:
