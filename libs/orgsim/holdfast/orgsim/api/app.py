@@ -7,8 +7,7 @@ import logging
 from typing import Any
 
 from holdfast.orgsim.accounting import client_name
-from holdfast.orgsim.api import admin, controls, openapi, status
-from holdfast.orgsim.api import admin, admin_files, openapi, status
+from holdfast.orgsim.api import admin, admin_files, controls, openapi, status
 from holdfast.orgsim.api.bulk1 import batches as bulk1_batches
 from holdfast.orgsim.api.bulk1 import jobs as bulk1_jobs
 from holdfast.orgsim.api.bulk1 import results as bulk1_results
