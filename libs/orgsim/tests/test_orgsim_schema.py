@@ -1,6 +1,7 @@
 """Schema files, the kinds of objects they can define, the features they switch on, and what setup objects tell."""
 
 from importlib import resources
+from pathlib import Path
 
 import orjson
 import polars as pl
@@ -67,6 +68,12 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path) -> None:
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(SchemaError, match=r"bad\.json: not JSON"):
         read_document(tmp_path / "bad.json")
+
+
+def test_the_documented_example_is_a_schema() -> None:
+    org = Org(OrgSettings(document=read_document(Path(__file__).parents[1] / "docs" / "schema-example.json")))
+    assert {"Fund__History", "Fund__Share", "Fund__Feed", "Visit__b", "CurrencyType"} <= org.schema.objects.keys()
+    assert "IsPersonAccount" in org.schema.objects["Account"].fields
 
 
 async def test_a_wrong_schema_over_the_admin_api_is_a_client_error(api) -> None:
