@@ -109,8 +109,8 @@ def _define_dotgov(org: Org) -> SObject:
     obj = org.schema.define(DOMAIN, label="Domain")
     for column, name in DOMAIN_COLUMNS.items():
         if name != "Name" and name not in obj.fields:
-            org.schema.add_field(obj, make_field(name, "email" if name == "Security_Contact__c" else "string",
-                                                 label=column))  # fmt: skip
+            # Text, the contact's address too: the register writes "(blank)" where it has none.
+            org.schema.add_field(obj, make_field(name, "string", label=column))
     return obj
 
 
