@@ -143,6 +143,13 @@ def test_an_edit_leaves_the_files_and_other_chunks_alone(org: Org, data: Path) -
     assert same == [True, False, True, True]
 
 
+def test_the_ledger_of_an_org_on_files_rebuilds_it(org: Org) -> None:
+    ids = org.tables["Contact"].frame()["Id"]
+    Deleter(org, org.admin, "test").update(ids[3], {"Title": "Prof"})
+    held = {row["Id"]: row for row in org.tables["Contact"].rows()}
+    assert org.ledger.state_at(org.clock.now(), "Contact") == held
+
+
 def test_pages_given_back_can_be_read_again(org: Org, monkeypatch: pytest.MonkeyPatch) -> None:
     before = org.tables["Contact"].frame().rows()
     monkeypatch.setattr(mapped, "RELEASE_BYTES", 0)

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import weakref
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ class Ledger:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        temporary = folder is None
+        self._temporary = temporary = folder is None
         self.folder = Path(tempfile.mkdtemp(prefix="orgsim-ledger-")) if folder is None else folder
         self.folder.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self.folder / ROWS_FOLDER, ignore_errors=True)
@@ -71,7 +71,14 @@ class Ledger:
         entry = Entry(self.sequence, at, object_name, record_id, operation, before, after, who, api, note)
         self._write([entry.line()])
 
-    def record_load(self, at: datetime, object_name: str, rows: pl.DataFrame, files: Sequence[Path] = ()) -> None:
+    def record_load(
+        self,
+        at: datetime,
+        object_name: str,
+        rows: pl.DataFrame,
+        files: Sequence[Path] = (),
+        constants: Mapping[str, str | None] | None = None,
+    ) -> None:
         """Append a mass load as one entry.
 
         Args:
@@ -79,12 +86,14 @@ class Ledger:
             object_name: Whose rows.
             rows: The rows; not looked at if there are files but for their number.
             files: Arrow files that hold them already; they are linked, so they must not be changed in place.
+            constants: Fields that the files lack since every row has the same value.
         """
         self.sequence += 1
         item: dict[str, Any] = {"seq": self.sequence, "at": at.isoformat(), "object": object_name, "op": "loaded",
                                 "rows": rows.height}  # fmt: skip
         if files:
             item["files"] = [self._link(file, number) for number, file in enumerate(files)]
+            item["constants"] = dict(constants or {})
         elif rows.height < MASS_ROWS:
             item["inline"] = rows.to_dict(as_series=False)
         else:
@@ -144,7 +153,10 @@ class Ledger:
         try:
             target.hardlink_to(file)
         except OSError:  # another file system
-            shutil.copyfile(file, target)
+            if self._temporary:
+                target.symlink_to(file.resolve())
+            else:
+                shutil.copyfile(file, target)
         return name
 
     def _write(self, lines: Sequence[bytes]) -> None:

@@ -50,7 +50,9 @@ def _block(folder: Path, item: Mapping[str, Any]) -> Block:
 def _loaded(folder: Path, item: Mapping[str, Any]) -> pl.LazyFrame:
     if "inline" in item:
         return pl.LazyFrame(item["inline"], schema=dict.fromkeys(item["inline"], pl.String))
-    return pl.concat([pl.scan_ipc(folder / name) for name in item["files"]], how="diagonal")
+    rows = pl.concat([pl.scan_ipc(folder / name) for name in item["files"]], how="diagonal")
+    constants = item.get("constants", {})
+    return rows.with_columns(pl.lit(value, dtype=pl.String).alias(name) for name, value in constants.items())
 
 
 def snapshot(

@@ -30,8 +30,12 @@ def open_dataset(org: Org, folder: Path) -> int:
             raise ValueError(f"{folder} has to be loaded before anything else: {name} is there already")
         users = {manifest["user"]: org.admin.id}
         constants = {column: users.get(value, value) for column, value in about["constants"].items()}
-        table.attach(list(mapped_chunks(folder / f"{name}.arrow", constants)) if about["rows"] else [])
+        file = folder / f"{name}.arrow"
+        chunks = list(mapped_chunks(file, constants)) if about["rows"] else []
+        table.attach(chunks)
         org.reserve_numbers(obj, about["rows"])
         org.auto_numbers[name] = about["auto_number"]
-        org.ledger.record_load(org.clock.now(), name, table.frame())
+        if chunks:
+            empty = dict.fromkeys(column for column in table.columns if column not in chunks[0].columns)
+            org.ledger.record_load(org.clock.now(), name, table.frame(), [file], {**empty, **constants})
     return sum(int(about["rows"]) for about in manifest["objects"].values())
