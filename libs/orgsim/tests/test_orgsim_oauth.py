@@ -303,6 +303,18 @@ async def test_ten_wrong_passwords_lock_out_for_a_while(browser, org: Org, clien
     assert (await browser.post(TOKEN, data=right)).status_code == 400
 
 
+async def test_a_password_set_by_rest_is_the_one_to_sign_in_with(browser, org: Org, client) -> None:
+    token = org.sessions.open(org.admin, org.clock.now()).token
+    bearer, path = {"Authorization": f"Bearer {token}"}, f"{V}/sobjects/User/{org.admin.id}/password"
+    assert (await browser.post(path, json={"NewPassword": "correct horse"}, headers=bearer)).status_code == 204
+    form = {**client, "grant_type": "password", "username": org.admin.username}
+    right = "correct horse" + org.sign_in.passwords.of(org.admin.username).security_token
+    assert (await browser.post(TOKEN, data={**form, "password": right})).status_code == 200
+    made = (await browser.delete(path, headers=bearer)).json()["NewPassword"]
+    assert (await browser.get(path, headers=bearer)).json() == {"isExpired": True}
+    assert org.sign_in.passwords.of(org.admin.username).password == made
+
+
 async def test_inactive_users_and_foreign_addresses(browser, org: Org, client) -> None:
     form = {**client, "grant_type": "client_credentials"}
     org.sign_in.policy.login_ranges = networks(["10.0.0.0/8"])

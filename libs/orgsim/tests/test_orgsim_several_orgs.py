@@ -1,8 +1,11 @@
 """Several orgs in one process: each request finds its own, and nothing leaks between them."""
 
+import re
 import ssl
 from collections.abc import AsyncIterator
+from html import unescape
 from pathlib import Path
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx
 import pytest
@@ -100,6 +103,38 @@ async def test_login_hosts_know_who_signs_in(http: httpx.AsyncClient, orgs: list
         assert (await http.get(answer["id"], headers=bearer(answer))).json()["organization_id"] == org.id
     refused = await http.post("https://login.salesforce.com/services/oauth2/token", data=form(orgs[1]))
     assert refused.json()["error"] == "invalid_client_id"  # a sandbox does not sign in there
+
+
+@pytest.mark.parametrize(
+    ("base", "home"),
+    [("https://test.salesforce.com", "https://acme--uat.sandbox.my.salesforce.com"),
+     ("http://127.0.0.1:81", "http://127.0.0.1:81"), ("http://127.0.0.1:81/orgs/uat", "http://127.0.0.1:81/orgs/uat")],
+)  # fmt: skip
+async def test_the_login_page_leads_to_the_org_of_the_user(
+    http: httpx.AsyncClient, orgs: list[Org], base: str, home: str
+) -> None:
+    """The Salesforce CLI has one client id for all orgs, so only the username tells which is meant."""
+    back, user = "http://localhost:1717/OauthRedirect", orgs[1].admin.username
+    query = {"response_type": "code", "client_id": "PlatformCLI", "redirect_uri": back, "state": "s"}
+    answer = await http.get(f"{base}/services/oauth2/authorize", params=query)
+    start = parse_qs(urlsplit(answer.headers["location"]).query)["startURL"][0]
+    assert urlsplit(answer.headers["location"]).path == urlsplit(base).path + "/login"
+    form = {"un": user, "pw": orgs[1].sign_in.passwords.of(user).password, "startURL": start}
+    answer = await http.post(f"{base}/login", data=form)
+    page = await http.get(urljoin(base, answer.headers["location"]))
+    assert user in page.text
+    hidden = {unescape(n): unescape(v) for n, v in re.findall(r'type="hidden" name="(.*?)" value="(.*?)"', page.text)}
+    action = re.search(r'action="(.*?)"', page.text)
+    assert action is not None
+    answer = await http.post(urljoin(base, action[1]), data={**hidden, "save": "Allow"})
+    code = parse_qs(urlsplit(answer.headers["location"]).query)["code"][0]
+    exchange = {"grant_type": "authorization_code", "client_id": "PlatformCLI", "code": code, "redirect_uri": back}
+    http.cookies.clear()
+    token = (await http.post(f"{base}/services/oauth2/token", data=exchange)).json()
+    assert token["access_token"][:15] == orgs[1].id[:15]
+    assert token["instance_url"] == home
+    again = {"grant_type": "refresh_token", "client_id": "PlatformCLI", "refresh_token": token["refresh_token"]}
+    assert (await http.post(f"{base}/services/oauth2/token", data=again)).json()["instance_url"] == home
 
 
 async def test_clock_faults_and_counters_are_each_orgs_own(http: httpx.AsyncClient, orgs: list[Org]) -> None:

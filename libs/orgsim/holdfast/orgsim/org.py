@@ -23,7 +23,7 @@ from holdfast.orgsim.auth.apps import ConnectedApp
 from holdfast.orgsim.auth.desk import SignInDesk
 from holdfast.orgsim.auth.permissions import Grants
 from holdfast.orgsim.auth.sessions import Sessions
-from holdfast.orgsim.clock import OrgClock, stamp
+from holdfast.orgsim.clock import OrgClock
 from holdfast.orgsim.errors import unsupported_object
 from holdfast.orgsim.ledger.book import Ledger
 from holdfast.orgsim.saving.transaction import Transactions
@@ -127,10 +127,9 @@ class Org:
         """The default connected app."""
         return self.sign_in.apps.default
 
-    def modified_stamp(self, user: User) -> str:
-        """When the user's record was last changed."""
-        row = self.table(self.schema.objects["User"]).get(user.id)
-        return str(row["LastModifiedDate"]) if row is not None else stamp(self.clock.now())
+    def user_row(self, user: User) -> Row:
+        """The user's record."""
+        return self.table(self.schema.objects["User"]).get(user.id) or {}
 
     @property
     def profile_id(self) -> str:

@@ -9,6 +9,7 @@ from holdfast.orgsim.api.web import Call, Reply, Router, json_reply
 from holdfast.orgsim.auth.access import User
 from holdfast.orgsim.auth.apps import SCOPES
 from holdfast.orgsim.auth.oauth import identity_url
+from holdfast.orgsim.store.table import Row
 
 router = Router()
 PLAIN = "text/html;charset=UTF-8"
@@ -73,13 +74,16 @@ def _photos(call: Call) -> dict[str, str]:
     return {"picture": f"{base}/profilephoto/005/F", "thumbnail": f"{base}/profilephoto/005/T"}
 
 
-def _names(user: User) -> tuple[str | None, str]:
-    first, _, last = user.name.rpartition(" ")
-    return first or None, last
+def _address(row: Row) -> dict[str, str]:
+    """The address of a User row in OpenID's words, without what is empty."""
+    parts = {"street_address": "Street", "locality": "City", "region": "State", "postal_code": "PostalCode",
+             "country": "Country"}  # fmt: skip
+    found = {name: row.get(column) for name, column in parts.items()}
+    return {name: text for name, text in found.items() if text}
 
 
 def _userinfo(call: Call, user: User) -> dict[str, Any]:
-    first, last = _names(user)
+    row = call.org.user_row(user)
     return {
         "sub": identity_url(call, user),
         "user_id": user.id,
@@ -87,29 +91,30 @@ def _userinfo(call: Call, user: User) -> dict[str, Any]:
         "preferred_username": user.username,
         "nickname": user.username.split("@")[0],
         "name": user.name,
-        "email": user.username,
+        "email": row.get("Email") or user.username,
         "email_verified": True,
-        "given_name": first,
-        "family_name": last,
-        "zoneinfo": "GMT",
+        "given_name": row.get("FirstName"),
+        "family_name": row.get("LastName"),
+        "zoneinfo": row.get("TimeZoneSidKey") or "GMT",
         "photos": _photos(call),
         "profile": f"{call.instance_url}/{user.id}",
         "picture": _photos(call)["picture"],
-        "address": {},
+        "address": _address(row),
         "urls": _urls(call, user),
         "active": user.active,
         "user_type": "STANDARD",
-        "language": "en_US",
-        "locale": "en_US",
+        "language": row.get("LanguageLocaleKey") or "en_US",
+        "locale": row.get("LocaleSidKey") or "en_US",
         "utcOffset": 0,
-        "updated_at": call.org.modified_stamp(user),
+        "updated_at": row.get("LastModifiedDate"),
         "is_salesforce_integration_user": False,
     }
 
 
 def _identity(call: Call, user: User) -> dict[str, Any]:
-    first, last = _names(user)
-    address = dict.fromkeys(("addr_street", "addr_city", "addr_state", "addr_country", "addr_zip"))
+    row = call.org.user_row(user)
+    address = {"addr_street": "Street", "addr_city": "City", "addr_state": "State", "addr_country": "Country",
+               "addr_zip": "PostalCode"}  # fmt: skip
     return {
         "id": identity_url(call, user),
         "asserted_user": True,
@@ -118,24 +123,24 @@ def _identity(call: Call, user: User) -> dict[str, Any]:
         "username": user.username,
         "nick_name": user.username.split("@")[0],
         "display_name": user.name,
-        "email": user.username,
+        "email": row.get("Email") or user.username,
         "email_verified": True,
-        "first_name": first,
-        "last_name": last,
-        "timezone": "GMT",
+        "first_name": row.get("FirstName"),
+        "last_name": row.get("LastName"),
+        "timezone": row.get("TimeZoneSidKey") or "GMT",
         "photos": _photos(call),
-        **address,
-        "mobile_phone": None,
+        **{name: row.get(column) for name, column in address.items()},
+        "mobile_phone": row.get("MobilePhone"),
         "mobile_phone_verified": False,
         "is_lightning_login_user": False,
         "status": {"created_date": None, "body": None},
         "urls": _urls(call, user),
         "active": user.active,
         "user_type": "STANDARD",
-        "language": "en_US",
-        "locale": "en_US",
+        "language": row.get("LanguageLocaleKey") or "en_US",
+        "locale": row.get("LocaleSidKey") or "en_US",
         "utcOffset": 0,
-        "last_modified_date": call.org.modified_stamp(user),
+        "last_modified_date": row.get("LastModifiedDate"),
         "is_app_installed": True,
     }
 

@@ -49,6 +49,10 @@ class Credentials:
     failures: int = 0
     locked_until: datetime | None = None
 
+    def choose(self, password: str, *, expired: bool = False) -> None:
+        """Set the password; `expired` if the user has to choose another at the next login."""
+        self.password, self.expired, self.failures, self.locked_until = password, expired, 0, None
+
     def locked(self, now: datetime) -> bool:
         """Whether the user is locked out."""
         return self.locked_until is not None and now < self.locked_until
@@ -94,11 +98,12 @@ class Passwords:
     def __init__(self, users: Mapping[str, User], policy: LoginPolicy) -> None:
         self._users = users
         self.policy = policy
-        self._by_name: dict[str, Credentials] = {}
+        self._by_user: dict[str, Credentials] = {}
 
     def of(self, username: str) -> Credentials:
-        """The credentials of a user."""
-        return self._by_name.setdefault(username, Credentials())
+        """The credentials of a user; they stay the same when the username changes."""
+        user = self._users.get(username)
+        return self._by_user.setdefault(username if user is None else user.id, Credentials())
 
     def check(self, username: str, password: str, *, ip: str, now: datetime, with_token: bool) -> User:
         """The user who signs in. With `with_token` (API logins) the security token is appended to the password.
