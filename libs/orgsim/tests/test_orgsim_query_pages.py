@@ -255,3 +255,31 @@ async def test_search_by_sosl_and_by_parameters(api, writer) -> None:
     assert (refused.status_code, refused.json()[0]["errorCode"]) == (400, "MALFORMED_SEARCH")
     old = await api.http.get("/services/data/v36.0/search", params={"q": "FIND {Acme} RETURNING Contact(Id)"})
     assert [r["Id"] for r in json.loads(old.text)] == [ann]
+
+
+async def test_tooling_queries_answer_in_their_own_shape(api) -> None:
+    fill(api.org, "Account", 2_001)
+
+    async def ask(soql: str) -> dict:
+        answer = await api.query(soql, "tooling/query")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    first = await ask("SELECT Id FROM Account")
+    assert {k: v for k, v in first.items() if k not in ("records", "nextRecordsUrl")} == {
+        "totalSize": 2_001, "done": False, "size": 2_001, "queryLocator": None,
+        "entityTypeName": "Account"}  # fmt: skip
+    assert first["records"][0]["attributes"]["url"].startswith(f"{V}/tooling/sobjects/Account/001")
+    assert first["nextRecordsUrl"].startswith(f"{V}/tooling/query/0r8")
+    assert len((await api.http.get(first["nextRecordsUrl"])).json()["records"]) == 1
+    for soql in (
+        "SELECT SubscriberPackage.Id, SubscriberPackage.Name, SubscriberPackage.NamespacePrefix, "
+        "SubscriberPackageVersionId FROM InstalledSubscriberPackage",
+        "SELECT Id, DeveloperName FROM CustomField WHERE TableEnumOrId = 'Account'",
+        "SELECT Id, ValidationName FROM ValidationRule WHERE EntityDefinition.DeveloperName = 'Account'",
+        "SELECT Id, Name FROM ApexClass WHERE NamespacePrefix = null ORDER BY Name",
+    ):
+        assert (await ask(soql))["records"] == []
+    missing = await api.query("SELECT Id FROM SourceMember", "tooling/query")
+    assert missing.json()[0]["errorCode"] == "INVALID_TYPE"
+    assert api.org.schema.find("CustomField") is None

@@ -1,4 +1,4 @@
-"""`/query`, `/queryAll`, `/tooling/query` and the cursors behind `nextRecordsUrl`."""
+"""`/query`, `/queryAll` and the cursors behind `nextRecordsUrl`."""
 
 from __future__ import annotations
 
@@ -26,40 +26,33 @@ PAGE_BYTES = 12_000_000  # rows so wide that a page would be larger are answered
 @router.add("GET", "/query")
 async def query(call: Call) -> Reply:
     """Run a query over living rows."""
-    return _start(call, include_deleted=False)
+    return start(call, include_deleted=False)
 
 
 @router.add("GET", "/queryAll")
 async def query_all(call: Call) -> Reply:
     """Run a query over living and soft-deleted rows."""
-    return _start(call, include_deleted=True)
-
-
-@router.add("GET", "/tooling/query")
-async def tooling_query(call: Call) -> Reply:
-    """Tooling queries answer over the same objects."""
-    return _start(call, include_deleted=False)
+    return start(call, include_deleted=True)
 
 
 @router.add("GET", "/query/{locator}")
 async def query_more(call: Call) -> Reply:
     """The next page of an open result."""
-    return await _more(call)
+    return await more(call)
 
 
 @router.add("GET", "/queryAll/{locator}")
 async def query_all_more(call: Call) -> Reply:
     """The next page; cursors of both kinds answer on both paths."""
-    return await _more(call)
+    return await more(call)
 
 
-@router.add("GET", "/tooling/query/{locator}")
-async def tooling_query_more(call: Call) -> Reply:
-    """The next page of a tooling query."""
-    return await _more(call)
+def start(call: Call, *, include_deleted: bool, door: str = "") -> Reply:
+    """Answer `?q=` or `?explain=`.
 
-
-def _start(call: Call, *, include_deleted: bool) -> Reply:
+    Raises:
+        ApiError: 400.
+    """
     if "explain" in call.query:
         return json_reply(explain.plans(call.org, call.query["explain"], call.user, call.version))
     if "q" not in call.query:
@@ -67,21 +60,27 @@ def _start(call: Call, *, include_deleted: bool) -> Reply:
     parsed = parse(call.query["q"])
     result = run(call.org, parsed, call.user, include_deleted=include_deleted, version=call.version)
     if result.counted:
-        return _answer(result.total, None, b"")
-    cursor = Cursor(result, call.user.username, call.org.clock.now(), _batch_size(call, result), call.version)
+        return _answer(result, None, b"", door)
+    batch, now = _batch_size(call, result), call.org.clock.now()
+    cursor = Cursor(result, call.user.username, now, batch, call.version, door=door)
     first = _first_page(call, cursor)
     return _reply(call, cursor, None if first.end >= result.height else call.org.cursors.open(cursor), first)
 
 
-async def _more(call: Call) -> Reply:
+async def more(call: Call) -> Reply:
+    """Answer with the page that a locator names.
+
+    Raises:
+        ApiError: 400 INVALID_QUERY_LOCATOR.
+    """
     match = re.fullmatch(r"(\w{15,18})-(\d+)", call.params["locator"])
     if match is None:
         raise ApiError(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
     call.org.accounting.locators[call.params["locator"]] += 1
     cursor = call.org.cursors.get(match[1], call.user.username, call.org.clock.now())
-    start = int(match[2])
-    ahead: Future[PageText] | None = cursor.prepared(start)
-    page = _page(call, cursor, start) if ahead is None else await asyncio.wrap_future(ahead)
+    first = int(match[2])
+    ahead: Future[PageText] | None = cursor.prepared(first)
+    page = _page(call, cursor, first) if ahead is None else await asyncio.wrap_future(ahead)
     return _reply(call, cursor, match[1], page)
 
 
@@ -90,16 +89,19 @@ def _reply(call: Call, cursor: Cursor, locator: str | None, page: PageText) -> R
     result = cursor.result
     if locator is None or page.end >= result.height:
         cursor.finished = True
-        return _answer(result.total, None, page.rows)
+        return _answer(result, None, page.rows, cursor.door)
     if all(isinstance(item, Output) for item in result.items):  # others read tables while they are printed
         cursor.prepare(page.end, lambda start: _page(call, cursor, start))
-    return _answer(result.total, f"/services/data/v{call.version}/query/{locator}-{page.end}", page.rows)
+    url = f"/services/data/v{call.version}/{cursor.door}query/{locator}-{page.end}"
+    return _answer(result, url, page.rows, cursor.door)
 
 
-def _answer(total: int, more: str | None, rows: bytes) -> Reply:
-    head: dict[str, object] = {"totalSize": total, "done": more is None}
-    if more is not None:
-        head["nextRecordsUrl"] = more
+def _answer(result: Result, url: str | None, rows: bytes, door: str) -> Reply:
+    head: dict[str, object] = {"totalSize": result.total, "done": url is None}
+    if door:
+        head |= {"size": result.total, "queryLocator": None, "entityTypeName": result.object}
+    if url is not None:
+        head["nextRecordsUrl"] = url
     return Reply(200, orjson.dumps(head)[:-1] + b',"records":[' + rows + b"]}", JSON_TYPE)
 
 
@@ -116,9 +118,9 @@ def _page(call: Call, cursor: Cursor, start: int) -> PageText:
 
     def more_children(children: Result, shown: int) -> str:
         rest = Cursor(children, cursor.username, cursor.created, cursor.batch, cursor.version, child=True)
-        return f"/services/data/v{call.version}/query/{call.org.cursors.open(rest)}-{shown}"
+        return f"/services/data/v{call.version}/{cursor.door}query/{call.org.cursors.open(rest)}-{shown}"
 
-    page = Page(call.org, call.version, cursor.batch, more_children)
+    page = Page(call.org, call.version, cursor.batch, more_children, door=cursor.door)
     frame = result.slice(start, cursor.batch)
     if result.nested and frame.height:
         frame = frame.slice(0, _parents_that_fit(result, frame["Id"], cursor.batch))
