@@ -198,3 +198,15 @@ async def test_encrypted_text_is_masked_without_the_permission(api, writer) -> N
     assert (await api.query(soql)).json()["records"][0]["Pin__c"] == "******"
     await define_user(api, permissions={"ViewEncryptedData": True})
     assert (await api.query(soql)).json()["records"][0]["Pin__c"] == "s3cret"
+
+
+async def test_a_user_saved_by_a_client_is_one(api) -> None:
+    users = "/services/data/v62.0/sobjects/User"
+    values = {"Username": "new@holdfast.test", "LastName": "New", "Email": "n@x.org", "Alias": "new",
+              "ProfileId": api.org.profile_id}  # fmt: skip
+    answer = await api.http.post(users, json=values)
+    assert answer.status_code == 201, answer.text
+    user = api.org.users["new@holdfast.test"]
+    assert (user.id, user.active, user.reads("Account")) == (answer.json()["id"], True, True)
+    assert (await api.http.patch(f"{users}/{user.id}", json={"IsActive": False})).status_code == 204
+    assert not user.active

@@ -275,6 +275,8 @@ async def test_the_schema_can_be_queried(api) -> None:
     assert await rows(new) == []
     api.org.schema.define("New__c")
     assert len(await rows(new)) == 1
+    packages = "SELECT SubscriberPackage.Id, SubscriberPackage.NamespacePrefix FROM InstalledSubscriberPackage"
+    assert (await api.http.get(f"{V}/tooling/query/", params={"q": packages})).json()["records"] == []
     for name in ("ApexClass", "ApexTrigger", "UserRole"):
         assert await rows(f"SELECT Id FROM {name}") == []
 

@@ -21,8 +21,8 @@ STANDARD_PREFIXES = {
     "PermissionSetAssignment": "0Pa", "ObjectPermissions": "110", "FieldPermissions": "01k", "GroupMember": "011",
     "AccountShare": "00r", "OpportunityShare": "00t", "CaseShare": "01n", "LeadShare": "01o", "ContactShare": "03s",
     "CampaignShare": "08s", "CurrencyType": "01L", "ApexClass": "01p", "ApexTrigger": "01q", "UserLicense": "100",
-    "PermissionSetLicense": "0PL", "InstalledSubscriberPackage": "0A3", "EntityDefinition": "4ie",
-    "FieldDefinition": "4fd", "EntityParticle": "4ep",
+    "PermissionSetLicense": "0PL", "InstalledSubscriberPackage": "0A3", "SubscriberPackage": "033",
+    "EntityDefinition": "4ie", "FieldDefinition": "4fd", "EntityParticle": "4ep",
 }  # fmt: skip
 
 

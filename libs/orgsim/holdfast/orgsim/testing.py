@@ -125,6 +125,34 @@ class RunningOrg:
         }
         self._json("POST", "/_org/users", body)
 
+    def permit(
+        self,
+        *,
+        permissions: Mapping[str, bool] | None = None,
+        objects: Mapping[str, str] | None = None,
+        read_only_fields: Iterable[str] = (),
+        username: str | None = None,
+    ) -> str:
+        """Give a user (the integration user if None; made if new) a profile of their own; the user's id.
+
+        Args:
+            permissions: System permissions to switch, e.g. `{"ViewAllData": False}`.
+            objects: Rights by object, as letters: create, read, update, delete, view all, modify all.
+            read_only_fields: Fields that cannot be written, as "Object.Field".
+            username: Whose.
+        """
+        body = {
+            "username": username,
+            "permissions": dict(permissions or {}),
+            "objects": dict(objects or {}),
+            "read_only_fields": list(read_only_fields),
+        }
+        return str(self._json("POST", "/_org/users", body)["id"])
+
+    def schema(self, document: Mapping[str, Any]) -> list[str]:
+        """Define what a schema document names (see docs/schema.md); the names of its objects."""
+        return list(self._json("POST", "/_org/schema", document)["objects"])
+
     def limits(self, *, maximum: int | None = None, used: int | None = None) -> dict[str, int]:
         """Set and read the daily API limit."""
         body = {key: value for key, value in (("max", maximum), ("used", used)) if value is not None}
