@@ -200,7 +200,7 @@ async def test_errors_are_objects_with_status_400(bulk) -> None:
     old = await bulk.api.http.get("/services/async/21.0/job/1")
     assert (old.status_code, fields(old)["exceptionCode"]) == (400, "InvalidVersion")
     for body, code in [
-        ('{"operation":"insert","object":"Nope__c","contentType":"CSV"}', "InvalidEntity"),
+        ('{"operation":"insert","object":"Nope__c","contentType":"CSV"}', "InvalidJob"),
         ('{"operation":"sing","object":"Account"}', "InvalidJob"),
         ('{"operation":"upsert","object":"Account","contentType":"CSV"}', "InvalidJob"),
         ('{"operation":"insert","object":"Account","contentType":"ZIP_CSV"}', "FeatureNotEnabled"),

@@ -1,6 +1,7 @@
 """Scripted trouble: who meets it, what it does in each API's own words, and what a wrong script is told."""
 
 import gzip
+import json
 import zlib
 from datetime import timedelta
 
@@ -148,6 +149,20 @@ async def test_a_read_only_org_is_read(api) -> None:
         answer = await api.http.request(method, f"{V}/sobjects/{path}", json=body)
         assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, code)
     assert (await api.query("SELECT Name FROM Account")).json()["records"][0]["Name"] == "a"
+    token = api.http.headers["Authorization"].partition(" ")[2]
+    await api.http.delete("/_org/faults")
+    binned = (await api.http.post(f"{V}/sobjects/Account", json={"Name": "x"})).json()["id"]
+    await api.http.delete(f"{V}/sobjects/Account/{binned}")
+    await script(api, {"effect": {"read_only": True}})
+    envelope = (
+        '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Header><SessionHeader><sessionId>'
+        f"{token}</sessionId></SessionHeader><CallOptions><client>old/1</client></CallOptions></s:Header>"
+        f"<s:Body><undelete><ids>{binned}</ids></undelete></s:Body></s:Envelope>"
+    )
+    refused = await api.http.post("/services/Soap/u/60.0", content=envelope)
+    assert code in refused.text
+    assert binned in api.org.recycle_bin
+    assert api.org.accounting.by_client["old/1"].calls == 1
     await api.http.delete("/_org/faults")
     assert (await api.http.patch(f"{V}/sobjects/Account/{made}", json={"Name": "b"})).status_code == 204
 
@@ -242,3 +257,19 @@ async def test_classic_batches_fail_or_hang(api) -> None:
     assert (await api.query("SELECT COUNT() FROM Account")).json()["totalSize"] == 0
     (batch,) = await run()
     assert batch["state"] == "Completed"
+
+
+async def test_a_save_commits_late(api) -> None:
+    await script(api, {"method": "POST", "path": "/sobjects/Account$", "effect": {"commit_late_s": 300}})
+    made = await api.http.post(f"{V}/sobjects/Account", json={"Name": "late"})
+    assert made.status_code == 201
+    assert (await api.query("SELECT Name FROM Account")).json()["records"] == []
+    await api.http.post(f"{V}/sobjects/Account", json={"Name": "prompt"})
+    api.org.clock.advance(timedelta(seconds=301))
+    found = (await api.query("SELECT Name, SystemModstamp FROM Account")).json()["records"]
+    stamps = {r["Name"]: r["SystemModstamp"] for r in found}
+    assert stamps["late"] <= stamps["prompt"]
+    ledger = (await api.http.get("/_org/ledger?object=Account")).text.splitlines()
+    assert [json.loads(line)["values"]["Name"] for line in ledger] == ["prompt", "late"]
+    wrong = await api.http.post("/_org/faults", json={"effect": {"commit_late_s": 601}})
+    assert wrong.json()[0]["message"] == "effect.commit_late_s must be 600 seconds at most"

@@ -105,7 +105,8 @@ class OrgApp:
         fault = self.faults.take(call)
         if fault is not None and await self.faults.before(fault, call, send):
             return
-        reply = _compressed(call, await self.dispatch(call))
+        with self.faults.during(fault, self.org):
+            reply = _compressed(call, await self.dispatch(call))
         self._note(call, reply)
         if fault is not None:
             reply.gather()
@@ -122,7 +123,7 @@ class OrgApp:
 
     def _note(self, call: Call, reply: Reply) -> None:
         request = f"{call.method} {call.path}"
-        name = client_name(call.headers)
+        name = call.client or client_name(call.headers)
         self.org.accounting.heard(name, request, reply.status, reply.size, self.org.clock.now())
 
     async def _admin(self, call: Call) -> Reply:

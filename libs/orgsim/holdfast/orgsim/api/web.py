@@ -93,6 +93,7 @@ class Call:
     origin: str = ""  # scheme, host, port (and `/orgs/<name>`) by which the client came
     instance_url: str = ""  # where it comes back: there, or from a login host to the My Domain
     client_ip: str = ""
+    client: str = ""  # who asks, if the body says so
 
     @cached_property
     def query(self) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from holdfast.orgsim.faults.wording import SENTENCES
 
+MOST_LATE_S = 600
 Check = Callable[[Any], str | None]
 
 
@@ -41,6 +42,10 @@ def seconds(value: Any) -> str | None:
     """Whether a value is a number of seconds."""
     fits = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
     return None if fits else "must be a number of seconds, 0 or more"
+
+
+def _late(value: Any) -> str | None:
+    return seconds(value) or (None if value <= MOST_LATE_S else f"must be {MOST_LATE_S} seconds at most")
 
 
 def moment(value: Any) -> str | None:
@@ -126,6 +131,7 @@ EFFECTS: dict[str, Check] = {
         _one_of("Failed", "stuck"),
         _parts({"state": _one_of("Failed", "stuck"), "message": _text, "after_rows": _whole(0)}, ("state",)),
     ),
+    "commit_late_s": _late,
     # rows that are saved
     "rows": _parts({"code": _text, "message": _text, "object": _text, "operations": _texts}, ("code",)),
     "read_only": _flag,

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -97,6 +99,12 @@ class Faults:
                 if long >= given.get("limit", LIMIT) and fault.strikes(now, self._chance):
                     return worded(call, CONCURRENT)
         return None
+
+    def during(self, fault: Fault | None, org: Org) -> AbstractContextManager[None]:
+        """What holds while the request is handled: its saves may commit late."""
+        if fault is None or "commit_late_s" not in fault.effect:
+            return nullcontext()
+        return org.transactions.delayed(timedelta(seconds=fault.effect["commit_late_s"]))
 
     async def answer(self, fault: Fault, call: Call, reply: Reply, send: Any) -> None:
         """Send the real answer the way the fault wants it."""

@@ -20,7 +20,7 @@ from holdfast.orgsim.rules.restricting import restricted_delete
 from holdfast.orgsim.rules.rights import active_owner, may_delete, may_save, record_types, users_follow_rows
 from holdfast.orgsim.rules.rollups import empty_roll_ups, roll_up_parents
 from holdfast.orgsim.rules.trails import feed_items, field_history, owner_shares
-from holdfast.orgsim.rules.trouble import trouble
+from holdfast.orgsim.rules.trouble import trouble, unsaid_trouble
 from holdfast.orgsim.rules.versions import follow_version, version_of_document
 
 BEFORE_SAVE += [
@@ -51,6 +51,7 @@ BEFORE_SAVE += [
 ]
 BEFORE_DELETE += [trouble, may_delete, restricted_delete]
 AFTER_SAVE += [
+    unsaid_trouble,
     follow_version,
     follow_note_version,
     follow_document,

@@ -43,7 +43,7 @@ async def create(call: Call) -> Reply:
 def _object(call: Call, name: str) -> SObject:
     obj = call.org.schema.find(name)
     if obj is None or not call.user.reads(obj.name):
-        raise BulkError("InvalidEntity", f"Unable to find object: {name}")
+        raise BulkError("InvalidJob", f"Unable to find object: {name}")
     return obj
 
 

@@ -60,6 +60,7 @@ async def _authenticated(soap: SoapCall) -> Reply:
     org, now = soap.org, soap.org.clock.now()
     if soap.operation == "login" and soap.family in FAMILIES.values() and signing_in.has_login(soap.version):
         return answer(soap.family, "login", await signing_in.login(soap), None)
+    soap.call.client = (soap.option("CallOptions", "client") or "")[:120]
     operation = OPERATIONS.get(soap.operation)
     if operation is None or soap.family not in FAMILIES.values():
         return no_operation(soap.family, soap.operation)
