@@ -33,6 +33,15 @@ def update_listed(writer: Writer, obj: SObject, records: Sequence[Record]) -> li
     return [_crossed(o) for o in writer.update_many(obj, pl.Series(keys, dtype=pl.String), given)]
 
 
+def update_one(writer: Writer, obj: SObject, record_id: str, values: Record) -> None:
+    """Change one living record that its caller has seen.
+
+    Raises:
+        ApiError: a rule refused it.
+    """
+    writer.update_many(obj, pl.Series([record_id]), writer.given(obj, [values])).single()
+
+
 def upsert_listed(writer: Writer, obj: SObject, field: str, records: Sequence[Record]) -> list[Outcome]:
     """Insert or update records by a key field.
 

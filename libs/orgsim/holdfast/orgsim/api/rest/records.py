@@ -54,26 +54,26 @@ def existing(call: Call, obj: SObject, text: str) -> Row:
     Raises:
         ApiError: 404 NOT_FOUND or ENTITY_IS_DELETED.
     """
-    wanted = record_id(text)
-    row = call.org.table(obj).get(wanted)
-    if row is None or not sees(call.org, obj, call.user, wanted):
-        raise not_found()
-    if row.get("IsDeleted") == "true":
-        raise ApiError(404, "ENTITY_IS_DELETED", "entity is deleted", [])
-    return row
+    return _living(call, obj, text, not_found())
 
 
-def target(call: Call, obj: SObject, text: str) -> str:
-    """The id of a path under which a living record can be changed.
+def target(call: Call, obj: SObject, text: str) -> Row:
+    """A living record that is to be changed, by the id of a path.
 
     Raises:
         ApiError: 404 NOT_FOUND for what is no id, INVALID_CROSS_REFERENCE_KEY for no record, ENTITY_IS_DELETED.
     """
+    return _living(call, obj, text, ApiError(404, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", []))
+
+
+def _living(call: Call, obj: SObject, text: str, missing: ApiError) -> Row:
     wanted = record_id(text)
-    if call.org.table(obj).get(wanted) is None:
-        raise ApiError(404, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", [])
-    existing(call, obj, wanted)
-    return wanted
+    row = call.org.table(obj).get(wanted)
+    if row is None or not sees(call.org, obj, call.user, wanted):
+        raise missing
+    if row.get("IsDeleted") == "true":
+        raise ApiError(404, "ENTITY_IS_DELETED", "entity is deleted", [])
+    return row
 
 
 def field_names(call: Call, obj: SObject, names: Sequence[str]) -> list[str]:

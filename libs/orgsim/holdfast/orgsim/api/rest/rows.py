@@ -20,6 +20,7 @@ from holdfast.orgsim.api.rest.records import (
 from holdfast.orgsim.api.rest.uploads import record_of
 from holdfast.orgsim.api.web import DATA, Call, Reply, Router, json_reply
 from holdfast.orgsim.errors import ApiError, not_found
+from holdfast.orgsim.saving.listed import update_one
 from holdfast.orgsim.saving.notes import insert_note, update_note
 from holdfast.orgsim.schema.objects import SObject
 from holdfast.orgsim.store.table import Row
@@ -68,14 +69,14 @@ def answer_with(call: Call, obj: SObject, wanted: str) -> Reply:
 async def change(call: Call) -> Reply:
     """Update a record; with a file as multipart."""
     obj = known_object(call, call.params["object"])
-    wanted = target(call, obj, call.params["id"])
-    values = record_of(call)
+    row = target(call, obj, call.params["id"])
+    wanted, values = str(row["Id"]), record_of(call)
     refuse_key(values, "Id")
-    _insist(call, obj, wanted)
+    _insist(call, row)
     if obj.name == "ContentNote":
         update_note(saver(call), wanted, values)
     else:
-        saver(call).update(wanted, values, obj)
+        update_one(saver(call), obj, wanted, values)
     note_use(call, obj, wanted)
     return Reply(204)
 
@@ -84,8 +85,9 @@ async def change(call: Call) -> Reply:
 async def delete(call: Call) -> Reply:
     """Move a record to the recycle bin."""
     obj = known_object(call, call.params["object"])
-    wanted = target(call, obj, call.params["id"])
-    _insist(call, obj, wanted)
+    row = target(call, obj, call.params["id"])
+    _insist(call, row)
+    wanted = str(row["Id"])
     saver(call).delete(wanted, call.org.schema.by_prefix(wanted[:3]))  # of a note, its document
     return Reply(204)
 
@@ -100,8 +102,8 @@ def refuse_key(values: dict[str, Any], key: str) -> None:
         raise ApiError(400, "INVALID_FIELD", f"The {key} field should not be specified in the sobject data.")
 
 
-def _insist(call: Call, obj: SObject, wanted: str) -> None:
-    modified = _modified(existing(call, obj, wanted))
+def _insist(call: Call, row: Row) -> None:
+    modified = _modified(row)
     if modified is not None:
         require_unmodified(call, modified)
 
