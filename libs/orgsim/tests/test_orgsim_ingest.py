@@ -102,8 +102,8 @@ async def test_ids_that_are_missing_malformed_unknown_or_deleted(api) -> None:
     await ingest(api, "delete", f"Id\n{second}\n")
     lines = ["", "zz", "001Hs0000099999AAA", second, first]
     _, good, bad, _ = await ingest(api, "update", "Id,Fax\n" + "".join(f"{i},1\n" for i in lines))
-    assert [row[1].split(":")[0] for row in bad[1:]] == ["MISSING_ARGUMENT", "MALFORMED_ID", "NOT_FOUND",
-                                                       "ENTITY_IS_DELETED"]  # fmt: skip
+    assert [row[1].split(":")[0] for row in bad[1:]] == [
+        "MISSING_ARGUMENT", "MALFORMED_ID", "INVALID_CROSS_REFERENCE_KEY", "ENTITY_IS_DELETED"]  # fmt: skip
     assert [row[0] for row in bad[1:]] == lines[:4]
     assert [row[:2] for row in good[1:]] == [[first, "false"]]
 

@@ -74,6 +74,9 @@ def org(context: typer.Context) -> None:
 
     `holdfast org --help` lists its commands.
     """
+    from holdfast.launcher.commands.ledger_diff import diff
+    from holdfast.orgsim.ledger import commands as ledger
     from holdfast.orgsim.main import app
 
+    ledger.app.command("diff")(diff)
     app(args=context.args, prog_name="holdfast org")

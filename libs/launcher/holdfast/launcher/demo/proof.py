@@ -13,23 +13,12 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import httpx
 
 from holdfast.launcher.demo.org_session import OrgSession
+from holdfast.launcher.vault_state import NUMERIC, backup_state
 
-NUMERIC = frozenset({"int", "long", "double", "currency", "percent"})
 SHOWN_DIFFERENCES = 20
-
-# The newest event of each record, by the order that the vault's format gives: stamp, run, page, row.
-STATE = """
-SELECT * EXCLUDE (filename, file_row_number, _observed_at, _modified_at)
-FROM read_parquet($files, union_by_name = true, filename = true, file_row_number = true)
-QUALIFY row_number() OVER (
-    PARTITION BY _record_id ORDER BY _modified_at DESC NULLS LAST, _run DESC, _seq DESC, file_row_number DESC
-) = 1
-ORDER BY _record_id
-"""
 
 
 @dataclass
@@ -117,29 +106,6 @@ def _same_number(kind: str, left: str | None, right: str | None) -> bool:
         return Decimal(left) == Decimal(right)
     except InvalidOperation:
         return False
-
-
-def backup_state(table: Path) -> dict[str, dict[str, Any]]:
-    """The newest event of every record in a table, by record id; empty if there is no table."""
-    files = committed_files(table)
-    if not files:
-        return {}
-    with duckdb.connect() as connection:
-        rows = connection.execute(STATE, {"files": files})
-        names = [column[0] for column in rows.description or []]
-        return {row["_record_id"]: row for row in (dict(zip(names, r, strict=True)) for r in rows.fetchall())}
-
-
-def committed_files(table: Path) -> list[str]:
-    """The Parquet files that the Delta log names, read from its JSON commits alone."""
-    files: dict[str, str] = {}
-    for commit in sorted((table / "_delta_log").glob("*.json")):
-        for action in map(json.loads, commit.read_text(encoding="utf-8").splitlines()):
-            if "add" in action:
-                files[action["add"]["path"]] = str(table / action["add"]["path"])
-            elif "remove" in action:
-                files.pop(action["remove"]["path"], None)
-    return list(files.values())
 
 
 def _truth(org: httpx.Client, name: str) -> dict[str, dict[str, Any]]:

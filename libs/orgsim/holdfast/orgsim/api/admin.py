@@ -108,6 +108,12 @@ async def ledger(call: Call) -> Reply:
     return Reply(200, b"".join(lines), LINES)
 
 
+@_open("GET", "/ledger/folder")
+async def ledger_folder(call: Call) -> Reply:
+    """Where the ledger's file lies, for programs on this machine."""
+    return json_reply({"folder": str(call.org.ledger.folder.resolve())})
+
+
 @_open("GET", "/state")
 async def state(call: Call) -> Reply:
     """Every record of `object`, deleted ones included, as JSON lines of canonical text; `at` rebuilds a past moment."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,20 @@ def snapshot(
         By object one row per record, deleted ones included, in id order. A field that was made later than a record
         was saved is null in it. Objects without records are absent.
     """
+    found = {name: truth.rows for name, truth in truths(ledger, at, objects).items()}
+    return {name: rows for name, rows in found.items() if rows.height}
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a ledger tells of one object: `rows` as `snapshot` gives them, and the ids of records gone for good."""
+
+    rows: pl.DataFrame
+    gone: pl.Series
+
+
+def truths(ledger: Path, at: datetime | None = None, objects: Collection[str] | None = None) -> dict[str, Truth]:
+    """Like `snapshot`, with the ids of what is gone for good."""
     folder = ledger if ledger.is_dir() else ledger.parent
     file = folder / LEDGER_FILE if ledger.is_dir() else ledger
     states: dict[str, _State] = {}
@@ -77,8 +92,7 @@ def snapshot(
             continue
         if at is None or datetime.fromisoformat(item["at"]) <= at:
             states.setdefault(item["object"], _State(folder)).take(item)
-    found = {name: state.rows() for name, state in states.items()}
-    return {name: rows for name, rows in found.items() if rows.height}
+    return {name: state.truth() for name, state in states.items()}
 
 
 class _State:
@@ -113,7 +127,7 @@ class _State:
             self._changes.append(frame.with_columns(gone.alias(_GONE)))
             self._singles = []
 
-    def rows(self) -> pl.DataFrame:
+    def truth(self) -> Truth:
         self._flush()
         empty = pl.DataFrame(schema={"Id": pl.String, _GONE: pl.Boolean})
         changes = pl.concat([empty, *self._changes], how="diagonal").unique("Id", keep="last", maintain_order=True)
@@ -121,7 +135,7 @@ class _State:
         if self._loads:
             loads = pl.concat(self._loads, how="diagonal")
             parts.insert(0, loads.join(changes.lazy().select("Id"), on="Id", how="anti"))
-        return pl.concat(parts, how="diagonal").sort("Id").collect()
+        return Truth(pl.concat(parts, how="diagonal").sort("Id").collect(), changes.filter(pl.col(_GONE))["Id"])
 
 
 _GONE = "\x00gone"

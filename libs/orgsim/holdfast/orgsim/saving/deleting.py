@@ -18,7 +18,7 @@ from holdfast.orgsim.saving.families import Family, pointing_at
 from holdfast.orgsim.saving.newrows import touched
 from holdfast.orgsim.saving.outcomes import Outcomes
 from holdfast.orgsim.saving.recyclebin import BIN_DAYS, BinEntry, drop, forget, put
-from holdfast.orgsim.saving.writing import NOT_THERE, Writer
+from holdfast.orgsim.saving.writing import Writer
 from holdfast.orgsim.schema.objects import SObject
 
 MERGEABLE = frozenset({"Account", "Contact", "Lead", "Case"})
@@ -36,10 +36,12 @@ class Deleter(Writer):
         Raises:
             ApiError: 404 NOT_FOUND or ENTITY_IS_DELETED, or a rule refused it.
         """
+        self.living(record_id, obj)
         self.delete_many(pl.Series([record_id]), obj).single()
 
     def hard_delete(self, record_id: str, obj: SObject | None = None) -> None:
         """Delete past the recycle bin."""
+        self.living(record_id, obj)
         self.hard_delete_many(pl.Series([record_id]), obj).single()
 
     def undelete(self, record_id: str) -> None:
@@ -116,7 +118,7 @@ class Deleter(Writer):
             obj = self.org.schema.by_prefix(prefix)
             strange = only is not None and obj is not only
             if obj is None or strange or obj.name not in self.org.tables or not self.user.reads(obj.name):
-                refusals.add(mask, "NOT_FOUND", NOT_THERE + wanted.fill_null(""), None, status=404)
+                refusals.add(mask, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
             else:
                 yield obj, mask.arg_true()
 
@@ -126,7 +128,7 @@ class Deleter(Writer):
         mine = wanted.is_in(asked.implode())
         if rows.height < len(asked):
             lost = mine & ~wanted.is_in(rows["Id"].implode())
-            refusals.add(lost, "NOT_FOUND", NOT_THERE + wanted.fill_null(""), None, status=404)
+            refusals.add(lost, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
         gone = rows.filter(pl.col("IsDeleted") == "true")["Id"]
         refusals.add(wanted.is_in(gone.implode()), "ENTITY_IS_DELETED", "entity is deleted", status=404)
         if not obj.describe["deletable"] or not self.user.deletes(obj.name):

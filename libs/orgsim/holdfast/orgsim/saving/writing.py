@@ -102,7 +102,7 @@ class Writer:
         """
         wanted = ids.normalised(record_ids)
         given.refusals.add(record_ids.fill_null("") == "", "MISSING_ARGUMENT", "Id not specified in an update call")
-        given.refusals.add(wanted.is_null(), "MALFORMED_ID", "malformed id " + record_ids.fill_null(""), ["Id"])
+        given.refusals.add(wanted.is_null(), "MALFORMED_ID", "malformed id " + record_ids.fill_null(""))
         self._refuse(not obj.describe["updateable"], given, obj, "update")
 
         chunks = given.rows.cast(pl.Int64) // CHUNK_ROWS
@@ -196,7 +196,7 @@ class Writer:
             given.refusals.add(locked, LOCKED, LOCKED_SENTENCE)
         if found.height < len(asked):
             lost = wanted.is_not_null() & ~wanted.is_in(found["Id"].implode())
-            given.refusals.add(lost, "NOT_FOUND", NOT_THERE + wanted.fill_null(""), None, status=404)
+            given.refusals.add(lost, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
         gone = found.filter(pl.col("IsDeleted") == "true")["Id"]
         if len(gone):
             given.refusals.add(wanted.is_in(gone.implode()), "ENTITY_IS_DELETED", "entity is deleted", status=404)
