@@ -10,7 +10,7 @@ READY := .venv/.ready
 PROJECTS := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 CODE := $(wildcard libs/*/holdfast services/*/holdfast)
 
-.PHONY: help setup demo up test soak bench lint types imports gen check-gen
+.PHONY: help setup demo up test soak bench bench-orgsim lint types imports gen check-gen
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -34,6 +34,9 @@ soak: setup ## long fault runs
 
 bench: setup ## measure against peers and against the physical limit
 	@$(BIN)/python bench/run.py
+
+bench-orgsim: setup ## measure the local org: pages, loading, ten million rows
+	@$(BIN)/python bench/orgsim_read.py
 
 lint: setup ## style and formatting
 	@$(BIN)/ruff check .

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import socket
 import subprocess
+import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -97,6 +100,43 @@ async def bare_pipeline_seconds(url: str, token: str, pages: list[ResultPage]) -
             return time.perf_counter() - started
     finally:
         shutil.rmtree(folder)
+
+
+def loopback_rate(size: int, connections: int) -> float:
+    """Bytes per second from a process that only sends, over loopback, to threads that only receive."""
+    command = [sys.executable, "-c", _SENDER, str(size // connections)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sender:
+        assert sender.stdout is not None
+        port = int(sender.stdout.readline())
+
+        def receive() -> None:
+            buffer = bytearray(1 << 20)
+            with socket.create_connection(("127.0.0.1", port)) as connection:
+                while connection.recv_into(buffer):
+                    pass
+
+        threads = [threading.Thread(target=receive) for _ in range(connections)]
+        started = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        seconds = time.perf_counter() - started
+        sender.terminate()
+    return size / seconds
+
+
+_SENDER = """
+import socket, sys, threading
+def send(connection, size, piece=memoryview(bytes(1 << 18))):
+    with connection:
+        while size > 0:
+            size -= connection.send(piece[:size])
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+while True:
+    threading.Thread(target=send, args=(server.accept()[0], int(sys.argv[1])), daemon=True).start()
+"""
 
 
 def _transform(page: ResultPage, number: int, body: bytes, folder: Path) -> None:

@@ -13,37 +13,21 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import floors
+import orgsim_read
 from installation import MIB, Holdfast, PeakMemory, up
+from report import NOTES, PAGE, Report
 
 from holdfast.launcher.demo.data import demo_data
 from holdfast.launcher.demo.org_session import OrgSession
 from holdfast.orgsim.testing import RunningOrg, start_org
 
-REPORT = Path(__file__).parents[1] / "docs" / "performance.md"
-NOTES = Path(__file__).with_name("notes.md")
 SMALL, LARGE = 7, 70  # copies of the NPSP data: 120,981 and 1,209,810 records
 BASELINES = 5
 IDLE_S = 20.0
-
-
-@dataclass
-class Report:
-    """Lines of the report, in order."""
-
-    lines: list[str] = field(default_factory=list)
-
-    def add(self, what: str, figure: str) -> None:
-        print(f"{what:<64} {figure}", flush=True)
-        self.lines.append(f"| {what} | {figure} |")
-
-    def section(self, title: str) -> None:
-        print(f"\n{title}", flush=True)
-        self.lines += ["", f"## {title}", "", "| what | figure |", "|---|---|"]
 
 
 def loaded_objects(org: RunningOrg) -> list[str]:
@@ -162,8 +146,8 @@ def write(report: Report) -> None:
         f"Measured {datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, 2 cores, Python {platform.python_version()}.",
     ]
     tail = ["", NOTES.read_text().rstrip()]
-    REPORT.write_text("\n".join([*head, *report.lines, *tail]) + "\n")
-    print(f"\nWritten to {REPORT}")
+    PAGE.write_text("\n".join([*head, *report.lines, *tail]) + "\n")
+    print(f"\nWritten to {PAGE}")
 
 
 def main() -> None:
@@ -183,6 +167,7 @@ def main() -> None:
             no_change(report, holdfast, org)
         if not options.without_memory:
             memory(report, folder)
+        orgsim_read.measure(report)
         if not options.no_report:
             write(report)
     finally:
