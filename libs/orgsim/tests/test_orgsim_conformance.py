@@ -232,4 +232,5 @@ def test_every_endpoint_has_a_row() -> None:
         except Exception:  # a row about a path or method that does not exist
             continue
     routes = {f"{route.template} {route.method}" for route in router.routes if not route.template.startswith("/_org")}
-    assert sorted(routes - asked) == []
+    missing = sorted(routes - asked)
+    assert not missing, "\n".join(missing)
