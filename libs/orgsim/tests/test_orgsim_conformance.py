@@ -206,8 +206,6 @@ def signed(claims: dict[str, str]) -> str:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['section']} - {row['case']}")
 async def test_conformance(row: dict[str, Any], org: Org) -> None:
-    if "awaits" in row:
-        pytest.skip("not there yet")
     async with httpx.AsyncClient(transport=httpx.ASGITransport(OrgApp(org)), base_url="http://org") as http:
         now = org.clock.now()
         hour_ago, soon = (f"{now + timedelta(minutes=n):%Y-%m-%dT%H:%M:%SZ}" for n in (-60, 4))
