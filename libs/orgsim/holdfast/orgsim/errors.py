@@ -6,6 +6,9 @@ import secrets
 from collections.abc import Sequence
 
 
+MISSING_RIGHTS = frozenset({"INSUFFICIENT_ACCESS", "INSUFFICIENT_ACCESS_OR_READONLY"})
+
+
 class ApiError(Exception):
     """An error answer: HTTP status, the platform's code and sentence, and the fields concerned."""
 
@@ -15,6 +18,11 @@ class ApiError(Exception):
         self.code = code
         self.message = message
         self.fields = None if fields is None else list(fields)
+
+    @property
+    def http_status(self) -> int:
+        """The status where the error is the whole answer: 403 for a right that is missing, whoever noticed it."""
+        return 403 if self.code in MISSING_RIGHTS else self.status
 
     def body(self) -> list[dict[str, object]]:
         """The REST form: an array with one element."""

@@ -159,7 +159,7 @@ class OrgApp:
                 self.org.accounting.charge(self.org.clock.now())
             reply = await route.handler(call)
         except ApiError as error:
-            reply = json_reply(error.body(), error.status)
+            reply = json_reply(error.body(), error.http_status)
             if error.status == 401:
                 reply.headers["WWW-Authenticate"] = "Token"
         except Exception:
