@@ -87,3 +87,15 @@ async def test_a_mistake_of_ours_has_an_id_that_stands_in_the_log(api, monkeypat
     assert number is not None
     assert number[1] in caplog.text
     assert answer.headers["sforce-limit-info"].startswith("api-usage=")
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [(None, 200), ("http://org", 200), ("http://evil.example", 403), ("null", 403), ("http://o", 403), ("", 403)],
+)
+async def test_another_sites_page_does_not_reach_the_admin_api(api, origin: str | None, status: int) -> None:
+    headers = {} if origin is None else {"Origin": origin}
+    answer = await api.http.post("/_org/clock", content=b'{"advance_s": 1}', headers=headers)
+    assert answer.status_code == status
+    answer = await api.http.get(f"{V}/limits", headers=headers)
+    assert answer.status_code == 200  # whoever holds a token may call from anywhere

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import sys
@@ -12,7 +13,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
-import httpx
 import typer
 
 from holdfast.orgsim.greeting import tell as greet
@@ -20,6 +20,7 @@ from holdfast.orgsim.greeting import tell_json
 from holdfast.orgsim.ledger import commands as ledger_commands
 from holdfast.orgsim.org import Org, OrgSettings
 from holdfast.orgsim.plans import OrgPlan, PlanError, from_arguments, from_file
+from holdfast.orgsim.remote import ask
 from holdfast.orgsim.schema.document import Document, SchemaError, read_document
 from holdfast.orgsim.serving import Ports
 from holdfast.orgsim.serving import serve as serve_org
@@ -130,13 +131,13 @@ def generate(
 def load_into(url: Url, path: Path, multiply: Annotated[int, typer.Option(min=1)] = 1) -> None:
     """Load data into a running org."""
     body: dict[str, str | int] = {"path": str(path.resolve()), "multiply": multiply}
-    _print(httpx.post(f"{url}/_org/load", json=body, timeout=120))
+    sys.stdout.write(ask("POST", url, "/_org/load", json=body, timeout_s=120))
 
 
 @app.command()
 def state(url: Url, object_name: Annotated[str, typer.Option("--object")]) -> None:
     """Print every record of an object as JSON lines."""
-    _print(httpx.get(f"{url}/_org/state", params={"object": object_name}, timeout=60))
+    sys.stdout.write(ask("GET", url, "/_org/state", params={"object": object_name}, timeout_s=60))
 
 
 @app.command()
@@ -148,12 +149,12 @@ def script(
 ) -> None:
     """Set the faults of a JSON file or of a scenario."""
     if listing:
-        for name, about in httpx.get(f"{url}/_org/faults?scenarios", timeout=10).raise_for_status().json().items():
+        for name, about in json.loads(ask("GET", url, "/_org/faults?scenarios", timeout_s=10)).items():
             typer.echo(f"{name:<16} {about}")
     elif scenario is not None:
-        _print(httpx.post(f"{url}/_org/faults", json={"scenario": scenario}, timeout=10))
+        sys.stdout.write(ask("POST", url, "/_org/faults", json={"scenario": scenario}, timeout_s=10))
     elif file is not None:
-        _print(httpx.post(f"{url}/_org/faults", content=file.read_bytes(), timeout=10))
+        sys.stdout.write(ask("POST", url, "/_org/faults", content=file.read_bytes(), timeout_s=10))
     else:
         raise typer.BadParameter("a file, --scenario or --list is needed")
 
@@ -161,7 +162,7 @@ def script(
 @app.command()
 def reset(url: Url, data: Annotated[bool, typer.Option(help="Bring the loaded rows back, too.")] = False) -> None:
     """Clear faults, counters and used-up limits."""
-    _print(httpx.post(f"{url}/_org/reset", json={"data": data}, timeout=300))
+    sys.stdout.write(ask("POST", url, "/_org/reset", json={"data": data}, timeout_s=300))
 
 
 def _document(path: Path | None) -> Document | None:
@@ -182,13 +183,6 @@ def _made(plan: OrgPlan) -> Org:
         except (FileNotFoundError, ValueError) as error:
             raise typer.BadParameter(str(error)) from error
     return made
-
-
-def _print(response: httpx.Response) -> None:
-    if response.is_error:
-        typer.echo(response.text, err=True)
-        raise typer.Exit(1)
-    sys.stdout.write(response.text)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from holdfast.orgsim.api.bulk1 import batches as bulk1_batches
 from holdfast.orgsim.api.bulk1 import jobs as bulk1_jobs
 from holdfast.orgsim.api.bulk1 import results as bulk1_results
 from holdfast.orgsim.api.bulk2 import ingest, query_jobs
-from holdfast.orgsim.api.intake import access_token, check_lengths, check_version, method_meant, unpacked
+from holdfast.orgsim.api.intake import access_token, check_lengths, check_origin, check_version, method_meant, unpacked
 from holdfast.orgsim.api.rest import routes as rest
 from holdfast.orgsim.api.soap import calls as soap
 from holdfast.orgsim.api.web import Call, Reply, Route, Router, json_reply, path_of
@@ -87,6 +87,8 @@ class OrgApp:
         try:
             if path.startswith("/services"):
                 check_lengths(raw.encode("latin-1") + b"?" + scope["query_string"], scope["headers"])
+            elif path.startswith(("/_org", "/login")):
+                check_origin(headers, call.origin)
             call.body = unpacked(headers, body)
         except ApiError as error:
             await send_reply(send, json_reply(error.body(), error.status), call.method)

@@ -27,6 +27,17 @@ def check_lengths(target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None
         raise ApiError(431, "REQUEST_HEADER_FIELDS_TOO_LARGE", message)
 
 
+def check_origin(headers: Mapping[str, str], own: str) -> None:
+    """Refuse what another site's page sends to the admin API or the login form, which ask for no token.
+
+    Raises:
+        ApiError: 403.
+    """
+    given = headers.get("origin")
+    if given is not None and not (own + "/").startswith(given + "/"):
+        raise ApiError(403, "FORBIDDEN", "Another site's page may not do this.")
+
+
 def unpacked(headers: Mapping[str, str], body: bytes) -> bytes:
     """The body without its Content-Encoding.
 

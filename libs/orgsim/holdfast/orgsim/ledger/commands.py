@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-import httpx
 import typer
 
 from holdfast.orgsim.ledger.replay import snapshot
+from holdfast.orgsim.remote import ask
 
 app = typer.Typer(help="Print the ledger of a running org, or rebuild the org from its file.")
 ObjectName = Annotated[str | None, typer.Option("--object", help="Only this object.")]
@@ -29,11 +29,7 @@ def show(
     if url is None:
         raise typer.BadParameter("--url is needed, or a command: see --help")
     params: dict[str, str | int] = {"since": since} | ({"object": object_name} if object_name else {})
-    answer = httpx.get(f"{url}/_org/ledger", params=params, timeout=60, trust_env=False)
-    if answer.is_error:
-        typer.echo(answer.text, err=True)
-        raise typer.Exit(1)
-    sys.stdout.write(answer.text)
+    sys.stdout.write(ask("GET", url, "/_org/ledger", params=params, timeout_s=60))
 
 
 @app.command("snapshot")
