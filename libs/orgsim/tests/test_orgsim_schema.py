@@ -277,6 +277,7 @@ async def test_the_schema_can_be_queried(api) -> None:
     assert len(await rows(new)) == 1
     packages = "SELECT SubscriberPackage.Id, SubscriberPackage.NamespacePrefix FROM InstalledSubscriberPackage"
     assert (await api.http.get(f"{V}/tooling/query/", params={"q": packages})).json()["records"] == []
+    assert (await api.query(packages)).json()[0]["errorCode"] == "INVALID_TYPE"
     for name in ("ApexClass", "ApexTrigger", "UserRole"):
         assert await rows(f"SELECT Id FROM {name}") == []
 
