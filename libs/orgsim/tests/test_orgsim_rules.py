@@ -107,6 +107,15 @@ def test_roll_ups_follow_their_children_and_move_the_parents_stamps(org, writer,
     assert row(org, fund_id)["Gifts__c"] == "2.0"
 
 
+def test_roll_ups_of_a_record_in_the_bin_stand_still(org, writer, saved) -> None:
+    fund_id = saved[1]
+    writer.delete(fund_id)
+    deleted = row(org, fund_id)
+    assert (deleted["IsDeleted"], deleted["Gifts__c"]) == ("true", "2.0")
+    writer.undelete(fund_id)
+    assert (row(org, fund_id)["Gifts__c"], row(org, saved[2][0])["IsDeleted"]) == ("2.0", "false")
+
+
 def test_a_roll_up_that_stays_leaves_its_parent_alone(org, writer, saved) -> None:
     _, fund_id, (first, _) = saved
     before = row(org, fund_id)

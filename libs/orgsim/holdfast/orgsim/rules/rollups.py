@@ -51,7 +51,7 @@ def _touched(batch: Batch, lookup: str, names: list[str], parent: SObject) -> pl
 
 
 def _summarise(batch: Batch, parent: SObject, ids: pl.Series, names: list[str]) -> None:
-    before = batch.org.table(parent).fetch(ids)
+    before = batch.org.table(parent).fetch(ids).filter(pl.col("IsDeleted") == "false")  # the bin stands still
     if not before.height:
         return
     after = summarised(batch.org, parent, before, names)
