@@ -95,6 +95,12 @@ async def test_several_versions_in_one_collection(api) -> None:
                             f"WHERE ContentDocumentId = '{document}' ORDER BY VersionNumber")  # fmt: skip
     assert [(r["VersionNumber"], r["IsLatest"]) for r in found] == [("1", False), ("2", False), ("3", True)]
     assert len(await rows(api, "SELECT Id FROM ContentDocument")) == 2
+    records = [{**records[1], "Title": "fourth"}, {**records[1], "Title": "x" * 300}]
+    answer = await api.http.post(f"{V}/composite/sobjects", json={"records": records})
+    assert [row["success"] for row in answer.json()] == [True, False]
+    found = await rows(api, "SELECT Title, VersionNumber FROM ContentVersion "
+                            f"WHERE ContentDocumentId = '{document}' AND IsLatest = true")  # fmt: skip
+    assert found == [{"Title": "fourth", "VersionNumber": "4"}]
 
 
 async def test_a_deleted_document_takes_versions_and_links_along_and_brings_them_back(api, writer) -> None:

@@ -21,7 +21,7 @@ from holdfast.orgsim.rules.rights import active_owner, may_delete, may_save, rec
 from holdfast.orgsim.rules.rollups import empty_roll_ups, roll_up_parents
 from holdfast.orgsim.rules.trails import feed_items, field_history, owner_shares
 from holdfast.orgsim.rules.trouble import trouble, unsaid_trouble
-from holdfast.orgsim.rules.versions import follow_version, version_of_document
+from holdfast.orgsim.rules.versions import follow_version, number_versions, version_of_document
 
 BEFORE_SAVE += [
     trouble,
@@ -47,6 +47,7 @@ BEFORE_SAVE += [
     active_owner,
     references,
     unique,
+    number_versions,
     own_formulas,
 ]
 BEFORE_DELETE += [trouble, may_delete, restricted_delete]

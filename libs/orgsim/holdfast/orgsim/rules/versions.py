@@ -78,7 +78,7 @@ def file_type(extension: str) -> str:
 
 
 def _join_documents(batch: Batch) -> None:
-    """Number the versions, several of one document within a batch included; new documents get their ids."""
+    """The documents that versions name must live; a version that names none gets a new one's id."""
     documents = batch.org.schema.objects["ContentDocument"]
     asked = batch.after["ContentDocumentId"]
     known = batch.org.table(documents).fetch(asked.drop_nulls().unique())
@@ -86,14 +86,25 @@ def _join_documents(batch: Batch) -> None:
     batch.refuse(asked.is_not_null() & ~asked.is_in(alive.implode()), "INVALID_CROSS_REFERENCE_KEY",
                  "invalid cross reference id")  # fmt: skip
     fresh = iter(batch.org.new_ids(documents, asked.null_count()))
-    counts = _version_counts(batch, alive)
-    numbers, owners = [], [i or next(fresh) for i in asked.to_list()]
-    for document in owners:
-        counts[document] = counts.get(document, 0) + 1
+    batch.set("ContentDocumentId", pl.Series([i or next(fresh) for i in asked.to_list()], dtype=pl.String))
+
+
+def number_versions(batch: Batch) -> None:
+    """Number new versions, several of one document within a batch included; the last is the latest.
+
+    Comes after every rule that refuses rows, so that no number goes to a version that is not saved.
+    """
+    if batch.obj.name != "ContentVersion" or batch.operation != "insert":
+        return
+    documents = batch.after["ContentDocumentId"].to_list()
+    counts = _version_counts(batch, batch.after["ContentDocumentId"].unique())
+    standing = batch.standing().to_list()
+    last = {document: row for row, document in enumerate(documents) if standing[row]}
+    numbers = []
+    for row, document in enumerate(documents):
+        counts[document] = counts.get(document, 0) + standing[row]
         numbers.append(str(counts[document]))
-    last = {document: row for row, document in enumerate(owners)}
-    latest = ["true" if last[document] == row else "false" for row, document in enumerate(owners)]
-    batch.set("ContentDocumentId", pl.Series(owners, dtype=pl.String))
+    latest = ["true" if last.get(document) == row else "false" for row, document in enumerate(documents)]
     batch.set("VersionNumber", pl.Series(numbers, dtype=pl.String))
     batch.set("IsLatest", pl.Series(latest, dtype=pl.String))
 
