@@ -60,6 +60,18 @@ async def test_limits_have_every_documented_key_and_fall_as_they_are_used(api) -
     }  # fmt: skip
 
 
+async def test_a_result_page_uses_up_result_storage_once(api) -> None:
+    await make(api, "Account", Name="x")
+    body = {"operation": "query", "query": "SELECT Name FROM Account"}
+    job = (await api.http.post(f"{V}/jobs/query", json=body)).json()["id"]
+    used = []
+    for _ in range(2):
+        answer = await api.http.get(f"{V}/jobs/query/{job}/results", headers={"Accept-Encoding": "identity"})
+        assert answer.status_code == 200
+        used.append(api.org.accounting.result_bytes.used(api.org.clock.now()))
+    assert used == [len('"x"\n')] * 2
+
+
 async def test_record_counts_leave_out_empty_and_deleted(api) -> None:
     kept, gone = await make(api, "Account", Name="a"), await make(api, "Account", Name="b")
     contact = await make(api, "Contact", LastName="c")

@@ -75,10 +75,13 @@ async def results(call: Call) -> Reply:
         "Sforce-NumberOfRecords": str(end - start),
         "Sforce-Locator": pages.locator(end) if end < pages.rows else "null",
     }
-    if call.org.settings.compress and "gzip" in call.headers.get("accept-encoding", ""):
-        headers["Content-Encoding"] = "gzip"
-        return Reply(200, b"", CSV_TYPE, headers, await pages.compressed(start, count))
-    return Reply(200, pages.header, CSV_TYPE, headers, await pages.page(start, count))
+    packed = call.org.settings.compress and "gzip" in call.headers.get("accept-encoding", "")
+    page = await (pages.compressed(start, count) if packed else pages.page(start, count))
+    if call.org.accounting.bulk_pages[(job.id, locator, size)] == 1:
+        call.org.accounting.result_bytes.take(page.length, call.org.clock.now())
+    if packed:
+        return Reply(200, b"", CSV_TYPE, {**headers, "Content-Encoding": "gzip"}, page)
+    return Reply(200, pages.header, CSV_TYPE, headers, page)
 
 
 @router.add("GET", "/{id}/resultPages")
