@@ -35,8 +35,9 @@ soak: setup ## long fault runs
 bench: setup ## measure against peers and against the physical limit
 	@$(BIN)/python bench/run.py
 
-bench-orgsim: setup ## measure the local org: pages, loading, ten million rows
+bench-orgsim: setup ## measure the local org: pages, loading, ten million rows, writes
 	@$(BIN)/python bench/orgsim_read.py
+	@$(BIN)/python bench/orgsim_write.py
 
 lint: setup ## style and formatting
 	@$(BIN)/ruff check .

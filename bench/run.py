@@ -18,6 +18,7 @@ from pathlib import Path
 
 import floors
 import orgsim_read
+import orgsim_write
 from installation import MIB, Holdfast, PeakMemory, up
 from report import NOTES, PAGE, Report
 
@@ -168,6 +169,7 @@ def main() -> None:
         if not options.without_memory:
             memory(report, folder)
         orgsim_read.measure(report)
+        orgsim_write.measure(report)
         if not options.no_report:
             write(report)
     finally:
