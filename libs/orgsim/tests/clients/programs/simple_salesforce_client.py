@@ -237,4 +237,4 @@ def blobs():
     }
 
 
-print(json.dumps(globals()[sys.argv[1]]()))
+print(json.dumps(globals()[sys.argv[1]](), default=bytes.decode))  # it hands out some texts of SOAP as bytes
