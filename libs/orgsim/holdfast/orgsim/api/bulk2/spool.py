@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import tempfile
 import weakref
+from functools import cache
 from pathlib import Path
 
 IN_MEMORY_BYTES = 1_000_000
@@ -39,9 +42,18 @@ class Spool:
 
 
 def _nameless_file() -> int:
+    _allow_many_files()
     descriptor, path = tempfile.mkstemp(prefix="orgsim-result-")
     Path(path).unlink()
     return descriptor
+
+
+@cache
+def _allow_many_files() -> None:
+    """Let the process open as many files as it may: each large result of the last days keeps one open."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # some systems call it unlimited and then refuse
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _write(file: int, data: bytes) -> None:
