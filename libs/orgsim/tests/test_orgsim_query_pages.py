@@ -223,6 +223,15 @@ async def test_aggregate_pages_and_counts(api) -> None:
     ]
 
 
+async def test_more_groups_than_a_batch_are_refused(api) -> None:
+    fill(api.org, "Account", 2_001, Name=[f"n{i}" for i in range(2_001)])
+    answer = await api.query("SELECT Name, COUNT(Id) FROM Account GROUP BY Name")
+    assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "EXCEEDED_ID_LIMIT")
+    assert answer.json()[0]["message"].startswith("Aggregate query does not support queryMore(), use LIMIT")
+    answer = await api.query("SELECT Name, COUNT(Id) FROM Account GROUP BY Name LIMIT 2000")
+    assert (len(answer.json()["records"]), answer.json()["done"]) == (2_000, True)
+
+
 async def test_explain_names_the_index_it_would_lead_with(api) -> None:
     ids = fill(api.org, "Account", 100)
     answer = await api.http.get(f"{V}/query", params={"explain": f"SELECT Name FROM Account WHERE Id = '{ids[0]}'"})

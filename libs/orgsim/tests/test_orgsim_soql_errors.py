@@ -105,6 +105,10 @@ def test_errors_that_clients_have_recorded(org, soql: str, code: str, message: s
         ("SELECT Id FROM Contact WHERE AccountId IN (SELECT Id FROM Contact)", "MALFORMED_QUERY",
          "The selected field 'Id' in the subquery and the left operand field in the where expression in the outer "
          "query 'AccountId' should point to the same object type"),
+        ("SELECT Id FROM Account WHERE Name IN (SELECT Id FROM Contact)", "MALFORMED_QUERY",
+         "Semi join operands must be id fields, cannot use: 'Name'"),
+        ("SELECT COUNT(Id) FROM Account GROUP BY Name HAVING COUNT(Id) IN (SELECT Id FROM Account)", "MALFORMED_QUERY",
+         "Semi join operands must be id fields"),
         ("SELECT COUNT(Id) a, MAX(Name) a FROM Account", "MALFORMED_QUERY", "duplicate alias: a"),
         ("SELECT Name, name FROM Account", "INVALID_FIELD", "duplicate field selected: Name"),
         ("SELECT Id, (SELECT COUNT(Id) FROM Contacts) FROM Account", "MALFORMED_QUERY",

@@ -162,7 +162,9 @@ class Columns:
     def _computed(self, call: ast.Call) -> Column:
         name = str(call)
         if call.function in functions.SHOWN_AS_IS and call.path is not None:
-            return self._resolve(call.path)
+            column = self._resolve(call.path)
+            shaped = call.function == "format" and column.kind not in COMPOUND_TYPES
+            return Column(column.name, dict(column.field, type="string")) if shaped else column
         if call.function == "distance" and call.path is not None:
             place = self._resolve(call.path)
             if place.kind not in COMPOUND_TYPES:

@@ -53,6 +53,8 @@ def expression(condition: ast.Condition, terms: Terms) -> pl.Expr:
         if isinstance(condition, ast.Comparison):
             return _comparison(column, condition.operator, condition.literal, terms.now)
         if condition.query is not None:
+            if column.kind not in ("id", "reference"):
+                raise malformed(f"Semi join operands must be id fields, cannot use: '{condition.operand}'")
             found = pl.col(column.name).is_in(terms.subquery(condition, column).implode()).fill_null(False)
             return ~found if condition.operator == "not in" else found
         return _membership(column, condition, terms.now)

@@ -61,6 +61,9 @@ def start(call: Call, *, include_deleted: bool, door: str = "") -> Reply:
     result = run(call.org, parsed, call.user, include_deleted=include_deleted, version=call.version)
     if result.counted:
         return _answer(result, None, b"", door)
+    if result.aggregate and result.height > LARGEST_BATCH:
+        message = "Aggregate query does not support queryMore(), use LIMIT to restrict the results to a single batch"
+        raise ApiError(400, "EXCEEDED_ID_LIMIT", message)
     batch, now = _batch_size(call, result), call.org.clock.now()
     cursor = Cursor(result, call.user.username, now, batch, call.version, door=door)
     first = _first_page(call, cursor)
@@ -141,6 +144,8 @@ def _parents_that_fit(result: Result, parents: pl.Series, batch: int) -> int:
 def _batch_size(call: Call, result: Result) -> int:
     if result.object.endswith("__mdt"):
         return max(1, result.height)  # custom metadata has no cursors
+    if result.aggregate:
+        return LARGEST_BATCH
     match = re.search(r"batchSize=(\d+)", call.headers.get("sforce-query-options", ""), re.IGNORECASE)
     size = min(max(int(match[1]), SMALLEST_BATCH), LARGEST_BATCH) if match else DEFAULT_BATCH
     long_texts = sum(1 for o in result.outputs if o.column.kind == "textarea" and o.column.field["custom"])
