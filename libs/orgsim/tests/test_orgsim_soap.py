@@ -159,6 +159,14 @@ async def test_retrieve_keeps_the_order_asked_for(soap) -> None:
     assert results[1].get(f"{XSI}nil") == "true"
 
 
+async def test_search_finds_words(soap) -> None:
+    await soap.create("<type>Account</type><Name>Needle Inc</Name>", "<type>Account</type><Name>Hay</Name>")
+    (result,) = await soap.ask(
+        "<search><searchString>FIND {needle} IN ALL FIELDS RETURNING Account(Name)</searchString></search>"
+    )
+    assert [e.text for e in result.iterfind(f"{P}searchRecords/{P}record/{SF}Name")] == ["Needle Inc"]
+
+
 async def test_describes_are_the_rest_describes(soap) -> None:
     (result,) = await soap.ask("<describeGlobal/>")
     assert "Account" in [e.findtext(f"{P}name") for e in result.findall(f"{P}sobjects")]

@@ -20,6 +20,7 @@ OPERATIONS: dict[str, Callable[[SoapCall], Awaitable[str]]] = {
     "queryAll": querying.query_all,
     "queryMore": querying.query_more,
     "retrieve": querying.retrieve,
+    "search": querying.search,
     "create": saving.create,
     "update": saving.update,
     "upsert": saving.upsert,

@@ -1,4 +1,4 @@
-"""query, queryAll, queryMore, retrieve: the same answers as `/query` gives, in XML."""
+"""query, queryAll, queryMore, retrieve, search: the same answers as REST gives, in XML."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from holdfast.orgsim import ids
 from holdfast.orgsim.api.rest import query as rest
+from holdfast.orgsim.api.rest import search as rest_search
 from holdfast.orgsim.api.soap.envelope import NIL, SoapCall
 from holdfast.orgsim.api.soap.sobjects import Writer
 from holdfast.orgsim.api.web import Call, Reply
@@ -47,6 +48,16 @@ async def retrieve(soap: SoapCall) -> str:
         found = {_record_id(record): record for record in page["records"]}
     writer = Writer(soap.org, soap.family)
     return "".join(writer.record("result", found[i]) if i in found else f"<result{NIL}/>" for i in asked)
+
+
+async def search(soap: SoapCall) -> str:
+    """Records that a SOSL statement finds."""
+    page = await _ask(soap, rest_search.search, {"q": soap.argument("searchString")})
+    writer = Writer(soap.org, soap.family)
+    found = "".join(
+        f"<searchRecords>{writer.record('record', record)}</searchRecords>" for record in page["searchRecords"]
+    )
+    return f"<result>{found}</result>"
 
 
 def _record_id(record: dict[str, Any]) -> str:
