@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,19 +108,25 @@ class Client:
 
     def __call__(self, scenario: str, **values: object) -> Any:
         """What the program printed as JSON. Values reach it as environment variables in capitals."""
-        variables = {
-            key.upper(): value if isinstance(value, str) else json.dumps(value) for key, value in values.items()
-        }
-        done = subprocess.run(
+        with self.start(scenario, **values) as running:
+            out, error = running.communicate(timeout=RUN_TIMEOUT_S)
+        assert running.returncode == 0, f"{self.program} {scenario}\n{out[-2000:]}\n{error[-4000:]}"
+        return json.loads(out.splitlines()[-1])
+
+    @contextmanager
+    def start(self, scenario: str, **values: object) -> Iterator[subprocess.Popen[str]]:
+        """The program while it runs; it is ended if it has not come to its end by then."""
+        given = {key.upper(): value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+        pipe = subprocess.PIPE
+        with subprocess.Popen(
             [*self.environment.run, str(self.environment.programs / self.program), scenario],
-            env=_outer() | self.variables | variables,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=RUN_TIMEOUT_S,
-        )
-        assert done.returncode == 0, f"{self.program} {scenario}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-        return json.loads(done.stdout.splitlines()[-1])
+            env=_outer() | self.variables | given, stdin=pipe, stdout=pipe, stderr=pipe, text=True,
+        ) as running:  # fmt: skip
+            try:
+                yield running
+            finally:
+                if running.poll() is None:
+                    running.kill()
 
 
 def _outer() -> dict[str, str]:

@@ -1,8 +1,13 @@
 """jsforce, and the sf CLI's edition of it, run unmodified under their own pinned Node."""
 
 import hashlib
+import json
+import re
+from html import unescape
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 
 from holdfast.orgsim.testing import RunningOrg
@@ -198,3 +203,34 @@ def test_it_signs_in_by_username_and_password(jsforce: Any, served: RunningOrg) 
     assert answer["user"]["organizationId"] == served.org_id
     assert answer["identity"]["username"] == served.username
     assert answer["refused"]["name"] == "invalid_client"
+
+
+def test_it_signs_in_through_the_browser_and_renews_its_session(jsforce: Any, served: RunningOrg) -> None:
+    back = "http://localhost:1717/OauthRedirect"
+    with jsforce.start("login_web", redirect_uri=back) as program:
+        code = consented(json.loads(program.stdout.readline())["address"], served)
+        out, error = program.communicate(code, timeout=60)
+    assert program.returncode == 0, error
+    answer = json.loads(out.splitlines()[-1])
+    assert answer["user"]["organizationId"] == served.org_id and answer["refreshToken"]
+    assert answer["again"]["name"] == "invalid_grant"  # a code is good once
+    assert answer["refreshed"] == [True] and answer["counted"] == len(live(served, "Contact"))
+
+
+def consented(address: str, org: RunningOrg) -> str:
+    """What a person does in the browser: log in, allow; the code that the redirect carries."""
+    with httpx.Client(base_url=org.url, trust_env=False) as browser:
+        answer = browser.get(address)
+        if urlsplit(answer.headers["location"]).path == "/login":
+            start = filled(browser.get(answer.headers["location"]).text)["startURL"]
+            form = {"un": org.username, "pw": org.password, "startURL": start}
+            answer = browser.get(browser.post("/login", data=form).headers["location"])
+        if answer.status_code == 200:
+            form = {**filled(answer.text), "save": "Allow"}
+            answer = browser.post("/setup/secur/RemoteAccessAuthorizationPage.apexp", data=form)
+    return parse_qs(urlsplit(answer.headers["location"]).query)["code"][0]
+
+
+def filled(page: str) -> dict[str, str]:
+    found = re.findall(r'<input[^>]*?name="([^"]*)"[^>]*?value="([^"]*)"', page)
+    return {unescape(name): unescape(value) for name, value in found}
