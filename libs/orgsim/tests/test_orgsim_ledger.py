@@ -1,5 +1,6 @@
 """The ledger's file: whole lines while it is written, and the org of any moment from it alone."""
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from holdfast.orgsim.errors import ApiError
-from holdfast.orgsim.ledger import book
+from holdfast.orgsim.ledger import book, temporary
 from holdfast.orgsim.ledger.replay import LEDGER_FILE, snapshot
 from holdfast.orgsim.main import app
 from holdfast.orgsim.org import Org, OrgSettings
@@ -183,3 +184,19 @@ def test_the_command_rebuilds_a_past_moment_from_the_folder(tmp_path: Path) -> N
     assert orjson.loads((tmp_path / "out" / "Account.jsonl").read_bytes())["Name"] == "after"
     assert "Account\t1" in run(app, ["ledger", "snapshot", str(tmp_path / "data" / LEDGER_FILE)]).output
     assert run(app, ["ledger", "snapshot", str(tmp_path / "nothing")]).exit_code == 2
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    left, used, kept = (tmp_path / f"orgsim-book-{name}" for name in ("left", "used", "young"))
+    for folder in (left, used, kept):
+        folder.mkdir()
+        (folder / LEDGER_FILE).write_bytes(b"{}\n")
+        if folder is not kept:
+            os.utime(folder, (0, 0))
+    with (used / LEDGER_FILE).open("rb") as opened:
+        temporary.hold(opened.fileno())
+        made = book.Ledger()
+    assert (left.exists(), used.exists(), kept.exists(), made.folder.parent) == (False, True, True, tmp_path)
+    made.close()
+    assert not made.folder.exists()

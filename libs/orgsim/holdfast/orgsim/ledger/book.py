@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import weakref
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 import orjson
 import polars as pl
 
+from holdfast.orgsim.ledger import temporary as temporary_folders
 from holdfast.orgsim.ledger.blocks import Block
 from holdfast.orgsim.ledger.entries import Entry, Loaded, Values
 from holdfast.orgsim.ledger.replay import LEDGER_FILE, ROWS_FOLDER, entries_of, lines_from, snapshot
@@ -32,11 +32,13 @@ class Ledger:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._temporary = temporary = folder is None
-        self.folder = Path(tempfile.mkdtemp(prefix="orgsim-ledger-")) if folder is None else folder
+        self.folder = temporary_folders.new_folder() if folder is None else folder
         self.folder.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self.folder / ROWS_FOLDER, ignore_errors=True)
         flags = os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_RDWR
         self._fd = os.open(self.folder / LEDGER_FILE, flags, 0o644)
+        if temporary:
+            temporary_folders.hold(self._fd)
         self._close = weakref.finalize(self, _release, self._fd, self.folder if temporary else None)
         self._size = 0
         self.sequence = 0
