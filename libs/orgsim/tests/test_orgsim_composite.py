@@ -207,6 +207,12 @@ async def test_a_reference_to_nothing_halts_its_own_part_only(api) -> None:
     assert await names(api) == ["fine"]
 
 
+async def test_a_part_without_a_url_fails_alone(api) -> None:
+    broken = {"method": "GET", "url": "http://[bad", "referenceId": "b"}
+    answers = await composite(api, broken, part("l", "GET", "limits"))
+    assert [a["httpStatusCode"] for a in answers] == [400, 200]
+
+
 async def test_limits_of_composite_and_batch(api) -> None:
     async def refused(path: str, body: dict[str, Any]) -> str:
         answer = await api.http.post(f"{V}/{path}", json=body)

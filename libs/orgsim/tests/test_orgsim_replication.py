@@ -77,4 +77,6 @@ async def test_too_many_ids_and_objects_without_replication(api, monkeypatch) ->
     answer = await asked(api, "deleted", timedelta(hours=-1), timedelta(), "ContentDocumentLink")
     assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "INVALID_TYPE")
     assert (await api.http.get(f"{V}/sobjects/Account/deleted?start=x&end=y")).status_code == 400
+    early = {"start": "0001-01-01T00:00:00+23:59", "end": "9999-12-31T23:59:59-12:00"}
+    assert (await api.http.get(f"{V}/sobjects/Account/deleted", params=early)).status_code == 400
     assert (await api.http.get(f"{V}/sobjects/Account/deleted")).json()[0]["errorCode"] == "MISSING_ARGUMENT"

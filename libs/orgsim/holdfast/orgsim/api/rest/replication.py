@@ -69,7 +69,7 @@ def _span(call: Call, obj: SObject) -> tuple[str, str]:
         start, end = (_minute(call.query[name]) for name in ("start", "end"))
     except KeyError as error:
         raise ApiError(400, "MISSING_ARGUMENT", f"Missing required parameter: {error.args[0]}") from error
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise ApiError(400, "INVALID_REPLICATION_DATE", f"invalid start or end: {error}") from error
     now = call.org.clock.now()
     if end - start < timedelta(minutes=1):

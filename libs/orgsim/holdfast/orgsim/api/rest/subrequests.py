@@ -89,7 +89,10 @@ def named(part: Part) -> set[str]:
 async def send(call: Call, part: Part, body: Any) -> Reply:
     """Have one part answered by its endpoint. It costs no API request of its own."""
     assert call.dispatch is not None
-    url = urlsplit(part["url"])
+    try:
+        url = urlsplit(part["url"])
+    except ValueError as error:
+        return json_reply(_invalid(f"{part['url']} is no URL: {error}").body(), 400)
     headers = {key: call.headers[key] for key in ("authorization", "sforce-mru") if key in call.headers}
     given = part.get("httpHeaders")
     if isinstance(given, dict):
