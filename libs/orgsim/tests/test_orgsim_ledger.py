@@ -200,3 +200,9 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path, 
     assert (left.exists(), used.exists(), kept.exists(), made.folder.parent) == (False, True, True, tmp_path)
     made.close()
     assert not made.folder.exists()
+
+
+async def test_a_running_org_says_where_its_ledger_lies(api) -> None:
+    folder = (await api.http.get("/_org/ledger/folder")).json()["folder"]
+    new_id = Deleter(api.org, api.org.admin, "test").insert(api.org.schema.objects["Account"], {"Name": "n"})
+    assert snapshot(Path(folder))["Account"]["Id"].to_list() == [new_id]
