@@ -200,3 +200,14 @@ async def test_a_record_without_a_type_fails_alone(api) -> None:
     records = [{"attributes": None}, {"attributes": {"type": "Account"}, "Name": "n"}]
     answer = (await api.http.post(f"{V}/composite/sobjects", json={"records": records})).json()
     assert [r["success"] for r in answer] == [False, True]
+
+
+async def test_what_describe_global_lists_can_be_described_even_if_no_query_reads_it(api) -> None:
+    listed = (await api.http.get("/services/data/v62.0/sobjects")).json()["sobjects"]
+    for entry in listed:
+        answer = await api.http.get(f"/services/data/v62.0/sobjects/{entry['name']}/describe")
+        assert answer.status_code == 200, entry["name"]
+        assert answer.json()["queryable"] == entry["queryable"], entry["name"]
+            "name"
+        ]
+    assert (await api.query("SELECT Id FROM UserChangeEvent")).json()[0]["errorCode"] == "INVALID_TYPE"

@@ -107,8 +107,9 @@ class Schema:
         known = self.objects.get(name) or self.objects.get(self._lower.get(name.lower(), ""))
         if known is None:
             entry = next((e for n, e in self.global_only.items() if n.lower() == name.lower()), None)
-            if entry is not None and entry["queryable"]:
+            if entry is not None:
                 known = self.define(entry["name"], prefix=entry["keyPrefix"])
+                known.describe["keyPrefix"] = entry["keyPrefix"]
         return known
 
     def define(
