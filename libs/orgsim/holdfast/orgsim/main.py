@@ -29,6 +29,7 @@ from holdfast.orgsim.store import loading
 app = typer.Typer(help="A Salesforce org that runs locally.", no_args_is_help=True, pretty_exceptions_show_locals=False)
 app.add_typer(ledger_commands.app, name="ledger")
 SECRET_VARIABLE = "ORGSIM_CLIENT_SECRET"  # noqa: S105 - its name; arguments would be seen by every user of the machine
+DEMO_DATA = (Path("demo/data/npsp-1k"), Path("demo/data/dotgov"))  # from the root of the repository
 Url = Annotated[str, typer.Option("--url", help="Address of a running org.")]
 
 
@@ -110,8 +111,11 @@ def serve(
 @app.command()
 def generate(
     rows: Annotated[int, typer.Option(min=1, help="Rows to make.")],
-    out: Annotated[Path, typer.Option(help="Folder for the data set; for `serve --data`.")],
-    sources: Annotated[list[Path], typer.Option("--from", help="Real rows to multiply, as for --load; repeatable.")],
+    out: Annotated[Path, typer.Option(help="Folder for the data set; for `serve --data`.")] = Path("orgsim-data"),
+    sources: Annotated[
+        list[Path] | None,
+        typer.Option("--from", help="Real rows to multiply, as for --load; repeatable. The demo's unless given."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed makes the same rows; drawn if absent.")] = None,
 ) -> None:
     """Make a large data set out of a small real one."""
@@ -119,7 +123,7 @@ def generate(
 
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     try:
-        counts = make(out, sources, rows, seed)
+        counts = make(out, sources or DEMO_DATA, rows, seed)
     except (FileExistsError, FileNotFoundError) as error:
         raise typer.BadParameter(str(error)) from error
     for name, count in counts.items():

@@ -55,9 +55,13 @@ def generate(folder: Path, sources: Sequence[Path], rows: int, seed: int) -> dic
 
     Raises:
         FileExistsError: the folder holds a data set.
+        FileNotFoundError: a source is no folder.
     """
     if (folder / MANIFEST).exists():
         raise FileExistsError(f"{folder} holds a data set already")
+    for source in sources:
+        if not source.is_dir():
+            raise FileNotFoundError(f"{source} is no folder with rows to multiply")
     (folder / "source").mkdir(parents=True, exist_ok=True)
     org = Org()
     org.clock.set(UNTIL, frozen=True)
