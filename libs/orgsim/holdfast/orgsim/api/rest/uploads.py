@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from holdfast.orgsim.api.web import Call, parse_json
 from holdfast.orgsim.errors import ApiError
 
 _BOUNDARY = re.compile(r'boundary="?([^";,]+)"?', re.IGNORECASE)
+_LINE_END = re.compile(rb"(--)?[ \t]*(?:\r?\n|\Z)")
 _PARAMETER = re.compile(r'(\w+)="((?:\\.|[^"\\])*)"')
 MOST_BYTES = {"ContentVersion": 2 << 30}
 MOST_OTHER_BYTES = 500 << 20
@@ -87,17 +89,27 @@ def _parts(call: Call) -> list[Part]:
     match = _BOUNDARY.search(call.headers["content-type"])
     if match is None:
         raise ApiError(400, "INVALID_MULTIPART_REQUEST", "The Content-Type header names no boundary")
-    boundary = re.escape(match.group(1).strip().encode("latin-1"))
-    delimiters = re.finditer(rb"(?:\A|\r?\n)--" + boundary + rb"(--)?[ \t]*(?:\r?\n|\Z)", call.body)
+    mark = b"--" + match.group(1).strip().encode("latin-1")
     found: list[Part] = []
     start: int | None = None
-    for delimiter in delimiters:
+    for before, last, after in _delimiters(call.body, mark):
         if start is not None:
-            found.append(_part(call.body, start, delimiter.start()))
-        if delimiter[1]:
+            found.append(_part(call.body, start, before))
+        if last:
             return found
-        start = delimiter.end()
+        start = after
     raise ApiError(400, "INVALID_MULTIPART_REQUEST", "The body ends before its last boundary")
+
+
+def _delimiters(body: bytes, mark: bytes) -> Iterator[tuple[int, bool, int]]:
+    """Where each delimiter line begins, its line break before it included; whether it is the last; where it ends."""
+    at = body.find(mark)
+    while at >= 0:
+        rest = _LINE_END.match(body, at + len(mark))
+        begins = at == 0 or body[at - 1 : at] == b"\n"
+        if rest is not None and begins:
+            yield at - (2 if body[max(0, at - 2) : at] == b"\r\n" else min(at, 1)), rest[1] is not None, rest.end()
+        at = body.find(mark, at + len(mark))
 
 
 def _part(body: bytes, start: int, end: int) -> Part:
