@@ -208,4 +208,4 @@ async def test_what_describe_global_lists_can_be_described_even_if_no_query_read
         answer = await api.http.get(f"/services/data/v62.0/sobjects/{entry['name']}/describe")
         assert answer.status_code == 200, entry["name"]
         assert answer.json()["queryable"] == entry["queryable"], entry["name"]
-    assert (await api.query("SELECT Id FROM UserChangeEvent")).json()[0]["errorCode"] == "INVALID_TYPE"
+    assert (await api.query("SELECT Id FROM UserChangeEvent")).json()[0]["errorCode"] == "INVALID_TYPE_FOR_OPERATION"
