@@ -110,11 +110,6 @@ class Ledger:
             if item.get("last", item["seq"]) > sequence and object_name in (None, item["object"]):
                 yield from (e for e in entries_of(self.folder, item) if e.sequence > sequence)
 
-    def loaded_rows(self, sequence: int) -> pl.DataFrame | None:
-        """The rows of the mass load with this number."""
-        entry = next(self.since(sequence - 1), None)
-        return entry.rows if isinstance(entry, Loaded) and entry.sequence == sequence else None
-
     def state_at(self, at: datetime, object_name: str) -> dict[str, dict[str, Any]]:
         """The object's records as they were at a moment, rebuilt from the file alone, by id."""
         rows = snapshot(self.folder, at, [object_name]).get(object_name)

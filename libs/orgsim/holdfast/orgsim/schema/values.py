@@ -1,4 +1,4 @@
-"""Field values: one canonical text per value (the Bulk CSV form), read from CSV or JSON and written as JSON.
+"""Field values: one canonical text per value (the Bulk CSV form), read from CSV or JSON.
 
 A stored value is text or None; None and the empty string are the same. Numbers keep every digit: they never
 pass through a float. Text is kept byte for byte.
@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
-
-import orjson
 
 from holdfast.orgsim import ids
 from holdfast.orgsim.errors import ApiError
@@ -114,21 +112,3 @@ _BY_KIND = {
     "reference": _reference,
     **dict.fromkeys(_NUMBER_KINDS, _number),
 }
-
-
-def json_value(kind: str, text: str | None) -> object:
-    """A stored value as REST prints it: numbers raw, datetimes with `+0000`, booleans as such."""
-    if text is None:
-        return False if kind == "boolean" else None
-    if kind in _NUMBER_KINDS or kind in _WHOLE_KINDS:
-        return orjson.Fragment(text.encode())
-    if kind == "boolean":
-        return text == "true"
-    if kind == "datetime":
-        return text[:-1] + "+0000"
-    return text
-
-
-def is_plain(kind: str) -> bool:
-    """Whether REST prints values of this type exactly as they are stored."""
-    return kind not in _NUMBER_KINDS and kind not in _WHOLE_KINDS and kind not in ("boolean", "datetime")

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import polars as pl
 
 MOST_FIELDS = 5_000
-MOST_FIELD_CHARS = 131_072
 UTF8_MARK = b"\xef\xbb\xbf"
 UNESCAPED = "InvalidBatch : Failed to parse CSV. Found unescaped quote. A value with quote should be within a quote"
 csv.field_size_limit(2**31 - 1)

@@ -101,7 +101,6 @@ async def send(call: Call, part: Part, body: Any) -> Reply:
     method = part["method"].upper()
     request = Call(call.org, method, path_of(url.path), url.query, headers, data, part=True)
     request.origin, request.instance_url, request.client_ip = call.origin, call.instance_url, call.client_ip
-    request.instance_url = call.instance_url
     reply = await call.dispatch(request)
     if reply.body and reply.content_type != JSON_TYPE:
         return json_reply(_invalid("A part of a request cannot answer with binary data").body(), 400)
