@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 import orjson
 
+from holdfast.orgsim.api import csvtext
 from holdfast.orgsim.api.bulk1.door import BulkRouter, find_batch
 from holdfast.orgsim.api.bulk1.formats import DECLARATION, JSON, NAMESPACE, XML, XSI, result_list_reply
 from holdfast.orgsim.api.bulk1.model import Batch, BulkError, Job, RowResult
@@ -64,16 +63,15 @@ def _completed(batch: Batch) -> None:
 
 
 def _rows_csv(rows: list[RowResult]) -> bytes:
-    file = io.StringIO(newline="")
-    writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
-    writer.writerow(["Id", "Success", "Created", "Error"])
-    for row in rows:
-        flags = ["true" if row.error is None else "false", "true" if row.created else "false"]
-        writer.writerow([row.id or "", *flags, "" if row.error is None else error_text(row.error)])
-    return file.getvalue().encode()
+    return csvtext.lines([["Id", "Success", "Created", "Error"], *map(_row_csv, rows)])
 
 
-def error_text(error: ApiError) -> str:
+def _row_csv(row: RowResult) -> list[str]:
+    flags = ["true" if row.error is None else "false", "true" if row.created else "false"]
+    return [row.id or "", *flags, "" if row.error is None else _error_text(row.error)]
+
+
+def _error_text(error: ApiError) -> str:
     """A row's error as both Bulk APIs print it: `CODE:message:Field1,Field2 --`."""
     return f"{error.code}:{error.message}:{','.join(error.fields or [])} --"
 
@@ -101,12 +99,8 @@ def _row_xml(row: RowResult) -> str:
 def _query_csv(found: Result) -> bytes:
     if not found.frame.height:
         return NOTHING_FOUND
-    buffer = io.BytesIO()
-    header = ",".join('"' + output.written.replace('"', '""') + '"' for output in found.outputs)
-    buffer.write(header.encode() + b"\n")
     columns = found.frame.select([output.column.name for output in found.outputs])
-    columns.write_csv(buffer, include_header=False, quote_style="always")
-    return buffer.getvalue()
+    return csvtext.lines([[output.written for output in found.outputs]]) + csvtext.rows(columns)
 
 
 def _records(call: Call, job: Job, found: Result) -> Iterator[render.Record]:

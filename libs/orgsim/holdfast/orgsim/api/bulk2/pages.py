@@ -16,6 +16,7 @@ from concurrent.futures import Executor
 
 import polars as pl
 
+from holdfast.orgsim.api import csvtext
 from holdfast.orgsim.api.bulk2.result_file import ResultFile, Rows
 from holdfast.orgsim.api.bulk2.spool import Spool
 from holdfast.orgsim.api.region import Region
@@ -39,7 +40,7 @@ class Pages:
         page_bytes: int,
         file_id: str,
     ) -> None:
-        self.header = (separator.join('"' + name.replace('"', '""') + '"' for name in header) + newline).encode()
+        self.header = csvtext.lines([header], separator, newline)
         self.page_rows = _rows_for(rows, columns, page_bytes)
         self._file = ResultFile(rows, columns, separator=separator, newline=newline)
         self._file_id = file_id
@@ -118,5 +119,5 @@ def _rows_for(rows: Rows, columns: Sequence[str], page_bytes: int) -> int:
         sample = pl.concat([rows.slice(step * number, SAMPLE_ROWS) for number in range(SAMPLES)])
     if not sample.height:
         return 1
-    size = len(sample.select(columns).write_csv(include_header=False, quote_style="always").encode())
+    size = len(csvtext.rows(sample.select(columns)))
     return max(1, page_bytes * sample.height // max(1, size))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -11,6 +10,7 @@ from typing import Protocol
 
 import polars as pl
 
+from holdfast.orgsim.api import csvtext
 from holdfast.orgsim.api.bulk2.spool import Spool
 from holdfast.orgsim.store.mapped import release_mapped_pages
 
@@ -57,7 +57,8 @@ class ResultFile:
             while source is not None and self._starts[-1] < until:
                 start = self._starts[-1]
                 count = min(BLOCK_ROWS, until - start)
-                self._append(start + count, self._csv(source.slice(start, count).select(self._columns)))
+                block = source.slice(start, count).select(self._columns)
+                self._append(start + count, csvtext.rows(block, self._separator, self._newline))
                 release_mapped_pages()
         except BaseException as error:
             self._fail(error)
@@ -85,12 +86,6 @@ class ResultFile:
             ends = _row_ends(text, self._newline.encode())
             self._offsets[row] = at + next(e for n, e in enumerate(ends, start + 1) if n == row)
         return self._offsets[row]
-
-    def _csv(self, rows: pl.DataFrame) -> bytes:
-        buffer = io.BytesIO()
-        rows.write_csv(buffer, include_header=False, quote_style="always", separator=self._separator,
-                       line_terminator=self._newline)  # fmt: skip
-        return buffer.getvalue()
 
     def _append(self, row: int, text: bytes) -> None:
         self.text.append(text)

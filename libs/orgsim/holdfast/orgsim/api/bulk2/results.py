@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
+from holdfast.orgsim.api import csvtext
 from holdfast.orgsim.api.bulk2.uploads import Upload
 
 _OWN = {"successful": ("sf__Id", "sf__Created"), "failed": ("sf__Id", "sf__Error"), "unprocessed": ()}
@@ -15,13 +14,7 @@ _OWN = {"successful": ("sf__Id", "sf__Created"), "failed": ("sf__Id", "sf__Error
 
 def head_line(name: str, header: Sequence[str], separator: str, newline: str) -> bytes:
     """The first line of a result file."""
-    return _lines([[*_OWN[name], *header]], separator, newline)
-
-
-def _lines(lines: Iterable[Sequence[str]], separator: str, newline: str) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text, delimiter=separator, quoting=csv.QUOTE_ALL, lineterminator=newline).writerows(lines)
-    return text.getvalue().encode()
+    return csvtext.lines([[*_OWN[name], *header]], separator, newline)
 
 
 class ResultFiles:
@@ -57,18 +50,6 @@ class ResultFiles:
         return {name: self._file(name, *part) for name, part in parts.items()}
 
     def _file(self, name: str, rows: pl.DataFrame, strange: Iterable[Sequence[str]]) -> bytes:
-        head = head_line(name, self._upload.header, self._separator, self._newline)
-        return head + self._csv(rows) + _lines(strange, self._separator, self._newline)
-
-    def _csv(self, rows: pl.DataFrame) -> bytes:
-        if not rows.height or not rows.width:
-            return b""
-        target = io.BytesIO()
-        rows.write_csv(
-            target,
-            include_header=False,
-            separator=self._separator,
-            line_terminator=self._newline,
-            quote_style="always",
-        )
-        return target.getvalue()
+        form = (self._separator, self._newline)
+        head = head_line(name, self._upload.header, *form)
+        return head + csvtext.rows(rows, *form) + csvtext.lines(strange, *form)
