@@ -71,6 +71,11 @@ def check_json(headers: Mapping[str, str]) -> None:
         raise ApiError(415, "UNSUPPORTED_MEDIA_TYPE", message)
 
 
+def is_supported(version: str) -> bool:
+    """Whether `version` (`62.0`) is one that the org speaks."""
+    return re.fullmatch(r"\d{2}\.0", version) is not None and OLDEST <= int(version[:2]) <= NEWEST
+
+
 def check_version(version: str | None) -> None:
     """Refuse API versions that never were or are retired.
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Awaitable, Callable
 
 from holdfast.orgsim.api.bulk1.formats import error_reply, wants_json
 from holdfast.orgsim.api.bulk1.model import Batch, BulkError, Job
+from holdfast.orgsim.api.intake import is_supported
 from holdfast.orgsim.api.web import Call, Handler, Reply, Router
 from holdfast.orgsim.errors import ApiError
 
-OLDEST, NEWEST = 31, 68
 PREFIX = "/services/async/{api_version}/job"
 _CODES = {"INVALID_SESSION_ID": "InvalidSessionId", "REQUEST_LIMIT_EXCEEDED": "ExceededQuota",
           "EXCEEDEDQUOTA": "ExceededQuota", "FEATURENOTENABLED": "FeatureNotEnabled",
@@ -54,7 +53,7 @@ def _guarded(endpoint: Endpoint) -> Handler:
 
 def _enter(call: Call) -> None:
     version = call.params["api_version"]
-    if re.fullmatch(r"\d{2}\.0", version) is None or not OLDEST <= int(version[:2]) <= NEWEST:
+    if not is_supported(version):
         raise BulkError("InvalidVersion", f"Api version {version} is not supported")
     now = call.org.clock.now()
     call.session = call.org.sessions.use(call.headers.get("x-sfdc-session", ""), now)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Awaitable, Callable
 
+from holdfast.orgsim.api.intake import is_supported
 from holdfast.orgsim.api.soap import describing, querying, replication, saving, signing_in
 from holdfast.orgsim.api.soap.envelope import FAMILIES, SoapCall, answer, fault, no_operation, read
 from holdfast.orgsim.api.web import Call, Reply, Router
 from holdfast.orgsim.errors import ApiError, unexpected
 
 router = Router()
-OLDEST, NEWEST = 31, 68
 logger = logging.getLogger(__name__)
 
 OPERATIONS: dict[str, Callable[[SoapCall], Awaitable[str]]] = {
@@ -72,5 +71,5 @@ async def _authenticated(soap: SoapCall) -> Reply:
 
 
 def _check_version(version: str) -> None:
-    if re.fullmatch(r"\d{2}\.0", version) is None or not OLDEST <= int(version[:2]) <= NEWEST:
+    if not is_supported(version):
         raise ApiError(500, "UNSUPPORTED_API_VERSION", f"API version {version} is not supported")
