@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from holdfast.orgsim.api.bulk1.model import Job as ClassicJob
-from holdfast.orgsim.api.bulk2.jobs import Job
+from holdfast.orgsim.api.bulk2.jobs import DAILY_QUERY_JOBS, Job
 from holdfast.orgsim.api.web import Call, Reply, Router, json_reply
 from holdfast.orgsim.faults.fault import Fault
 from holdfast.orgsim.faults.scripted import Faults
@@ -88,7 +88,7 @@ def _limits(org: Org, now: datetime) -> list[dict[str, Any]]:
     return [
         {"name": "API requests", "used": accounting.used(now), "max": accounting.limit},
         {"name": "Bulk batches", "used": accounting.batches.used(now), "max": accounting.batches.limit},
-        {"name": "Bulk query jobs", "used": org.bulk_jobs.queries_today(now), "max": 10_000},
+        {"name": "Bulk query jobs", "used": org.bulk_jobs.queries_today(now), "max": DAILY_QUERY_JOBS},
     ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Hashable
 from concurrent.futures import Executor
 
 from holdfast.orgsim.api.bulk2 import restrictions
-from holdfast.orgsim.api.bulk2.jobs import DELIMITERS, FINAL_STATES, LINE_ENDINGS, Job
+from holdfast.orgsim.api.bulk2.jobs import FINAL_STATES, Job
 from holdfast.orgsim.api.bulk2.pages import Pages
 from holdfast.orgsim.auth.access import User
 from holdfast.orgsim.errors import ApiError
@@ -75,8 +75,8 @@ def _answer(org: Org, pool: Executor, job: Job, query: ast.Query, user: User, fi
         result.rows,
         [o.column.name for o in result.outputs],
         [o.written for o in result.outputs],
-        separator=DELIMITERS[job.delimiter],
-        newline=LINE_ENDINGS[job.line_ending],
+        separator=job.separator,
+        newline=job.newline,
         page_bytes=org.settings.bulk_page_bytes,
         file_id=file_id,
     )

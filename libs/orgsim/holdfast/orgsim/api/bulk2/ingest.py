@@ -6,9 +6,8 @@ import csv
 from typing import Any
 
 from holdfast.orgsim.api.bulk2 import processing
-from holdfast.orgsim.api.bulk2.jobs import DELIMITERS, FINAL_STATES, LINE_ENDINGS, Job
+from holdfast.orgsim.api.bulk2.jobs import CSV_TYPE, DELIMITERS, FINAL_STATES, LINE_ENDINGS, Job, choice
 from holdfast.orgsim.api.bulk2.listing import list_jobs
-from holdfast.orgsim.api.bulk2.query_jobs import choice
 from holdfast.orgsim.api.bulk2.restrictions import refuse_hard_delete, refuse_object
 from holdfast.orgsim.api.bulk2.results import head_line
 from holdfast.orgsim.api.rest.uploads import is_multipart, split
@@ -17,7 +16,6 @@ from holdfast.orgsim.errors import ApiError
 
 router = Router(DATA + "/jobs/ingest")
 OPERATIONS = frozenset({"insert", "update", "upsert", "delete", "hardDelete"})
-CSV_TYPE = "text/csv;charset=UTF-8"
 MOST_BYTES = 150_000_000
 MOST_INLINE = 100_000  # characters of a multipart job
 
@@ -163,5 +161,5 @@ def _untouched(job: Job, name: str) -> bytes:
     if name == "unprocessed" or not rows:
         return rows
     line = rows.partition(b"\n")[0].decode("utf-8-sig", "replace").rstrip("\r")
-    header = next(csv.reader([line], delimiter=DELIMITERS[job.delimiter]))
-    return head_line(name, header, DELIMITERS[job.delimiter], LINE_ENDINGS[job.line_ending])
+    header = next(csv.reader([line], delimiter=job.separator))
+    return head_line(name, header, job.separator, job.newline)

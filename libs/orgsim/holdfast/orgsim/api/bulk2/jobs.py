@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from holdfast.orgsim.api.bulk2.pages import Pages
-from holdfast.orgsim.errors import not_found
+from holdfast.orgsim.errors import ApiError, not_found
 from holdfast.orgsim.ids import make_id, to18
 
 DELIMITERS = {"BACKQUOTE": "`", "CARET": "^", "COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "TAB": "\t"}
 LINE_ENDINGS = {"LF": "\n", "CRLF": "\r\n"}
+CSV_TYPE = "text/csv;charset=UTF-8"
+DAILY_QUERY_JOBS = 10_000
 KEPT = timedelta(days=7)
 WORKERS = 2  # queries and pages made at once
 FINAL_STATES = frozenset({"JobComplete", "Failed", "Aborted"})
@@ -54,6 +56,16 @@ class Job:
     task: asyncio.Task[None] | None = None  # what processes a large ingest job, kept so that it is not lost
     fail_message: str = ""
 
+    @property
+    def separator(self) -> str:
+        """What stands between the values of the job's CSV."""
+        return DELIMITERS[self.delimiter]
+
+    @property
+    def newline(self) -> str:
+        """What ends the lines of the job's CSV."""
+        return LINE_ENDINGS[self.line_ending]
+
     def look(self, now: datetime) -> None:
         """Bring the state up to `now`: queued for the first quarter of its time, then in progress."""
         done = self.submitted is None or now >= self.submitted + self.takes
@@ -86,6 +98,18 @@ class Job:
             info["errorMessage"] = self.error
         spent = round(self.takes.total_seconds() * 1000) or 1
         return {**info, "retries": self.retries, "totalProcessingTime": spent if self.state in FINAL_STATES else 0}
+
+
+def choice(body: Mapping[str, Any], key: str, allowed: Mapping[str, str], default: str) -> str:
+    """An enumerated setting of a job.
+
+    Raises:
+        ApiError: 400 INVALIDJOB for a value that is not allowed.
+    """
+    value = body.get(key) or default
+    if value not in allowed:
+        raise ApiError(400, "INVALIDJOB", f"InvalidJob : Invalid {key}: {value}")
+    return str(value)
 
 
 class BulkJobs:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 
 import polars as pl
 
-from holdfast.orgsim.api.bulk2.jobs import DELIMITERS, LINE_ENDINGS, Job
+from holdfast.orgsim.api.bulk2.jobs import Job
 from holdfast.orgsim.api.bulk2.results import ResultFiles
 from holdfast.orgsim.api.bulk2.uploads import Upload, UploadError, read_upload
 from holdfast.orgsim.auth.access import User
@@ -58,11 +58,11 @@ async def _run(org: Org, user: User, job: Job) -> None:
 
 
 def _read(job: Job) -> Upload:
-    return read_upload(job.input or b"", DELIMITERS[job.delimiter], LINE_ENDINGS[job.line_ending])
+    return read_upload(job.input or b"", job.separator, job.newline)
 
 
 def _files(job: Job, upload: Upload) -> ResultFiles:
-    return ResultFiles(upload, DELIMITERS[job.delimiter], LINE_ENDINGS[job.line_ending])
+    return ResultFiles(upload, job.separator, job.newline)
 
 
 def _end(job: Job, results: dict[str, bytes]) -> None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from holdfast.orgsim.api.bulk2 import execution
-from holdfast.orgsim.api.bulk2.jobs import DELIMITERS, FINAL_STATES, LINE_ENDINGS, Job
+from holdfast.orgsim.api.bulk2.jobs import (
+    CSV_TYPE,
+    DAILY_QUERY_JOBS,
+    DELIMITERS,
+    FINAL_STATES,
+    LINE_ENDINGS,
+    Job,
+    choice,
+)
 from holdfast.orgsim.api.bulk2.listing import list_jobs
 from holdfast.orgsim.api.bulk2.pages import Pages
 from holdfast.orgsim.api.web import DATA, Call, Reply, Router, json_reply
@@ -13,9 +21,7 @@ from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.soql.parse import parse
 
 router = Router(DATA + "/jobs/query")
-DAILY_JOBS = 10_000
 PARALLEL_PAGES = 5
-CSV_TYPE = "text/csv;charset=UTF-8"
 
 
 @router.add("POST", "")
@@ -25,8 +31,8 @@ async def create(call: Call) -> Reply:
     if body.get("operation") not in ("query", "queryAll"):
         raise ApiError(400, "INVALIDJOB", f"InvalidJob : Unsupported operation {body.get('operation')}")
     now = call.org.clock.now()
-    if call.org.bulk_jobs.queries_today(now) >= DAILY_JOBS:
-        raise ApiError(400, "EXCEEDEDQUOTA", f"Max bulk v2 query jobs ({DAILY_JOBS}) per 24 hrs has been reached")
+    if call.org.bulk_jobs.queries_today(now) >= DAILY_QUERY_JOBS:
+        raise ApiError(400, "EXCEEDEDQUOTA", f"Max bulk v2 query jobs ({DAILY_QUERY_JOBS}) per 24 hrs has been reached")
     text = body.get("query")
     if not isinstance(text, str):
         raise ApiError(400, "INVALIDJOB", "InvalidJob : query is required")
@@ -38,14 +44,6 @@ async def create(call: Call) -> Reply:
     await execution.begin(call.org, job, query, call.user)
     call.org.bulk_jobs.add(job)
     return json_reply(job.info())
-
-
-def choice(body: dict[str, Any], key: str, allowed: dict[str, str], default: str) -> str:
-    """An enumerated setting of a job."""
-    value = body.get(key) or default
-    if value not in allowed:
-        raise ApiError(400, "INVALIDJOB", f"InvalidJob : Invalid {key}: {value}")
-    return str(value)
 
 
 async def _job(call: Call) -> Job:
