@@ -25,6 +25,17 @@ async def test_versions_oldest_first_without_a_session(api) -> None:
     assert api.org.accounting.total == used
 
 
+async def test_rows_that_know_no_recycle_bin_are_counted_too(api) -> None:
+    big = {"name": "Big__b", "fields": [{"name": "T__c", "type": "string"}]}
+    await api.http.post("/_org/schema", json={"objects": [big]})
+    await api.http.post(f"{V}/sobjects/Big__b", json={"T__c": "x"})
+    await api.query("SELECT QualifiedApiName FROM EntityDefinition LIMIT 1")
+    assert (await api.http.get(f"{V}/limits")).status_code == 200
+    counted = (await api.http.get(f"{V}/limits/recordCount", params={"sObjects": "Big__b"})).json()
+    assert counted == {"sObjects": [{"count": 1, "name": "Big__b"}]}
+    assert (await api.http.get("/_org/objects")).json()["objects"]["Big__b"] == {"rows": 1, "deleted": 0}
+
+
 async def test_limits_have_every_documented_key_and_fall_as_they_are_used(api) -> None:
     first = (await api.http.get(f"{V}/limits/")).json()
     documented = {"ActiveScratchOrgs", "AnalyticsExternalDataSizeMB", "ConcurrentAsyncGetReportInstances",

@@ -20,6 +20,7 @@ from holdfast.orgsim.schema.fields import make_field
 from holdfast.orgsim.schema.objects import SObject, custom_lookup
 from holdfast.orgsim.setup.switches import apply_document
 from holdfast.orgsim.store import loading
+from holdfast.orgsim.store.counts import living_rows
 
 router = Router("/_org")
 LINES = "application/x-ndjson"
@@ -136,9 +137,7 @@ async def objects(call: Call) -> Reply:
     """Objects that hold rows, with their counts: all, deleted, and the current ledger number."""
     found = {}
     for name, table in call.org.tables.items():
-        frame = table.frame()
-        deleted = int((frame["IsDeleted"] == "true").sum()) if "IsDeleted" in frame.columns else 0
-        found[name] = {"rows": frame.height, "deleted": deleted}
+        found[name] = {"rows": len(table), "deleted": len(table) - living_rows(table)}
     return json_reply({"objects": found, "sequence": call.org.ledger.sequence})
 
 

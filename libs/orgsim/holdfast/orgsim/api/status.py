@@ -77,7 +77,7 @@ def _objects(org: Org) -> list[dict[str, Any]]:
     found = []
     for name, table in org.tables.items():
         rows = len(table)
-        living = living_rows(table) if "IsDeleted" in table.columns else rows
+        living = living_rows(table)
         if rows:
             found.append({"name": name, "rows": living, "deleted": rows - living})
     return sorted(found, key=lambda entry: (-entry["rows"], entry["name"]))

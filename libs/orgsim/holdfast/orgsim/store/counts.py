@@ -27,6 +27,8 @@ def _measured(table: Table, name: str, measure: pl.Expr) -> int:
         version, values = table.version, {}
         _known[table] = (version, values)
     if name not in values:
-        living = table.scan().filter(pl.col("IsDeleted") == "false")
-        values[name] = int(living.select(measure).collect().item())
+        rows = table.scan()
+        if "IsDeleted" in table.columns:  # big objects and views of the schema have no bin
+            rows = rows.filter(pl.col("IsDeleted") == "false")
+        values[name] = int(rows.select(measure).collect().item())
     return values[name]

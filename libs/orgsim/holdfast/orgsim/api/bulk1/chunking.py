@@ -51,7 +51,7 @@ def _id_space(org: Org, user: User, name: str, chunking: Chunking) -> tuple[str,
     if chunking.parent is not None:
         target = org.readable(chunking.parent, user)
         key = _lookup(obj, target)
-    ids = org.table(target).frame()["Id"].sort()
+    ids = org.table(target).scan().select("Id").collect()["Id"]
     start = chunking.start_row
     return key, (ids if start is None else ids.filter(ids >= start)).to_list()
 
