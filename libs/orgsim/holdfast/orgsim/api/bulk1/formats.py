@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
@@ -13,11 +12,10 @@ from defusedxml.ElementTree import fromstring
 
 from holdfast.orgsim.api.bulk1.model import Batch, BulkError, Job
 from holdfast.orgsim.api.web import Reply, dump
-from holdfast.orgsim.api.xmltext import text
+from holdfast.orgsim.api.xmltext import local_name, text
 from holdfast.orgsim.errors import ApiError
 
 NAMESPACE = "http://www.force.com/2009/06/asyncapi/dataload"
-XSI = "http://www.w3.org/2001/XMLSchema-instance"
 XML, JSON = "application/xml", "application/json"  # exactly so: clients compare the whole header
 DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>'
 
@@ -131,13 +129,3 @@ def read_xml(body: bytes) -> Element:
     except (ParseError, ValueError, DefusedXmlException) as error:
         raise BulkError("InvalidXML", f"Unable to parse XML: {error}") from error
     return root
-
-
-def local_name(element: Element) -> str:
-    """The name of an element without its namespace."""
-    return str(element.tag).rpartition("}")[2]
-
-
-def is_nil(attributes: Mapping[str, str]) -> bool:
-    """Whether an element carries `xsi:nil="true"`."""
-    return attributes.get(f"{{{XSI}}}nil", "").lower() in ("true", "1")

@@ -10,8 +10,9 @@ from decimal import Decimal
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from holdfast.orgsim.api.bulk1.formats import is_nil, local_name, read_xml
+from holdfast.orgsim.api.bulk1.formats import read_xml
 from holdfast.orgsim.api.bulk1.model import BulkError, Job
+from holdfast.orgsim.api.xmltext import is_nil, local_name
 from holdfast.orgsim.schema.objects import SObject
 
 NULL = "#N/A"
@@ -69,7 +70,7 @@ def _sobject(element: Element) -> Row:
 
 
 def _value(element: Element) -> Any:
-    if is_nil(element.attrib):
+    if is_nil(element):
         return None
     if len(element):  # a relationship: <Owner><sObject><Email>…</Email></sObject></Owner>
         inner = element[0] if local_name(element[0]) == "sObject" else element

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from holdfast.orgsim import ids
-from holdfast.orgsim.api.rest.records import field_names, known_object, note_use, printed, saver
+from holdfast.orgsim.api.rest.records import field_names, known_object, listed, note_use, printed, saver
 from holdfast.orgsim.api.rest.uploads import records_body
 from holdfast.orgsim.api.web import DATA, Call, Reply, Router, json_reply
 from holdfast.orgsim.errors import ApiError, unsupported_object
@@ -39,7 +39,7 @@ async def change(call: Call) -> Reply:
 @router.add("DELETE", "")
 async def delete(call: Call) -> Reply:
     """Delete records by `?ids=`."""
-    wanted = [i.strip() for i in call.query.get("ids", "").split(",") if i.strip()]
+    wanted = listed(call, "ids")
     if not wanted:
         raise ApiError(400, "MISSING_ARGUMENT", "The ids parameter is required")
     _limit(len(wanted))
@@ -65,8 +65,7 @@ async def upsert(call: Call) -> Reply:
 @router.add("GET", "/{object}")
 async def retrieve(call: Call) -> Reply:
     """Records by `?ids=&fields=`; null for each that is not there."""
-    names = [n.strip() for n in call.query.get("fields", "").split(",") if n.strip()]
-    return _retrieve(call, [i.strip() for i in call.query.get("ids", "").split(",") if i.strip()], names)
+    return _retrieve(call, listed(call, "ids"), listed(call, "fields"))
 
 
 @router.add("POST", "/{object}")

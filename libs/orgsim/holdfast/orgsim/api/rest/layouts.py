@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from holdfast.orgsim.api.rest.describe import cached
-from holdfast.orgsim.api.rest.records import known_object
+from holdfast.orgsim.api.rest.records import known_object, listed
 from holdfast.orgsim.api.web import DATA, Call, Reply, Router, json_reply
 from holdfast.orgsim.errors import ApiError, not_found
 from holdfast.orgsim.ids import make_id
@@ -86,7 +86,7 @@ async def approval_layouts(call: Call) -> Reply:
 @router.add("GET", "/compactLayouts")
 async def compact_layouts_of_many(call: Call) -> Reply:
     """The primary compact layouts of the objects in `?q=A,B`."""
-    names = [name.strip() for name in call.query.get("q", "").split(",") if name.strip()]
+    names = listed(call, "q")
     if not 0 < len(names) <= MOST_COMPACT:
         raise ApiError(400, "INVALID_QUERY", f"q must name 1 to {MOST_COMPACT} objects")
     return json_reply({obj.name: _compact(obj) for obj in (known_object(call, name) for name in names)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from holdfast.orgsim.api.rest.records import listed
 from holdfast.orgsim.api.web import DATA, Call, Reply, Router, json_reply
 from holdfast.orgsim.org import Org
 from holdfast.orgsim.schema.files import STORED_AS_FILES
@@ -80,12 +81,12 @@ def _stored(org: Org) -> tuple[int, int, int]:
 @router.add("GET", "/recordCount")
 async def record_count(call: Call) -> Reply:
     """Row counts; objects without rows are left out."""
-    asked = [n.strip() for n in call.query.get("sObjects", "").split(",") if n.strip()]
+    asked = listed(call, "sObjects")
     counts = {}
     for name in asked or list(call.org.tables):
         obj = call.org.schema.find(name)
         if obj is None or obj.name not in call.org.tables or not call.user.reads(obj.name):
             continue
         counts[obj.name] = living_rows(call.org.table(obj))
-    listed = [{"count": count, "name": name} for name, count in sorted(counts.items()) if count]
-    return json_reply({"sObjects": listed})
+    found = [{"count": count, "name": name} for name, count in sorted(counts.items()) if count]
+    return json_reply({"sObjects": found})

@@ -100,9 +100,9 @@ def printed(call: Call, obj: SObject, wanted: Sequence[str], names: Sequence[str
     """Living records as REST prints them, by id; those that are not there are absent. The id comes last if unasked."""
     if not wanted:
         return {}
-    listed = ",".join(f"'{i}'" for i in dict.fromkeys(wanted))
+    quoted = ",".join(f"'{i}'" for i in dict.fromkeys(wanted))
     fields = ",".join(dict.fromkeys((*names, "Id")))
-    soql = f"SELECT {fields} FROM {obj.name} WHERE Id IN ({listed})"  # noqa: S608 - names of the schema, checked ids
+    soql = f"SELECT {fields} FROM {obj.name} WHERE Id IN ({quoted})"  # noqa: S608 - names of the schema, checked ids
     result = run(call.org, parse(soql), call.user)
     records = render.records(call.org, result, call.version, 0, len(wanted))
     return {str(record["Id"]): record for record in records}
@@ -120,6 +120,6 @@ def note_use(call: Call, obj: SObject, saved: str) -> None:
         call.org.recent[call.user.id][saved] = obj.name
 
 
-def listed_fields(call: Call) -> list[str]:
-    """The names of `?fields=a,b`."""
-    return [name.strip() for name in call.query.get("fields", "").split(",") if name.strip()]
+def listed(call: Call, parameter: str) -> list[str]:
+    """The names or ids of a query parameter such as `?fields=a,b`; none if it is absent."""
+    return [each.strip() for each in call.query.get(parameter, "").split(",") if each.strip()]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from urllib.parse import quote
 
 from holdfast.orgsim.api.rest import rows
-from holdfast.orgsim.api.rest.records import existing, field_names, known_object, listed_fields
+from holdfast.orgsim.api.rest.records import existing, field_names, known_object, listed
 from holdfast.orgsim.api.web import Call, Reply
 from holdfast.orgsim.errors import ApiError, not_found
 from holdfast.orgsim.schema.objects import SObject
@@ -43,7 +43,7 @@ async def _children(call: Call, obj: SObject, record_id: str, names: list[str]) 
     if call.method not in ("GET", "HEAD"):
         raise ApiError(405, "METHOD_NOT_ALLOWED", f"HTTP Method '{call.method}' not allowed. Allowed are HEAD,GET")
     child = known_object(call, entry["childSObject"])
-    fields = ",".join(field_names(call, child, listed_fields(call)))
+    fields = ",".join(field_names(call, child, listed(call, "fields")))
     soql = f"SELECT {fields} FROM {child.name} WHERE {entry['field']} = '{record_id}'"  # noqa: S608 - names of the schema, an id
     assert call.dispatch is not None
     path = f"/services/data/v{call.version}/query"

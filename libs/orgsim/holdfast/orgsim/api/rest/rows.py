@@ -10,7 +10,7 @@ from holdfast.orgsim.api.rest.records import (
     existing,
     field_names,
     known_object,
-    listed_fields,
+    listed,
     note_use,
     printed,
     row_url,
@@ -61,7 +61,7 @@ def answer_with(call: Call, obj: SObject, wanted: str) -> Reply:
     modified = _modified(row)
     if modified is not None and (same := unchanged(call, modified)) is not None:
         return same
-    record = printed(call, obj, [str(row["Id"])], field_names(call, obj, listed_fields(call)))[str(row["Id"])]
+    record = printed(call, obj, [str(row["Id"])], field_names(call, obj, listed(call, "fields")))[str(row["Id"])]
     return json_reply(record, headers=validators(modified) if modified else {})
 
 

@@ -15,13 +15,12 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from holdfast.orgsim.api.web import Call, Reply
-from holdfast.orgsim.api.xmltext import text
+from holdfast.orgsim.api.xmltext import XSI, local_name, text
 from holdfast.orgsim.auth.access import User
 from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.org import Org
 
 XML_TYPE = "text/xml;charset=UTF-8"
-XSI = "http://www.w3.org/2001/XMLSchema-instance"
 FAMILIES = {"u": "partner", "c": "enterprise"}
 NIL = ' xsi:nil="true"'
 _FAULTS = {
@@ -71,11 +70,6 @@ class SoapCall:
     def arguments(self, name: str) -> list[str]:
         """Every value of a repeated argument."""
         return [(child.text or "").strip() for child in children(self.element, name)]
-
-
-def local_name(element: Element) -> str:
-    """The name of an element without its namespace."""
-    return str(element.tag).rpartition("}")[2]
 
 
 def children(element: Element, name: str) -> Iterator[Element]:

@@ -7,8 +7,8 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from holdfast.orgsim import ids
-from holdfast.orgsim.api.soap.envelope import NIL, XSI, local_name
-from holdfast.orgsim.api.xmltext import text
+from holdfast.orgsim.api.soap.envelope import NIL
+from holdfast.orgsim.api.xmltext import XSI, is_nil, local_name, text
 from holdfast.orgsim.errors import unsupported_object
 from holdfast.orgsim.org import Org
 from holdfast.orgsim.schema.objects import SObject
@@ -42,7 +42,7 @@ def read(org: Org, element: Element) -> tuple[SObject, str, Values]:
 
 
 def _value(element: Element) -> Any:
-    if element.get(f"{{{XSI}}}nil", "") in ("true", "1"):
+    if is_nil(element):
         return None
     if len(element):  # a parent by external id: <Owner><type>User</type><Username>…</Username></Owner>
         return {local_name(c): c.text or "" for c in element if local_name(c) != "type"}
