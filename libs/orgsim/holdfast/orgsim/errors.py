@@ -57,6 +57,12 @@ def no_such_column(field: str, entity: str) -> ApiError:
     )
 
 
+def rolled_back() -> ApiError:
+    """What is told of a record that stood when another of an all-or-none call was refused."""
+    message = "Record rolled back because not all records were valid and the request was using AllOrNone header"
+    return ApiError(400, "ALL_OR_NONE_OPERATION_ROLLED_BACK", message, [])
+
+
 def session_invalid() -> ApiError:
     """401 for a token that is unknown, expired or revoked."""
     return ApiError(401, "INVALID_SESSION_ID", "Session expired or invalid")

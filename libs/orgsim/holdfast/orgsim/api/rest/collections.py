@@ -10,7 +10,7 @@ from holdfast.orgsim import ids
 from holdfast.orgsim.api.rest.records import field_names, known_object, listed, note_use, printed, saver
 from holdfast.orgsim.api.rest.uploads import records_body
 from holdfast.orgsim.api.web import DATA, Call, Reply, Router, json_reply
-from holdfast.orgsim.errors import ApiError, unsupported_object
+from holdfast.orgsim.errors import ApiError, rolled_back, unsupported_object
 from holdfast.orgsim.saving.listed import Outcome, delete_listed, insert_listed, update_listed, upsert_listed
 from holdfast.orgsim.saving.transaction import all_or_none
 from holdfast.orgsim.schema.objects import SObject
@@ -158,9 +158,7 @@ def _results(
             if any(error for _, _, error in outcomes):
                 raise _UndoneError
     except _UndoneError:
-        message = "Record rolled back because not all records were valid and the request was using AllOrNone header"
-        undone = ApiError(400, "ALL_OR_NONE_OPERATION_ROLLED_BACK", message)
-        outcomes = [(None, False, error or undone) for _, _, error in outcomes]
+        outcomes = [(None, False, error or rolled_back()) for _, _, error in outcomes]
     return [_result(call, outcome, tell_created=tell_created) for outcome in outcomes]
 
 

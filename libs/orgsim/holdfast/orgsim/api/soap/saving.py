@@ -9,18 +9,12 @@ from holdfast.orgsim import ids
 from holdfast.orgsim.api.soap.envelope import NIL, SoapCall, children
 from holdfast.orgsim.api.soap.sobjects import read
 from holdfast.orgsim.api.xmltext import text
-from holdfast.orgsim.errors import ApiError
+from holdfast.orgsim.errors import ApiError, rolled_back
 from holdfast.orgsim.saving.deleting import Deleter, purge
 from holdfast.orgsim.saving.transaction import all_or_none
 from holdfast.orgsim.saving.writing import AmbiguousKeyError
 
 MOST_RECORDS = 200
-ROLLED_BACK = ApiError(
-    400,
-    "ALL_OR_NONE_OPERATION_ROLLED_BACK",
-    "Record rolled back because not all records were valid and the request was using AllOrNone header",
-    [],
-)
 
 
 class _RefusedError(Exception):
@@ -43,7 +37,7 @@ def _each(soap: SoapCall, saves: Sequence[Callable[[Deleter], str]]) -> str:
                 if any(isinstance(outcome, ApiError) for outcome in outcomes):
                     raise _RefusedError
         except _RefusedError:
-            outcomes = [o if isinstance(o, ApiError) else ROLLED_BACK for o in outcomes]
+            outcomes = [o if isinstance(o, ApiError) else rolled_back() for o in outcomes]
     return "".join(f"<result>{_failure(o) if isinstance(o, ApiError) else o}</result>" for o in outcomes)
 
 
