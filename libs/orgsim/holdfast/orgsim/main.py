@@ -76,7 +76,9 @@ def serve(
     jwt_public_key: Annotated[Path | None, typer.Option(help="PEM of the connected app's certificate key.")] = None,
     api_limit: Annotated[int, typer.Option(help="API requests per 24 hours.")] = 100_000,
     session_s: Annotated[float, typer.Option(help="Session timeout in seconds.")] = 7200,
-    bulk_page_bytes: Annotated[int, typer.Option(help="Size of a Bulk result page.")] = 10_000_000,
+    bulk_page_bytes: Annotated[
+        int, typer.Option(help="Size of a Bulk result page whose client asks for no number of rows.")
+    ] = 200_000_000,
     gzip: Annotated[bool, typer.Option(help="Compress for clients that ask for it.")] = True,
 ) -> None:
     """Serve one or more orgs on 127.0.0.1 until stopped."""

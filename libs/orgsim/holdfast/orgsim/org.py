@@ -62,7 +62,7 @@ class OrgSettings:
     number: int = 1  # among the orgs of one process: keeps their ids apart
     api_limit: int = 100_000
     session_lifetime: timedelta = timedelta(hours=2)
-    bulk_page_bytes: int = 10_000_000
+    bulk_page_bytes: int = 200_000_000
     client_id: str = "3MVG9holdfast.orgsim.connected.app"
     client_secret: str = field(default_factory=lambda: secrets.token_hex(32).upper())
     username: str = "integration@holdfast.test"

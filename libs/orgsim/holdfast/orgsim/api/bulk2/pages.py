@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import gzip
+import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -24,10 +24,17 @@ from holdfast.orgsim.errors import ApiError
 
 SAMPLE_ROWS, SAMPLES = 250, 8
 COMPRESSED_PAGES = 64  # kept per result
+GZIP_FORMAT = 16 + zlib.MAX_WBITS
+PART_BYTES = 10_000_000  # what is rendered in one go, and a page of several that are fetched in parallel
 
 
 class Pages:
-    """Pages of one result. A locator names the row it begins at, so it never changes."""
+    """Pages of one result. A locator names the row it begins at, so it never changes.
+
+    Attributes:
+        page_rows: Rows of a page for a client that does not say how many it wants, and the most that others get.
+        part_rows: Rows of a page among those that are to be fetched in parallel.
+    """
 
     def __init__(
         self,
@@ -42,6 +49,7 @@ class Pages:
     ) -> None:
         self.header = csvtext.lines([header], separator, newline)
         self.page_rows = _rows_for(rows, columns, page_bytes)
+        self.part_rows = max(1, self.page_rows * min(PART_BYTES, page_bytes) // page_bytes)
         self._file = ResultFile(rows, columns, separator=separator, newline=newline)
         self._file_id = file_id
         self._compressed: OrderedDict[tuple[int, int], asyncio.Future[Spool]] = OrderedDict()
@@ -52,11 +60,11 @@ class Pages:
         return self._file.rows
 
     def render_first(self) -> None:
-        """Make the first page. Takes its time: not for the event loop."""
-        self._file.render(self.page_rows)
+        """Make the first part. Takes its time: not for the event loop."""
+        self._file.render(self.part_rows)
 
     def render_rest(self, executor: Executor) -> None:
-        """Have the other pages made one after the other, in turn with those of other results."""
+        """Have the other parts made one after the other, in turn with those of other results."""
         if not self._file.complete:
             executor.submit(self._render_next, executor)
 
@@ -100,13 +108,16 @@ class Pages:
         raise ApiError(400, "INVALIDQUERYLOCATOR", f"Invalid locator: {locator}")
 
     def _render_next(self, executor: Executor) -> None:
-        self._file.render(self.page_rows)
+        self._file.render(self.part_rows)
         self.render_rest(executor)
 
 
 def _gzip(header: bytes, region: Region) -> Spool:
     spool = Spool()
-    spool.append(gzip.compress(header + region.read(), compresslevel=1, mtime=0))
+    packer = zlib.compressobj(level=1, wbits=GZIP_FORMAT)
+    for piece in (header, *region.pieces()):
+        spool.append(packer.compress(piece))
+    spool.append(packer.flush())
     return spool
 
 

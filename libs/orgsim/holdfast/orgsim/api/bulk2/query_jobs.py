@@ -88,8 +88,10 @@ async def result_pages(call: Call) -> Reply:
     job, pages = await _complete(call)
     start = pages.start_of(call.query["locator"]) if "locator" in call.query else 0
     base = f"/services/data/v{call.version}/jobs/query/{job.id}"
-    starts = list(range(start, max(1, pages.rows), pages.page_rows))
-    links = [{"resultUrl": f"{base}/results?locator={pages.locator(s)}"} for s in starts[:PARALLEL_PAGES]]
+    starts = list(range(start, max(1, pages.rows), pages.part_rows))
+    # A page of its own may be far longer than a part: each link says how much of it is its.
+    each = f"&maxRecords={pages.part_rows}"
+    links = [{"resultUrl": f"{base}/results?locator={pages.locator(s)}{each}"} for s in starts[:PARALLEL_PAGES]]
     answer: dict[str, Any] = {"resultPages": links, "done": len(starts) <= PARALLEL_PAGES}
     if not answer["done"]:
         answer["nextRecordsUrl"] = f"{base}/resultPages?locator={pages.locator(starts[PARALLEL_PAGES])}"
