@@ -61,12 +61,13 @@ class Refusals:
 
     def add_errors(self, errors: Mapping[int, ApiError], height: int) -> None:
         """Refuse rows of `height`, each with an error of its own. Only rows that stand so far."""
-        if not errors:
+        refused = self.mask(height)
+        fresh = {row: error for row, error in errors.items() if not refused[row]}
+        if not fresh:
             return
-        rows = pl.Series("row", list(errors), dtype=pl.UInt32)
-        mask = self.mask(height).clone().scatter(rows, True)
-        self._refused = mask
-        found = list(errors.values())
+        rows = pl.Series("row", list(fresh), dtype=pl.UInt32)
+        self._refused = refused.clone().scatter(rows, True)
+        found = list(fresh.values())
         columns = {
             "row": rows,
             "status": [error.status for error in found],

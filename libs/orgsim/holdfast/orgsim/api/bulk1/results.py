@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -153,4 +154,6 @@ def _record_xml(record: render.Record) -> str:
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, Decimal):
+        return format(value, "f")
     return value if isinstance(value, str) else orjson.dumps(value).decode()

@@ -41,6 +41,8 @@ def start(org: Org, user: User, job: Job) -> None:
         _end(job, _files(job, upload).render(*processor.outcomes()))
     except UploadError as error:
         job.state, job.error = "Failed", str(error)
+    except Exception:
+        _broken(job)
 
 
 async def _run(org: Org, user: User, job: Job) -> None:
@@ -53,8 +55,12 @@ async def _run(org: Org, user: User, job: Job) -> None:
     except UploadError as error:
         job.state, job.error = "Failed", str(error)
     except Exception:
-        logger.exception("job %s", job.id)
-        job.state, job.error = "Failed", "InternalServerError : the job could not be processed"
+        _broken(job)
+
+
+def _broken(job: Job) -> None:
+    logger.exception("job %s", job.id)
+    job.state, job.error = "Failed", "InternalServerError : the job could not be processed"
 
 
 def _read(job: Job) -> Upload:
