@@ -45,15 +45,21 @@ class Ledger:
         self._marks: list[tuple[int, int]] = [(0, 0)]  # (number of the last entry before, offset), every so often
 
     def append(self, at: datetime, blocks: Sequence[Block]) -> None:
-        """Append what one transaction changed."""
+        """Append what one transaction changed: all of it, or nothing if a block cannot be written."""
         lines: list[bytes] = []
-        for block in blocks:
-            if block.height < MASS_ROWS:
-                lines += [entry.line() for entry in block.entries(self.sequence + 1, at)]
-            else:
-                lines.append(self._mass_line(at, block))
-            self.sequence += block.height
-        self._write(lines)
+        before = self.sequence
+        try:
+            for block in blocks:
+                if block.height < MASS_ROWS:
+                    lines += [entry.line() for entry in block.entries(self.sequence + 1, at)]
+                else:
+                    lines.append(self._mass_line(at, block))
+                self.sequence += block.height
+        except BaseException:
+            self.sequence = before
+            raise
+        if lines:
+            self._write(lines)
 
     def record(
         self,

@@ -63,6 +63,13 @@ def recalculate(org: Org, obj: SObject) -> None:
         _store(org, obj, org.table(obj).frame(), "formula: defined", who=org.admin.id)
 
 
+def formulas_met(org: Org, obj: SObject, before: pl.DataFrame | None, after: pl.DataFrame) -> None:
+    """After a late commit: formulas of its rows, and of records that look up at them and were saved in between."""
+    if obj.traits.formulas:
+        _store(org, obj, org.table(obj).fetch(after["Id"]), NOTE.format(obj.name), who=org.admin.id)
+    formulas_below(Batch(org, obj, org.admin, "platform", "update", after, before))
+
+
 def calculate(org: Org, obj: SObject, rows: pl.DataFrame) -> pl.DataFrame:
     """Rows with their formula fields as the other columns make them."""
     formulas = formulas_of(org, obj)

@@ -68,7 +68,9 @@ def _check_unique(batch: Batch, name: str, *, folded: bool) -> None:
     fold = pl.col(name).str.to_lowercase() if folded else pl.col(name)
     mine = batch.after.select("Id", key=fold)
     rows = batch.org.table(batch.obj).scan().select("Id", key=fold)
-    others = rows.filter(pl.col("key").is_in(mine["key"].drop_nulls().implode())).collect()
+    waiting = [later.lazy().select("Id", key=fold) for later in batch.org.transactions.waiting_rows(batch.obj)]
+    wanted = pl.col("key").is_in(mine["key"].drop_nulls().implode())
+    others = pl.concat([rows, *waiting]).filter(wanted).collect()
     if others.height:
         holders = mine.join(others.rename({"Id": "holder"}), on="key", how="left", maintain_order="left")
         foreign = holders.filter(pl.col("holder") != pl.col("Id")).unique("Id", keep="first")

@@ -28,7 +28,9 @@ def empty_roll_ups(batch: Batch) -> None:
 
 
 def roll_up_parents(batch: Batch) -> None:
-    """The summaries of the parents that the saved children have, or had before."""
+    """The summaries of the parents that the saved children have, or had before; and of what leaves the bin."""
+    if batch.operation == "undelete" and batch.obj.traits.roll_ups:
+        _summarise(batch, batch.obj, batch.after["Id"], list(batch.obj.traits.roll_ups))
     for parent, names in _parents_of(batch.org, batch.obj):
         for lookup in {parent.traits.roll_ups[name].lookup for name in names}:
             ids = _touched(batch, lookup, [n for n in names if parent.traits.roll_ups[n].lookup == lookup], parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import polars as pl
@@ -14,10 +15,11 @@ from holdfast.orgsim.org import Org
 from holdfast.orgsim.rules.batch import Batch
 from holdfast.orgsim.rules.platform import AFTER_SAVE
 from holdfast.orgsim.rules.refusals import Refusals
-from holdfast.orgsim.saving.families import Family, pointing_at
+from holdfast.orgsim.saving.families import Family, lost_parents, pointing_at
 from holdfast.orgsim.saving.newrows import touched
 from holdfast.orgsim.saving.outcomes import Outcomes
 from holdfast.orgsim.saving.recyclebin import BIN_DAYS, BinEntry, drop, forget, put
+from holdfast.orgsim.saving.transaction import RowLockedError
 from holdfast.orgsim.saving.writing import Writer
 from holdfast.orgsim.schema.objects import SObject
 
@@ -74,11 +76,14 @@ class Deleter(Writer):
         return outcomes
 
     def undelete_many(self, record_ids: pl.Series) -> Outcomes:
-        """Take records out of the bin, each with the children that went with it; each has its own outcome."""
+        """Take records out of the bin, each with the children that went with it; each has its own outcome.
+
+        A detail stays without its master. Other lookups to records that are deleted are cleared.
+        """
         wanted = ids.normalised(record_ids)
         refusals = Refusals()
         absent = pl.Series([i is None or i not in self.org.recycle_bin for i in wanted.to_list()], dtype=pl.Boolean)
-        refusals.add(absent, "UNDELETE_FAILED", "Entity is not in the recycle bin")
+        refusals.add(absent | ~wanted.is_first_distinct(), "UNDELETE_FAILED", "Entity is not in the recycle bin")
         with self.org.transactions.together():
             for obj, places in self._by_object(wanted, None, refusals):
                 rows = self.org.table(obj).fetch(wanted.gather(places))
@@ -86,8 +91,13 @@ class Deleter(Writer):
                     merged = rows.filter(pl.col("MasterRecordId").is_not_null())["Id"]
                     refusals.add(wanted.is_in(merged.implode()), "UNDELETE_FAILED", "Cannot undelete a merged record")
                     rows = rows.filter(pl.col("MasterRecordId").is_null())
-                self._restore(obj, rows, None)
-                self._restore_children(rows["Id"].to_list())
+                for orphans in [rows.filter(o)["Id"] for _, m, o in lost_parents(self.org, obj, rows, wanted) if m]:
+                    refusals.add(wanted.is_in(orphans.implode()), "UNDELETE_FAILED", "The record's master is deleted")
+                    rows = rows.filter(~pl.col("Id").is_in(orphans.implode()))
+                for some in self._apart(obj, rows):
+                    with self._refusing(some, wanted, refusals):
+                        self._restore(obj, some, None, wanted)
+                        self._restore_children(some["Id"].to_list(), wanted)
         return _outcomes(wanted, refusals)
 
     def merge(self, obj: SObject, winner_id: str, loser_ids: Sequence[str], values: Mapping[str, Any]) -> list[str]:
@@ -96,7 +106,8 @@ class Deleter(Writer):
         Raises:
             ApiError: the object cannot be merged, or a record is missing.
         """
-        if obj.name not in MERGEABLE or not 1 <= len(loser_ids) <= MOST_LOSERS or winner_id in loser_ids:
+        strange = winner_id in loser_ids or len(set(loser_ids)) < len(loser_ids)
+        if obj.name not in MERGEABLE or not 1 <= len(loser_ids) <= MOST_LOSERS or strange:
             raise ApiError(400, "INVALID_OPERATION", f"merge not supported for these records of {obj.name}")
         for loser_id in loser_ids:
             self.living(loser_id, obj)
@@ -135,6 +146,11 @@ class Deleter(Writer):
             message = "insufficient access rights on object id"
             refusals.add(mine, "INSUFFICIENT_ACCESS_OR_READONLY", message)
             return
+        for some in self._apart(obj, rows):
+            with self._refusing(some, wanted, refusals):
+                self._delete_family(obj, some, wanted, refusals)
+
+    def _delete_family(self, obj: SObject, rows: pl.DataFrame, wanted: pl.Series, refusals: Refusals) -> None:
         family = Family.of(self.org, self.user, self.api, obj, rows.filter(pl.col("IsDeleted") == "false"))
         for root, error in family.refused.items():
             refusals.add(wanted == root, error.code, error.message, error.fields, status=error.status)
@@ -142,6 +158,23 @@ class Deleter(Writer):
             self._store(batch, family.notes(batch))
         self._clear_lookups(family)
         put(self.org, family.bin_entries(self.org.clock.now()))
+
+    def _apart(self, obj: SObject, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """All rows together; one by one while saves wait for a late commit, since each may meet a lock of its own."""
+        if not self.org.transactions.pending:
+            yield rows
+            return
+        for part in rows["Id"].to_frame().iter_slices(1):
+            yield self.org.table(obj).fetch(part["Id"])  # as the row before has left it
+
+    @contextmanager
+    def _refusing(self, rows: pl.DataFrame, wanted: pl.Series, refusals: Refusals) -> Iterator[None]:
+        """Take back what was done inside, and refuse the rows, if something that it changes is locked."""
+        try:
+            with self.org.transactions.together():
+                yield
+        except RowLockedError as error:
+            refusals.add(wanted.is_in(rows["Id"].implode()), error.code, error.message, error.fields or ())
 
     def _clear_lookups(self, family: Family) -> None:
         now = stamp(self.org.clock.now())
@@ -155,19 +188,22 @@ class Deleter(Writer):
                     note = "lookup cleared: " + rows[lookup] + " deleted"
                     self._store(self._batch(child, "update", rows, after), note)
 
-    def _restore_children(self, roots: Sequence[str]) -> None:
+    def _restore_children(self, roots: Sequence[str], wanted: pl.Series) -> None:
         """What went to the bin with these records and is still there; their bin entries end."""
         pairs = [(child, root) for root in roots for child in self.org.recycle_bin[root].children]
         frame = pl.DataFrame(pairs, schema={"Id": pl.String, "root": pl.String}, orient="row")
         drop(self.org, roots)
+        coming = pl.concat([wanted, frame["Id"].alias(wanted.name)])
         for obj, places in self._by_object(frame["Id"], None, Refusals()):
             rows = self.org.table(obj).fetch(frame["Id"].gather(places)).filter(pl.col("IsDeleted") == "true")
             known = rows.select("Id").join(frame, on="Id", how="left", maintain_order="left")
-            self._restore(obj, rows, "with " + known["root"])
+            self._restore(obj, rows, "with " + known["root"], coming)
 
-    def _restore(self, obj: SObject, rows: pl.DataFrame, note: pl.Series | None) -> None:
+    def _restore(self, obj: SObject, rows: pl.DataFrame, note: pl.Series | None, coming: pl.Series) -> None:
         if rows.height:
             after = touched(self.org, self.user, rows.with_columns(pl.lit("false").alias("IsDeleted")))
+            for name, _, lost in lost_parents(self.org, obj, rows, coming):
+                after = after.with_columns(pl.when(~lost).then(pl.col(name)))
             self._store(self._batch(obj, "undelete", rows, after), note)
 
     def _move_children(self, obj: SObject, loser_id: str, winner_id: str) -> list[str]:
@@ -177,7 +213,8 @@ class Deleter(Writer):
             found = self.org.table(child).where_in(lookup, pl.Series([loser_id]))
             rows = found.filter(pl.col("IsDeleted") == "false")
             if rows.height:
-                after = rows.with_columns(pl.lit(winner_id).alias(lookup), pl.lit(now).alias("SystemModstamp"))
+                points = pl.when(pl.col("Id") != winner_id).then(pl.lit(winner_id))  # the winner is no child of its own
+                after = rows.with_columns(points.alias(lookup), pl.lit(now).alias("SystemModstamp"))
                 self._store(self._batch(child, "update", rows, after), f"re-parented from {loser_id}")
                 moved += rows["Id"].to_list()
         return moved

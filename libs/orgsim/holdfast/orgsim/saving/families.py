@@ -12,6 +12,7 @@ import polars as pl
 from holdfast.orgsim.auth.access import User
 from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.rules.batch import Batch
+from holdfast.orgsim.rules.links import targets
 from holdfast.orgsim.rules.platform import BEFORE_DELETE
 from holdfast.orgsim.saving.newrows import touched
 from holdfast.orgsim.saving.outcomes import error_of
@@ -30,6 +31,26 @@ def pointing_at(org: Org, parent: SObject) -> Iterator[tuple[SObject, str]]:
     for child, lookup in org.schema.children_of(parent.name):
         if child.name in org.tables and lookup["name"] not in _SYSTEM_LOOKUPS:
             yield child, lookup["name"]
+
+
+def lost_parents(
+    org: Org, obj: SObject, rows: pl.DataFrame, coming: pl.Series
+) -> Iterator[tuple[str, bool, pl.Series]]:
+    """Lookups of rows from the bin that point at a deleted record: the field, whether it names a master, which rows.
+
+    `coming` are ids of records that leave the bin together with these.
+    """
+    for lookup in obj.references():
+        name = lookup["name"]
+        if name in _SYSTEM_LOOKUPS or name not in rows.columns:
+            continue
+        asked = rows[name].drop_nulls().unique()
+        dead = targets(org, asked).filter(pl.col("IsDeleted") == "true")["Id"].to_list()
+        dead += [i for parent in lookup["referenceTo"] for i, _ in org.purged.get(parent, ())]
+        lost = asked.filter(asked.is_in(pl.Series(dead, dtype=pl.String).implode()) & ~asked.is_in(coming.implode()))
+        if len(lost):
+            master = lookup["relationshipOrder"] is not None or not lookup["nillable"]
+            yield name, master, rows[name].is_in(lost.implode()).fill_null(value=False)
 
 
 @dataclass
@@ -80,7 +101,7 @@ class Family:
 
     def _check(self) -> None:
         for batch, links in zip(self.batches, self.links, strict=True):
-            locked = batch.org.transactions.locked(batch.after["Id"])
+            locked = batch.org.transactions.looked_up(batch.after["Id"])
             if locked is not None:
                 batch.refuse(locked, LOCKED, LOCKED_SENTENCE)
             for rule in BEFORE_DELETE:

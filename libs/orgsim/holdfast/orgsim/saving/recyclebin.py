@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from holdfast.orgsim.clock import stamp
+
 if TYPE_CHECKING:
     from holdfast.orgsim.org import Org
 
@@ -37,7 +39,8 @@ def drop(org: Org, record_ids: Sequence[str]) -> None:
 
 def forget(org: Org, record_ids: Sequence[str], note: str, *, who: str, api: str) -> None:
     """Remove records of the bin for good, with the children that went with them. getDeleted still names them."""
-    gone = pl.Series("Id", [i for r in record_ids for i in (r, *org.recycle_bin[r].children)], dtype=pl.String)
+    entries = {record_id: org.recycle_bin[record_id] for record_id in record_ids}
+    gone = pl.Series("Id", [i for r, entry in entries.items() for i in (r, *entry.children)], dtype=pl.String)
     with org.transactions.together():
         drop(org, record_ids)
         prefixes = gone.str.slice(0, 3)
@@ -48,12 +51,25 @@ def forget(org: Org, record_ids: Sequence[str], note: str, *, who: str, api: str
             found = org.table(obj).fetch(gone.filter(prefixes == prefix))
             rows = found.filter(pl.col("IsDeleted") == "true")
             org.transactions.save(obj, "harddelete", rows, None, who=who, api=api, notes=note)
-            _remember(org, obj.name, rows)
+            _remember(org, obj.name, _deleted_at(rows, entries))
 
 
-def _remember(org: Org, name: str, rows: pl.DataFrame) -> None:
+def deleted_with(org: Org, prefix: str) -> list[tuple[str, str]]:
+    """(id, stamp) of the children in the bin whose ids begin with `prefix`: when their record went there."""
+    found = ((i, entry.at) for entry in org.recycle_bin.values() for i in entry.children if i.startswith(prefix))
+    return [(i, stamp(at)) for i, at in found]
+
+
+def _deleted_at(rows: pl.DataFrame, entries: Mapping[str, BinEntry]) -> list[tuple[str, str]]:
+    """(id, stamp) of rows; history and share rows carry no stamp of their own and went when their record did."""
+    if "SystemModstamp" in rows.columns:
+        return rows.select("Id", "SystemModstamp").rows()
+    times = {child: stamp(entry.at) for entry in entries.values() for child in entry.children}
+    return [(i, times[i]) for i in rows["Id"].to_list()]
+
+
+def _remember(org: Org, name: str, fresh: Sequence[tuple[str, str]]) -> None:
     known = org.purged.setdefault(name, [])
-    fresh = rows.select("Id", "SystemModstamp").rows()
 
     def take_back() -> None:
         del known[len(known) - len(fresh) :]

@@ -42,8 +42,12 @@ class Baseline:
                 self.tables[name] = table.frozen()
 
     def restore(self, org: Org) -> dict[str, int]:
-        """Bring every object but setup objects back: how many rows of each had to change. Open results stay."""
+        """Bring every object but setup objects back: how many rows of each had to change. Open results stay.
+
+        What was saved and is not committed yet never comes.
+        """
         changes: dict[str, int] = {}
+        org.transactions.forget_late()
         with org.transactions.together():
             for name in list(org.tables):
                 if name in org.born_with or name in SHOWN or name in KEPT:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.ledger.blocks import Block
 from holdfast.orgsim.schema.objects import SObject
 
@@ -20,7 +21,14 @@ if TYPE_CHECKING:
 
 LOCKED = "UNABLE_TO_LOCK_ROW"
 LOCKED_SENTENCE = "unable to obtain exclusive access to this record"
-UNDELAYED = frozenset({"setup", "platform"})  # the org's own changes
+UNDELAYED = frozenset({"setup", "platform", "reset"})  # the org's own changes; they wait for nobody
+
+
+class RowLockedError(ApiError):
+    """A save would change a row that a transaction which is not committed yet has changed."""
+
+    def __init__(self) -> None:
+        super().__init__(400, LOCKED, LOCKED_SENTENCE, [])
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,7 @@ class Effect:
     undo: Callable[[], None]
 
 
-@dataclass
+@dataclass(eq=False)
 class Transaction:
     """What was done so far, in order."""
 
@@ -70,8 +78,30 @@ class Transactions:
         """Which of these records a transaction that is not committed yet has changed; None if no such is pending."""
         if not self._late:
             return None
-        held = [step.ids for late in self._late for step in late.steps if isinstance(step, Block)]
+        held = [block.ids for block in self._waiting()]
         return ids.is_in(pl.concat(held).implode())
+
+    def looked_up(self, ids: pl.Series) -> pl.Series | None:
+        """Which of these records the rows of pending transactions look up at or are; None if no such is pending."""
+        if not self._late:
+            return None
+        held = [block.ids for block in self._waiting()]
+        for block in self._waiting():
+            if block.after is not None:
+                names = [field["name"] for field in self._org.schema.objects[block.object].references()]
+                held += [block.after[name].drop_nulls() for name in names if name in block.after.columns]
+        return ids.is_in(pl.concat([series.rename("Id") for series in held]).implode())
+
+    def waiting_rows(self, obj: SObject) -> list[pl.DataFrame]:
+        """The rows of an object as pending transactions will leave them, in the order in which they were saved."""
+        return [block.after for block in self._waiting() if block.object == obj.name and block.after is not None]
+
+    def forget_late(self) -> None:
+        """Drop the transactions that are not committed yet. Nobody has seen what they did."""
+        self._late.clear()
+
+    def _waiting(self) -> list[Block]:
+        return [step for late in self._late for step in late.steps if isinstance(step, Block)]
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -97,7 +127,11 @@ class Transactions:
             raise
         finally:
             self._current.reset(token)
-        self._commit(transaction)
+        try:
+            self._commit(transaction)
+        except BaseException:  # what the ledger could not take must not stay in the tables
+            self._undo(transaction, 0)
+            raise
 
     def save(
         self,
@@ -120,10 +154,17 @@ class Transactions:
             who: Id of the user.
             api: The way in.
             notes: Why, for all rows or for each.
+
+        Raises:
+            RowLockedError: a transaction that is not committed yet has changed one of the rows.
         """
         block = Block(obj.name, operation, who, api, before, after, notes)
         if not block.height:
             return
+        if self._late and api not in UNDELAYED:
+            locked = self.locked(block.ids)
+            if locked is not None and locked.any():
+                raise RowLockedError
         with self.together():
             self._apply(block)
             self._present().steps.append(block)
@@ -155,14 +196,44 @@ class Transactions:
 
     def _release(self, late: Transaction) -> None:
         """Commit what was done before; its rows carry the stamps of their save."""
+        if late not in self._late:
+            return
         self._late.remove(late)
+        blocks = []
         for step in late.steps:
             if isinstance(step, Effect):
                 step.do()
-            else:
-                self._apply(step)
-        blocks = [step for step in late.steps if isinstance(step, Block)]
+                continue
+            block = self._rebased(step)
+            if block.height:
+                self._apply(block)
+                blocks.append(block)
         self._org.ledger.append(self._org.clock.now(), blocks)
+        for block in blocks:
+            self._work_formulas_out(block)
+
+    def _rebased(self, block: Block) -> Block:
+        """The same change of the rows as they are by now: the org itself may have worked out formulas meanwhile."""
+        if block.before is None:
+            return block
+        table = self._org.table(self._org.schema.objects[block.object])
+        now = table.fetch(block.ids)
+        if block.after is None or now.equals(block.before):
+            return replace(block, before=now, notes=_picked(block, now))
+        there = block.ids.is_in(now["Id"].implode())
+        was, wanted = block.before.filter(there), block.after.filter(there)
+        shared = [name for name in now.columns if name in wanted.columns and name in was.columns]
+        after = now.with_columns(
+            now[name].zip_with(wanted[name].eq_missing(was[name]), wanted[name]).alias(name) for name in shared
+        )
+        return replace(block, before=now, after=after, notes=_picked(block, now))
+
+    def _work_formulas_out(self, block: Block) -> None:
+        """Formulas over what has changed between the save and its commit."""
+        from holdfast.orgsim.rules.formulas import formulas_met  # noqa: PLC0415 - rules save through this module
+
+        if block.after is not None:
+            formulas_met(self._org, self._org.schema.objects[block.object], block.before, block.after)
 
     def _apply(self, block: Block) -> None:
         table = self._org.table(self._org.schema.objects[block.object])
@@ -178,6 +249,13 @@ class Transactions:
             else:
                 self._apply(Block(step.object, "undo", step.who, step.api, step.after, step.before))
         del transaction.steps[mark:]
+
+
+def _picked(block: Block, now: pl.DataFrame) -> str | pl.Series | None:
+    """The notes of the rows that are still there."""
+    if not isinstance(block.notes, pl.Series) or now.height == block.height:
+        return block.notes
+    return block.notes.filter(block.ids.is_in(now["Id"].implode()))
 
 
 def all_or_none(org: Org) -> AbstractContextManager[None]:

@@ -18,7 +18,8 @@ from holdfast.orgsim.saving.given import Given, given_records
 from holdfast.orgsim.saving.newrows import new_rows, touched
 from holdfast.orgsim.saving.outcomes import Outcomes
 from holdfast.orgsim.saving.parents import comparable, matching
-from holdfast.orgsim.saving.transaction import LOCKED, LOCKED_SENTENCE
+from holdfast.orgsim.saving.transaction import LOCKED, LOCKED_SENTENCE, RowLockedError
+from holdfast.orgsim.schema.columns import canonical_column
 from holdfast.orgsim.schema.objects import SObject
 from holdfast.orgsim.store.table import Row
 
@@ -125,12 +126,14 @@ class Writer:
         """
         field = self.key_field(obj, field_name)
 
-        plain = keys.set((keys == "").fill_null(value=False), None)
-        same = comparable(field, plain)
+        sent = plain = keys.set((keys == "").fill_null(value=False), None)
         if field["name"] != "Id":
             given.refusals.add(plain.is_null(), "MISSING_ARGUMENT", f"{field['name']} not specified")
+            plain, wrong = canonical_column(field, plain)
+            given.refusals.add_errors(wrong or {}, given.height)
+        same = comparable(field, plain)
         double = _occurrences(same, given.rows.cast(pl.Int64) // CHUNK_ROWS, most=True) > 1
-        sentence = "Duplicate external id specified: " + plain.fill_null("")
+        sentence = "Duplicate external id specified: " + sent.fill_null("")
         given.refusals.add(double, "DUPLICATE_VALUE", sentence, [field["name"]])
         return _in_turns(given, plain, same, lambda part, part_keys: self._upsert(obj, field, part_keys, part))
 
@@ -236,15 +239,33 @@ class Writer:
             rule(batch)
         kept = batch.kept()
         if kept.height:
-            with self.org.transactions.together():
-                if kept.operation == "update":
-                    kept.after = touched(self.org, self.user, kept.after)
-                self.org.transactions.save(
-                    kept.obj, kept.operation, kept.before, kept.after, who=self.user.id, api=self.api
-                )
-                for rule in AFTER_SAVE:
-                    rule(kept)
+            if kept.operation == "update":
+                kept.after = touched(self.org, self.user, kept.after)
+            try:
+                self._keep(kept)
+            except RowLockedError:
+                self._keep_unlocked(batch, kept)
+                kept = batch.kept()
         return kept
+
+    def _keep(self, batch: Batch) -> None:
+        """Save a batch that was checked, and run what follows a save."""
+        with self.org.transactions.together():
+            self.org.transactions.save(
+                batch.obj, batch.operation, batch.before, batch.after, who=self.user.id, api=self.api
+            )
+            for rule in AFTER_SAVE:
+                rule(batch)
+
+    def _keep_unlocked(self, batch: Batch, kept: Batch) -> None:
+        """Save row by row, and refuse those of which something else that they change waits for a late commit."""
+        places, locked = batch.standing().arg_true().to_list(), [False] * batch.height
+        for row, place in enumerate(places):
+            try:
+                self._keep(kept.filtered(pl.int_range(kept.height, eager=True) == row))
+            except RowLockedError:
+                locked[place] = True
+        batch.refuse(pl.Series(locked, dtype=pl.Boolean), LOCKED, LOCKED_SENTENCE)
 
 
 def _refused(batch: Batch, given: Given) -> pl.DataFrame:

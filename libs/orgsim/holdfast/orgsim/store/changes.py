@@ -12,9 +12,11 @@ def deleted_between(
 ) -> list[tuple[str, str]]:
     """(id, stamp) of rows deleted from `start` until before `end`, in the order of their stamps.
 
-    `purged` are the deleted rows that the table has forgotten.
+    `purged` are deleted rows that the table has forgotten, or that carry no stamp of their own.
     """
-    rows = _within(table, deleted=True, start=start, end=end).select("Id", "SystemModstamp").collect().rows()
+    rows = []
+    if "SystemModstamp" in table.collect_schema():
+        rows = _within(table, deleted=True, start=start, end=end).select("Id", "SystemModstamp").collect().rows()
     rows += [(i, at) for i, at in purged if start <= at < end]
     return sorted(rows, key=lambda row: (row[1], row[0]))
 
@@ -25,6 +27,6 @@ def updated_between(table: pl.LazyFrame, start: str, end: str) -> list[str]:
 
 
 def _within(table: pl.LazyFrame, *, deleted: bool, start: str, end: str) -> pl.LazyFrame:
-    stamps = pl.col("SystemModstamp")
+    stamps = pl.col("SystemModstamp" if "SystemModstamp" in table.collect_schema() else "CreatedDate")
     state = pl.col("IsDeleted") == ("true" if deleted else "false")
     return table.filter(state & (stamps >= start) & (stamps < end))

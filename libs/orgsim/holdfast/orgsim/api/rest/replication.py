@@ -11,6 +11,7 @@ from holdfast.orgsim.api.web import DATA, Call, Reply, Router, json_reply
 from holdfast.orgsim.auth.sharing import visible
 from holdfast.orgsim.clock import stamp
 from holdfast.orgsim.errors import ApiError
+from holdfast.orgsim.saving.recyclebin import deleted_with
 from holdfast.orgsim.schema.objects import SObject
 from holdfast.orgsim.schema.values import datetime_text
 from holdfast.orgsim.store.changes import deleted_between, updated_between
@@ -30,8 +31,10 @@ async def deleted(call: Call) -> Reply:
     obj = known_object(call, call.params["object"])
     start, end = _span(call, obj)
     earliest = max(stamp(call.org.clock.now() - DELETED_HORIZON), call.org.delete_log_from.get(obj.name, ""))
-    purged = call.org.purged.get(obj.name, ())
-    rows = deleted_between(_seen(call, obj), purged, max(start, earliest), end)
+    others = list(call.org.purged.get(obj.name, ()))
+    if "SystemModstamp" not in obj.fields:  # history: it never changes and goes with its record
+        others += deleted_with(call.org, obj.key_prefix or "")
+    rows = deleted_between(_seen(call, obj), others, max(start, earliest), end)
     _limit(len(rows))
     return json_reply(
         {
