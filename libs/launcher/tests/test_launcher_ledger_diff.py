@@ -14,7 +14,7 @@ from holdfast.common.failpoints import DurableStep
 from holdfast.launcher.commands.ledger_diff import diff
 from holdfast.launcher.demo.proof import prove_object
 from holdfast.orgsim.org import Org, OrgSettings
-from holdfast.orgsim.saving.deleting import Deleter
+from holdfast.orgsim.saving.saver import Saver
 from holdfast.vault.canonical import canonical
 from holdfast.vault.location import VaultRoot
 from holdfast.vault.page import PageMeta, page_key, write_page
@@ -34,7 +34,7 @@ class Fixture:
         self.org = Org(OrgSettings(client_secret="secret", ledger_folder=folder / "ledger"))
         self.org.clock.set(datetime(2026, 1, 1, tzinfo=UTC), frozen=True)
         self.account = self.org.schema.objects["Account"]
-        self.writer = Deleter(self.org, self.org.admin, "test")
+        self.writer = Saver(self.org, self.org.admin, "test")
         self.folder = folder
         self.root = VaultRoot.local(folder / "vault")
         self.table = RecordTable.open_or_create(

@@ -8,7 +8,7 @@ import pytest
 
 from holdfast.orgsim.api.app import OrgApp
 from holdfast.orgsim.org import Org, OrgSettings
-from holdfast.orgsim.saving.deleting import Deleter
+from holdfast.orgsim.saving.saver import Saver
 from holdfast.orgsim.soql.evaluate import run
 from holdfast.orgsim.soql.parse import parse
 from holdfast.orgsim.soql.result import Result
@@ -23,9 +23,9 @@ def org() -> Org:
 
 
 @pytest.fixture
-def writer(org: Org) -> Deleter:
+def writer(org: Org) -> Saver:
     """Saves as the administrator."""
-    return Deleter(org, org.admin, "test")
+    return Saver(org, org.admin, "test")
 
 
 @dataclass

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from holdfast.orgsim.ids import to18
 from holdfast.orgsim.main import app
 from holdfast.orgsim.org import Org, OrgSettings
-from holdfast.orgsim.saving.deleting import Deleter
+from holdfast.orgsim.saving.saver import Saver
 from holdfast.orgsim.soql.evaluate import run
 from holdfast.orgsim.soql.parse import parse
 from holdfast.orgsim.store import chunks, edits, mapped
@@ -124,7 +124,7 @@ def test_an_org_on_files_answers_as_one_in_memory_before_and_after_saves(org: Or
     for step in (lambda _: None, lambda w: w.update(ids[0], {"Title": "Prof"}), lambda w: w.delete(ids[1]),
                  lambda w: w.insert(w.org.schema.objects["Gift__c"], {"From__c": ids[2]})):  # fmt: skip
         for each in (org, memory):
-            step(Deleter(each, each.admin, "test"))
+            step(Saver(each, each.admin, "test"))
         for question in questions:
             on_files, in_memory = (run(each, parse(question), each.admin) for each in (org, memory))
             assert on_files.total == in_memory.total
@@ -145,7 +145,7 @@ def test_an_edit_leaves_the_files_and_other_chunks_alone(org: Org, data: Path) -
 
 def test_the_ledger_of_an_org_on_files_rebuilds_it(org: Org) -> None:
     ids = org.tables["Contact"].frame()["Id"]
-    Deleter(org, org.admin, "test").update(ids[3], {"Title": "Prof"})
+    Saver(org, org.admin, "test").update(ids[3], {"Title": "Prof"})
     held = {row["Id"]: row for row in org.tables["Contact"].rows()}
     assert org.ledger.state_at(org.clock.now(), "Contact") == held
 

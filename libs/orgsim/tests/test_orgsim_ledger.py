@@ -18,8 +18,8 @@ from holdfast.orgsim.ledger import book, temporary
 from holdfast.orgsim.ledger.replay import LEDGER_FILE, snapshot
 from holdfast.orgsim.main import app
 from holdfast.orgsim.org import Org, OrgSettings
-from holdfast.orgsim.saving.deleting import Deleter
 from holdfast.orgsim.saving.given import given_text
+from holdfast.orgsim.saving.saver import Saver
 from holdfast.orgsim.saving.transaction import all_or_none
 from holdfast.orgsim.schema.fields import make_field
 from holdfast.orgsim.store import loading
@@ -47,7 +47,7 @@ class Story:
     def __init__(self, folder: Path) -> None:
         self.org = Org(OrgSettings(client_secret="secret", ledger_folder=folder))
         self.org.clock.set(datetime(2026, 1, 1, tzinfo=UTC), frozen=True)
-        self.writer = Deleter(self.org, self.org.admin, "test")
+        self.writer = Saver(self.org, self.org.admin, "test")
         self.account, self.contact = (self.org.schema.objects[name] for name in OBJECTS)
         self.ids: list[str] = []
         self.moments: list[tuple[datetime, dict[str, pl.DataFrame]]] = []
@@ -127,7 +127,7 @@ def test_the_file_alone_tells_the_org_of_every_moment(tmp_path_factory, story) -
 def test_a_line_that_a_crash_cut_is_left_out_and_files_are_complete(org, writer, tmp_path: Path) -> None:
     account = org.schema.objects["Account"]
     made = Org(OrgSettings(client_secret="secret", ledger_folder=tmp_path))
-    save = Deleter(made, made.admin, "test")
+    save = Saver(made, made.admin, "test")
     account = made.schema.objects["Account"]
     save.insert_many(account, save.given(account, [{"Name": str(n)} for n in range(600)]))
     save.insert(account, {"Name": "last"})
@@ -171,7 +171,7 @@ def test_reading_from_a_number_skips_what_came_before(org, writer) -> None:
 def test_the_command_rebuilds_a_past_moment_from_the_folder(tmp_path: Path) -> None:
     made = Org(OrgSettings(client_secret="secret", ledger_folder=tmp_path / "data"))
     made.clock.set(datetime(2026, 1, 1, tzinfo=UTC), frozen=True)
-    save = Deleter(made, made.admin, "test")
+    save = Saver(made, made.admin, "test")
     new_id = save.insert(made.schema.objects["Account"], {"Name": "before"})
     made.clock.advance(timedelta(hours=1))
     save.update(new_id, {"Name": "after"})
@@ -204,5 +204,5 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path, 
 
 async def test_a_running_org_says_where_its_ledger_lies(api) -> None:
     folder = (await api.http.get("/_org/ledger/folder")).json()["folder"]
-    new_id = Deleter(api.org, api.org.admin, "test").insert(api.org.schema.objects["Account"], {"Name": "n"})
+    new_id = Saver(api.org, api.org.admin, "test").insert(api.org.schema.objects["Account"], {"Name": "n"})
     assert snapshot(Path(folder))["Account"]["Id"].to_list() == [new_id]

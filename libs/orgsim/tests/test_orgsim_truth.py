@@ -9,7 +9,7 @@ from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.ledger.blocks import Block
 from holdfast.orgsim.ledger.entries import Loaded
 from holdfast.orgsim.ledger.replay import snapshot
-from holdfast.orgsim.saving.deleting import purge
+from holdfast.orgsim.saving.recyclebin import purge
 from holdfast.orgsim.saving.resetting import Baseline
 from holdfast.orgsim.schema.document import parse_document
 from holdfast.orgsim.schema.fields import make_field

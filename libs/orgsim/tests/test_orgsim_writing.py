@@ -6,7 +6,7 @@ import pytest
 
 from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.ledger.entries import Entry
-from holdfast.orgsim.saving.deleting import purge_expired
+from holdfast.orgsim.saving.recyclebin import purge_expired
 from holdfast.orgsim.saving.transaction import all_or_none
 from holdfast.orgsim.saving.writing import AmbiguousKeyError
 from holdfast.orgsim.schema.fields import make_field

@@ -23,7 +23,7 @@ from holdfast.orgsim.faults.scripted import Faults
 from holdfast.orgsim.listeners.hosts import come_back
 from holdfast.orgsim.org import Org
 from holdfast.orgsim.rules.formulas import today_formulas
-from holdfast.orgsim.saving.deleting import purge_expired
+from holdfast.orgsim.saving.recyclebin import purge_expired
 from holdfast.orgsim.saving.resetting import Baseline
 
 LOADS = ("/_org/load", "/_org/objects")

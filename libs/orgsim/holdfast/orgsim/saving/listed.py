@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from holdfast.orgsim.errors import ApiError
-from holdfast.orgsim.saving.deleting import Deleter
+from holdfast.orgsim.saving.saver import Saver
 from holdfast.orgsim.saving.writing import Writer
 from holdfast.orgsim.schema.objects import SObject
 
@@ -53,9 +53,9 @@ def upsert_listed(writer: Writer, obj: SObject, field: str, records: Sequence[Re
     return [_crossed(o) for o in writer.upsert_many(obj, field, pl.Series(keys, dtype=pl.String), given)]
 
 
-def delete_listed(deleter: Deleter, ids: Sequence[str]) -> list[Outcome]:
+def delete_listed(saver: Saver, ids: Sequence[str]) -> list[Outcome]:
     """Move records of any objects to the recycle bin."""
-    return [_crossed(o) for o in deleter.delete_many(pl.Series(ids, dtype=pl.String))]
+    return [_crossed(o) for o in saver.delete_many(pl.Series(ids, dtype=pl.String))]
 
 
 def _without(records: Sequence[Record], key: str) -> tuple[list[dict[str, Any]], list[str | None]]:

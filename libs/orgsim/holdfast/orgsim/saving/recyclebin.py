@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from holdfast.orgsim.clock import stamp
+from holdfast.orgsim.errors import ApiError
 
 if TYPE_CHECKING:
     from holdfast.orgsim.org import Org
+    from holdfast.orgsim.saving.writing import Writer
 
 BIN_DAYS = timedelta(days=15)
 
@@ -75,6 +77,28 @@ def _remember(org: Org, name: str, fresh: Sequence[tuple[str, str]]) -> None:
         del known[len(known) - len(fresh) :]
 
     org.transactions.effect(lambda: known.extend(fresh), take_back)
+
+
+def purge(writer: Writer, record_id: str, note: str) -> None:
+    """Forget a deleted record and the children that went with it, for good. getDeleted still names them.
+
+    Raises:
+        ApiError: the record is not in the bin.
+    """
+    if record_id not in writer.org.recycle_bin:
+        raise ApiError(400, "ENTITY_IS_DELETED", "entity is not in the recycle bin", [])
+    forget(writer.org, [record_id], note, who=writer.user.id, api=writer.api)
+
+
+def purge_expired(org: Org) -> None:
+    """Empty the bin of what has lain there for 15 days. Cheap when nothing is due."""
+    due = []
+    for record_id, entry in org.recycle_bin.items():
+        if entry.at + BIN_DAYS > org.clock.now():
+            break
+        due.append(record_id)
+    if due:
+        forget(org, due, "recycle bin expired", who=org.admin.id, api="platform")
 
 
 def _without(org: Org, entries: Mapping[str, BinEntry]) -> None:

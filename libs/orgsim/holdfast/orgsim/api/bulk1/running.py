@@ -13,8 +13,8 @@ from holdfast.orgsim.api.bulk2 import restrictions
 from holdfast.orgsim.auth.access import User
 from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.org import Org
-from holdfast.orgsim.saving.deleting import Deleter
 from holdfast.orgsim.saving.outcomes import Outcomes
+from holdfast.orgsim.saving.saver import Saver
 from holdfast.orgsim.schema.objects import SObject
 from holdfast.orgsim.soql.evaluate import run
 from holdfast.orgsim.soql.parse import parse
@@ -90,12 +90,12 @@ def _query(org: Org, user: User, job: Job, batch: Batch) -> None:
 
 def _save(org: Org, user: User, job: Job, batch: Batch) -> None:
     obj = org.readable(job.object, user)
-    outcomes = _outcomes(job, obj, Deleter(org, user, "Bulk1"), rows.read(job, batch.request, obj))
+    outcomes = _outcomes(job, obj, Saver(org, user, "Bulk1"), rows.read(job, batch.request, obj))
     batch.rows = [RowResult(saved if error is None else None, created, error) for saved, created, error in outcomes]
     batch.processed, batch.failed = len(outcomes), outcomes.failed
 
 
-def _outcomes(job: Job, obj: SObject, writer: Deleter, given: list[rows.Row]) -> Outcomes:
+def _outcomes(job: Job, obj: SObject, writer: Saver, given: list[rows.Row]) -> Outcomes:
     """Do the job's operation to its rows."""
     key = {"insert": None, "upsert": job.external_id_field}.get(job.operation, "Id") or "Id"
     keys = pl.Series([_value(row, key) for row in given], dtype=pl.String)

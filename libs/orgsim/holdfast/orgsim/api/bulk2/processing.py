@@ -14,9 +14,9 @@ from holdfast.orgsim.api.bulk2.uploads import Upload, UploadError, read_upload
 from holdfast.orgsim.auth.access import User
 from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.org import Org
-from holdfast.orgsim.saving.deleting import Deleter
 from holdfast.orgsim.saving.given import Given, given_text
 from holdfast.orgsim.saving.outcomes import Outcomes
+from holdfast.orgsim.saving.saver import Saver
 from holdfast.orgsim.schema.objects import SObject
 
 AT_ONCE_BYTES = 1_000_000  # smaller uploads are done before the job's closing is answered
@@ -86,7 +86,7 @@ class Processor:
         self._org = org
         self._user = user
         self._obj = org.readable(job.object, user)
-        self._writer = Deleter(org, user, BULK_API)
+        self._writer = Saver(org, user, BULK_API)
         self._done: list[pl.DataFrame] = []
 
     def slices(self) -> Iterator[None]:

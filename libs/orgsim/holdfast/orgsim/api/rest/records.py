@@ -10,7 +10,7 @@ from holdfast.orgsim.api.rest import render
 from holdfast.orgsim.api.web import Call
 from holdfast.orgsim.auth.sharing import sees
 from holdfast.orgsim.errors import ApiError, not_found
-from holdfast.orgsim.saving.deleting import Deleter
+from holdfast.orgsim.saving.saver import Saver
 from holdfast.orgsim.schema.objects import SObject
 from holdfast.orgsim.soql.evaluate import run
 from holdfast.orgsim.soql.parse import parse
@@ -19,9 +19,9 @@ from holdfast.orgsim.store.table import Row
 API = "REST"
 
 
-def saver(call: Call) -> Deleter:
+def saver(call: Call) -> Saver:
     """Saves on behalf of the caller."""
-    return Deleter(call.org, call.user, API)
+    return Saver(call.org, call.user, API)
 
 
 def known_object(call: Call, name: str) -> SObject:

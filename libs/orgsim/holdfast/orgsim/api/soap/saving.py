@@ -10,7 +10,8 @@ from holdfast.orgsim.api.soap.envelope import NIL, SoapCall, children
 from holdfast.orgsim.api.soap.sobjects import read
 from holdfast.orgsim.api.xmltext import text
 from holdfast.orgsim.errors import ApiError, rolled_back
-from holdfast.orgsim.saving.deleting import Deleter, purge
+from holdfast.orgsim.saving.recyclebin import purge
+from holdfast.orgsim.saving.saver import Saver
 from holdfast.orgsim.saving.transaction import all_or_none
 from holdfast.orgsim.saving.writing import AmbiguousKeyError
 
@@ -21,12 +22,12 @@ class _RefusedError(Exception):
     """Some record of an all-or-none call was refused."""
 
 
-def _each(soap: SoapCall, saves: Sequence[Callable[[Deleter], str]]) -> str:
+def _each(soap: SoapCall, saves: Sequence[Callable[[Saver], str]]) -> str:
     """The results of `saves`, each the inside of one result or an ApiError; all or none if the header says so."""
     if len(saves) > MOST_RECORDS:
         message = f"record limit reached. cannot submit more than {MOST_RECORDS} records in this call"
         raise ApiError(500, "EXCEEDED_ID_LIMIT", message)
-    writer = Deleter(soap.org, soap.user, "SOAP")
+    writer = Saver(soap.org, soap.user, "SOAP")
     outcomes: list[str | ApiError] = []
     if (soap.option("AllOrNoneHeader", "allOrNone") or "").lower() not in ("true", "1"):
         outcomes = [_outcome(writer, save) for save in saves]
@@ -41,7 +42,7 @@ def _each(soap: SoapCall, saves: Sequence[Callable[[Deleter], str]]) -> str:
     return "".join(f"<result>{_failure(o) if isinstance(o, ApiError) else o}</result>" for o in outcomes)
 
 
-def _outcome(writer: Deleter, save: Callable[[Deleter], str]) -> str | ApiError:
+def _outcome(writer: Saver, save: Callable[[Saver], str]) -> str | ApiError:
     try:
         return save(writer)
     except ApiError as error:
@@ -57,8 +58,8 @@ def _failure(error: ApiError) -> str:
 async def create(soap: SoapCall) -> str:
     """Insert records."""
 
-    def one(element: Element) -> Callable[[Deleter], str]:
-        def save(writer: Deleter) -> str:
+    def one(element: Element) -> Callable[[Saver], str]:
+        def save(writer: Saver) -> str:
             obj, given, values = read(soap.org, element)
             if given:
                 raise ApiError(400, "INVALID_FIELD_FOR_INSERT_UPDATE", "cannot specify Id in an insert call", ["Id"])
@@ -72,8 +73,8 @@ async def create(soap: SoapCall) -> str:
 async def update(soap: SoapCall) -> str:
     """Change records by id."""
 
-    def one(element: Element) -> Callable[[Deleter], str]:
-        def save(writer: Deleter) -> str:
+    def one(element: Element) -> Callable[[Saver], str]:
+        def save(writer: Saver) -> str:
             obj, given, values = read(soap.org, element)
             if not given:
                 raise ApiError(400, "MISSING_ARGUMENT", "Id not specified in an update call", [])
@@ -89,8 +90,8 @@ async def upsert(soap: SoapCall) -> str:
     """Insert or change records by an external id."""
     key_field = soap.argument("externalIDFieldName")
 
-    def one(element: Element) -> Callable[[Deleter], str]:
-        def save(writer: Deleter) -> str:
+    def one(element: Element) -> Callable[[Saver], str]:
+        def save(writer: Saver) -> str:
             obj, given, values = read(soap.org, element)
             key = given
             if key_field.lower() != "id":
@@ -110,9 +111,9 @@ async def upsert(soap: SoapCall) -> str:
     return _each(soap, [one(element) for element in children(soap.element, "sObjects")])
 
 
-def _by_id(soap: SoapCall, act: Callable[[Deleter, str], object]) -> str:
-    def one(given: str) -> Callable[[Deleter], str]:
-        def save(writer: Deleter) -> str:
+def _by_id(soap: SoapCall, act: Callable[[Saver, str], object]) -> str:
+    def one(given: str) -> Callable[[Saver], str]:
+        def save(writer: Saver) -> str:
             record_id = ids.normalise(given)
             if record_id is None:
                 raise ApiError(400, "MALFORMED_ID", f"malformed id {given}", [])
@@ -142,8 +143,8 @@ async def empty_recycle_bin(soap: SoapCall) -> str:
 async def merge(soap: SoapCall) -> str:
     """Fold records into a master. The WSDL names each request `request`; jsforce says `mergeRequests`."""
 
-    def one(request: Element) -> Callable[[Deleter], str]:
-        def save(writer: Deleter) -> str:
+    def one(request: Element) -> Callable[[Saver], str]:
+        def save(writer: Saver) -> str:
             master = next(children(request, "masterRecord"), None)
             if master is None:
                 raise ApiError(400, "MISSING_ARGUMENT", "masterRecord not specified", [])

@@ -11,14 +11,13 @@ import polars as pl
 from holdfast.orgsim import ids
 from holdfast.orgsim.clock import stamp
 from holdfast.orgsim.errors import ApiError
-from holdfast.orgsim.org import Org
 from holdfast.orgsim.rules.batch import Batch
 from holdfast.orgsim.rules.platform import AFTER_SAVE
 from holdfast.orgsim.rules.refusals import Refusals
 from holdfast.orgsim.saving.families import Family, lost_parents, pointing_at
 from holdfast.orgsim.saving.newrows import touched
 from holdfast.orgsim.saving.outcomes import Outcomes
-from holdfast.orgsim.saving.recyclebin import BIN_DAYS, BinEntry, drop, forget, put
+from holdfast.orgsim.saving.recyclebin import BinEntry, drop, forget, put
 from holdfast.orgsim.saving.transaction import RowLockedError
 from holdfast.orgsim.saving.writing import Writer
 from holdfast.orgsim.schema.objects import SObject
@@ -26,11 +25,9 @@ from holdfast.orgsim.schema.objects import SObject
 MERGEABLE = frozenset({"Account", "Contact", "Lead", "Case"})
 MOST_LOSERS = 2
 
-__all__ = ["BinEntry", "Deleter", "purge", "purge_expired"]
 
-
-class Deleter(Writer):
-    """Deletes and restores on behalf of a user."""
+class Saver(Writer):
+    """All that a user can do to records: what `Writer` saves, and deletes, undelete and merge."""
 
     def delete(self, record_id: str, obj: SObject | None = None) -> None:
         """Move a record to the recycle bin, with its details; other lookups to it are cleared.
@@ -242,25 +239,3 @@ class Deleter(Writer):
 def _outcomes(wanted: pl.Series, refusals: Refusals) -> Outcomes:
     named = pl.DataFrame({"row": pl.int_range(len(wanted), dtype=pl.UInt32, eager=True), "id": wanted})
     return Outcomes.gather([named.join(refusals.frame(), on="row", how="left", maintain_order="left")])
-
-
-def purge(writer: Writer, record_id: str, note: str) -> None:
-    """Forget a deleted record and the children that went with it, for good. getDeleted still names them.
-
-    Raises:
-        ApiError: the record is not in the bin.
-    """
-    if record_id not in writer.org.recycle_bin:
-        raise ApiError(400, "ENTITY_IS_DELETED", "entity is not in the recycle bin", [])
-    forget(writer.org, [record_id], note, who=writer.user.id, api=writer.api)
-
-
-def purge_expired(org: Org) -> None:
-    """Empty the bin of what has lain there for 15 days. Cheap when nothing is due."""
-    due = []
-    for record_id, entry in org.recycle_bin.items():
-        if entry.at + BIN_DAYS > org.clock.now():
-            break
-        due.append(record_id)
-    if due:
-        forget(org, due, "recycle bin expired", who=org.admin.id, api="platform")
