@@ -17,7 +17,7 @@ from holdfast.orgsim.api.rest import routes as rest
 from holdfast.orgsim.api.soap import calls as soap
 from holdfast.orgsim.api.web import Call, Reply, Route, Router, json_reply, path_of
 from holdfast.orgsim.auth import admin as sign_in_admin
-from holdfast.orgsim.auth import authorize, browser, device, identity, token, tokens
+from holdfast.orgsim.auth import authorize, browser, device, identity, introspect, revoke, token
 from holdfast.orgsim.errors import ApiError, unexpected
 from holdfast.orgsim.faults.scripted import Faults
 from holdfast.orgsim.listeners.hosts import come_back
@@ -36,7 +36,8 @@ def make_router() -> Router:
     router = Router()
     for module in (
         token,
-        tokens,
+        revoke,
+        introspect,
         identity,
         authorize,
         browser,
