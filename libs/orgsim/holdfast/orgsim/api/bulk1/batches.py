@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from holdfast.orgsim.api.bulk1 import chunking, running
-from holdfast.orgsim.api.bulk1.door import BulkRouter, find_batch, find_job
 from holdfast.orgsim.api.bulk1.formats import JSON, XML, batch_info, info_reply, list_reply
 from holdfast.orgsim.api.bulk1.model import Batch, BulkError, Job
+from holdfast.orgsim.api.bulk1.routing import BulkRouter, find_batch, find_job
 from holdfast.orgsim.api.web import Call, Reply
 
 router = BulkRouter()

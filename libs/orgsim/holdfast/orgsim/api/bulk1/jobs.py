@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from holdfast.orgsim.api.bulk1.door import BulkRouter, find_job, sends_json
 from holdfast.orgsim.api.bulk1.formats import info_reply, job_info, read_job
 from holdfast.orgsim.api.bulk1.model import QUERIES, BulkError, Chunking, Job
+from holdfast.orgsim.api.bulk1.routing import BulkRouter, find_job, sends_json
 from holdfast.orgsim.api.bulk2 import restrictions
 from holdfast.orgsim.api.web import Call, Reply
 from holdfast.orgsim.ids import normalise

@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 
 from holdfast.orgsim.api import csvtext
-from holdfast.orgsim.api.bulk1.door import BulkRouter, find_batch
 from holdfast.orgsim.api.bulk1.formats import DECLARATION, JSON, NAMESPACE, XML, result_list_reply
 from holdfast.orgsim.api.bulk1.model import Batch, BulkError, Job, RowResult
+from holdfast.orgsim.api.bulk1.routing import BulkRouter, find_batch
 from holdfast.orgsim.api.rest import render
 from holdfast.orgsim.api.web import Call, Reply, dump
 from holdfast.orgsim.api.xmltext import XSI, text

@@ -28,7 +28,7 @@ class BulkRouter(Router):
         super().__init__(PREFIX)
 
     def on(self, method: str, template: str) -> Callable[[Endpoint], Endpoint]:
-        """Register an endpoint behind the door."""
+        """Register an endpoint that is called once version, session and limit are checked."""
 
         def register(endpoint: Endpoint) -> Endpoint:
             self.add(method, template, authenticated=False, counted=False)(_guarded(endpoint))

@@ -39,7 +39,7 @@ class Cursor:
     version: str
     finished: bool = False
     child: bool = False
-    door: str = ""  # before `query/` and `sobjects/` in addresses: nothing, or `tooling/`
+    prefix: str = ""  # before `query/` and `sobjects/` in addresses: nothing, or `tooling/`
     _ahead: tuple[int, Future[PageText]] | None = field(default=None, repr=False)
 
     def prepare(self, start: int, make: Callable[[int], PageText]) -> None:

@@ -47,7 +47,7 @@ async def query_all_more(call: Call) -> Reply:
     return await more(call)
 
 
-def start(call: Call, *, include_deleted: bool, door: str = "") -> Reply:
+def start(call: Call, *, include_deleted: bool, prefix: str = "") -> Reply:
     """Answer `?q=` or `?explain=`.
 
     Raises:
@@ -60,12 +60,12 @@ def start(call: Call, *, include_deleted: bool, door: str = "") -> Reply:
     parsed = parse(call.query["q"])
     result = run(call.org, parsed, call.user, include_deleted=include_deleted, version=call.version)
     if result.counted:
-        return _answer(result, None, b"", door)
+        return _answer(result, None, b"", prefix)
     if result.aggregate and result.height > LARGEST_BATCH:
         message = "Aggregate query does not support queryMore(), use LIMIT to restrict the results to a single batch"
         raise ApiError(400, "EXCEEDED_ID_LIMIT", message)
     batch, now = _batch_size(call, result), call.org.clock.now()
-    cursor = Cursor(result, call.user.username, now, batch, call.version, door=door)
+    cursor = Cursor(result, call.user.username, now, batch, call.version, prefix=prefix)
     first = _first_page(call, cursor)
     return _reply(call, cursor, None if first.end >= result.height else call.org.cursors.open(cursor), first)
 
@@ -92,16 +92,16 @@ def _reply(call: Call, cursor: Cursor, locator: str | None, page: PageText) -> R
     result = cursor.result
     if locator is None or page.end >= result.height:
         cursor.finished = True
-        return _answer(result, None, page.rows, cursor.door)
+        return _answer(result, None, page.rows, cursor.prefix)
     if all(isinstance(item, Output) for item in result.items):  # others read tables while they are printed
         cursor.prepare(page.end, lambda start: _page(call, cursor, start))
-    url = f"/services/data/v{call.version}/{cursor.door}query/{locator}-{page.end}"
-    return _answer(result, url, page.rows, cursor.door)
+    url = f"/services/data/v{call.version}/{cursor.prefix}query/{locator}-{page.end}"
+    return _answer(result, url, page.rows, cursor.prefix)
 
 
-def _answer(result: Result, url: str | None, rows: bytes, door: str) -> Reply:
+def _answer(result: Result, url: str | None, rows: bytes, prefix: str) -> Reply:
     head: dict[str, object] = {"totalSize": result.total, "done": url is None}
-    if door:
+    if prefix:
         head |= {"size": result.total, "queryLocator": None, "entityTypeName": result.object}
     if url is not None:
         head["nextRecordsUrl"] = url
@@ -121,9 +121,9 @@ def _page(call: Call, cursor: Cursor, start: int) -> PageText:
 
     def more_children(children: Result, shown: int) -> str:
         rest = Cursor(children, cursor.username, cursor.created, cursor.batch, cursor.version, child=True)
-        return f"/services/data/v{call.version}/{cursor.door}query/{call.org.cursors.open(rest)}-{shown}"
+        return f"/services/data/v{call.version}/{cursor.prefix}query/{call.org.cursors.open(rest)}-{shown}"
 
-    page = Page(call.org, call.version, cursor.batch, more_children, door=cursor.door)
+    page = Page(call.org, call.version, cursor.batch, more_children, prefix=cursor.prefix)
     frame = result.slice(start, cursor.batch)
     if result.nested and frame.height:
         frame = frame.slice(0, _parents_that_fit(result, frame["Id"], cursor.batch))

@@ -28,11 +28,11 @@ class Page:
     """Prints rows of results in one API version; `more` opens a cursor for children beyond `child_rows`."""
 
     def __init__(
-        self, org: Org, version: str, child_rows: int = 2_000, more: MoreChildren | None = None, *, door: str = ""
+        self, org: Org, version: str, child_rows: int = 2_000, more: MoreChildren | None = None, *, prefix: str = ""
     ) -> None:
-        """`door` stands before `sobjects/` in the records' addresses: nothing, or `tooling/`."""
+        """`prefix` stands before `sobjects/` in the records' addresses: nothing, or `tooling/`."""
         self._org = org
-        self._base = f"/services/data/v{version}/{door}sobjects/"
+        self._base = f"/services/data/v{version}/{prefix}sobjects/"
         self._child_rows = child_rows
         self._more = more
         self._texts: dict[str, bytes] = {}

@@ -13,7 +13,7 @@ from holdfast.orgsim.schema.fields import make_field
 from holdfast.orgsim.soql.parse import parse
 
 router = Router(DATA + "/tooling")
-DOOR = "tooling/"
+PREFIX = "tooling/"
 
 # Objects of the Tooling API with the fields that published clients ask for; lookups end in Id.
 _TOOLING_ONLY = {
@@ -37,7 +37,7 @@ _TOOLING_ONLY = {
 @router.add("GET", "/query")
 async def query(call: Call) -> Reply:
     """Run a tooling query."""
-    return start(_among_tooling_objects(call), include_deleted=False, door=DOOR)
+    return start(_among_tooling_objects(call), include_deleted=False, prefix=PREFIX)
 
 
 @router.add("GET", "/query/{locator}")
