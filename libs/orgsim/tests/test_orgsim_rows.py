@@ -166,3 +166,18 @@ async def test_numbers_in_bodies_keep_every_digit(api) -> None:
     body = b'{"records":[{"attributes":{"type":"Account"},"id":"%s","Big__c":98765432109876543210}]}' % row.encode()
     assert (await api.http.patch(f"{V}/composite/sobjects", content=body)).json()[0]["success"]
     assert '"Big__c":98765432109876543210.0' in (await api.http.get(f"{V}/sobjects/Account/{row}")).text
+
+
+async def test_big_objects_know_no_recycle_bin_and_do_not_hinder_the_records_that_they_point_at(api) -> None:
+    fields = [{"name": "T__c", "type": "string"}, {"name": "A__c", "type": "reference", "referenceTo": ["Account"]}]
+    await api.http.post("/_org/schema", json={"objects": [{"name": "Big__b", "fields": fields}]})
+    account = (await api.http.post(f"{V}/sobjects/Account", json={"Name": "a"})).json()["id"]
+    big = (await api.http.post(f"{V}/sobjects/Big__b", json={"T__c": "x", "A__c": account})).json()["id"]
+    strange = await api.http.post(f"{V}/sobjects/Account", json={"Name": "b", "ParentId": big})
+    changed = await api.http.patch(f"{V}/sobjects/Big__b/{big}", json={"T__c": "y"})
+    deleted = await api.http.delete(f"{V}/sobjects/Big__b/{big}")
+    assert error(strange)[1] == "FIELD_INTEGRITY_EXCEPTION"
+    assert error(changed)[1] == "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY"
+    assert error(deleted)[1] == "INSUFFICIENT_ACCESS_OR_READONLY"
+    assert (await api.http.delete(f"{V}/sobjects/Account/{account}")).status_code == 204
+    assert (await api.query("SELECT T__c, A__c FROM Big__b")).json()["records"][0]["A__c"] == account

@@ -53,7 +53,8 @@ def targets(org: Org, ids: pl.Series) -> pl.DataFrame:
         obj = org.schema.by_prefix(prefix)
         if obj is not None and obj.name in org.tables:
             rows = org.table(obj).fetch(ids.filter(prefixes == prefix))
-            parts.append(rows.select("Id", pl.lit(obj.name).alias("object"), "IsDeleted"))
+            gone = pl.col("IsDeleted") if obj.has_bin else pl.lit("false").alias("IsDeleted")
+            parts.append(rows.select("Id", pl.lit(obj.name).alias("object"), gone))
     return pl.concat(parts)
 
 

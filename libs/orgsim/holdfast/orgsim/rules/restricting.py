@@ -27,7 +27,7 @@ def _restricting(schema: Schema, parent: SObject) -> Iterator[tuple[SObject, Map
     told = {(c["childSObject"], c["field"]) for c in parent.child_relationships if c["restrictedDelete"]}
     for child, lookup in schema.children_of(parent.name):
         restricts = lookup["restrictedDelete"] or (child.name, lookup["name"]) in told
-        if restricts and not schema.cascades_from(child, lookup):
+        if restricts and child.has_bin and not schema.cascades_from(child, lookup):
             yield child, lookup
 
 

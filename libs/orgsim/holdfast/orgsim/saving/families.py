@@ -27,9 +27,9 @@ _SYSTEM_LOOKUPS = frozenset({"MasterRecordId", "CreatedById", "LastModifiedById"
 
 
 def pointing_at(org: Org, parent: SObject) -> Iterator[tuple[SObject, str]]:
-    """Each (object with rows, lookup) that can point at `parent`; owners and audit fields are left out."""
+    """Each (object with rows, lookup) that can point at `parent`; owners, audit fields and big objects are left out."""
     for child, lookup in org.schema.children_of(parent.name):
-        if child.name in org.tables and lookup["name"] not in _SYSTEM_LOOKUPS:
+        if child.name in org.tables and child.has_bin and lookup["name"] not in _SYSTEM_LOOKUPS:
             yield child, lookup["name"]
 
 
@@ -88,7 +88,7 @@ class Family:
     def _add_details(self, org: Org, user: User, api: str, parents: Batch, links: pl.DataFrame) -> None:
         for child, definition in org.schema.children_of(parents.obj.name):
             lookup = definition["name"]
-            if child.name not in org.tables or not org.schema.cascades_from(child, definition):
+            if child.name not in org.tables or not child.has_bin or not org.schema.cascades_from(child, definition):
                 continue
             found = org.table(child).where_in(lookup, links["Id"]).filter(pl.col("IsDeleted") == "false")
             known = [batch.after["Id"] for batch in self.batches if batch.obj is child]

@@ -11,6 +11,7 @@ import polars as pl
 from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.schema.columns import canonical_column
 from holdfast.orgsim.schema.objects import SObject
+from holdfast.orgsim.store.living import living
 
 if TYPE_CHECKING:
     from holdfast.orgsim.org import Org
@@ -98,11 +99,12 @@ def matching(org: Org, obj: SObject, field: Mapping[str, Any], keys: pl.Series) 
     table = org.table(obj)
     if _folded(field):
         column = pl.col(field["name"]).str.to_lowercase()
-        rows = table.scan().filter((pl.col("IsDeleted") == "false") & column.is_in(wanted.drop_nulls().implode()))
-        found = rows.select("Id", stored=column).collect()
+        names = ["Id", "IsDeleted"] if obj.has_bin else ["Id"]
+        rows = table.scan().filter(column.is_in(wanted.drop_nulls().implode())).select(*names, stored=column).collect()
+        found = living(rows).select("Id", "stored")
     else:
         rows_found = table.where_in(field["name"], wanted.drop_nulls())
-        found = rows_found.filter(pl.col("IsDeleted") == "false").select("Id", stored=pl.col(field["name"]))
+        found = living(rows_found).select("Id", stored=pl.col(field["name"]))
     pairs = given.with_columns(wanted.alias("stored")).join(found, on="stored", how="inner")
     return pairs.sort("Id").group_by("key").agg(ids="Id")
 

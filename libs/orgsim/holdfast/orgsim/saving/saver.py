@@ -21,6 +21,7 @@ from holdfast.orgsim.saving.recyclebin import BinEntry, drop, forget, put
 from holdfast.orgsim.saving.transaction import RowLockedError
 from holdfast.orgsim.saving.writing import Writer
 from holdfast.orgsim.schema.objects import SObject
+from holdfast.orgsim.store.living import deleted_ids, living
 
 MERGEABLE = frozenset({"Account", "Contact", "Lead", "Case"})
 MOST_LOSERS = 2
@@ -137,7 +138,7 @@ class Saver(Writer):
         if rows.height < len(asked):
             lost = mine & ~wanted.is_in(rows["Id"].implode())
             refusals.add(lost, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
-        gone = rows.filter(pl.col("IsDeleted") == "true")["Id"]
+        gone = deleted_ids(rows)
         refusals.add(wanted.is_in(gone.implode()), "ENTITY_IS_DELETED", "entity is deleted", status=404)
         if not obj.describe["deletable"] or not self.user.deletes(obj.name):
             message = "insufficient access rights on object id"
@@ -148,7 +149,7 @@ class Saver(Writer):
                 self._delete_family(obj, some, wanted, refusals)
 
     def _delete_family(self, obj: SObject, rows: pl.DataFrame, wanted: pl.Series, refusals: Refusals) -> None:
-        family = Family.of(self.org, self.user, self.api, obj, rows.filter(pl.col("IsDeleted") == "false"))
+        family = Family.of(self.org, self.user, self.api, obj, living(rows))
         for root, error in family.refused.items():
             refusals.add(wanted == root, error.code, error.message, error.fields, status=error.status)
         for batch in family.batches:

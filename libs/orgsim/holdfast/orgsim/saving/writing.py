@@ -21,6 +21,7 @@ from holdfast.orgsim.saving.parents import comparable, matching
 from holdfast.orgsim.saving.transaction import LOCKED, LOCKED_SENTENCE, RowLockedError
 from holdfast.orgsim.schema.columns import canonical_column
 from holdfast.orgsim.schema.objects import SObject
+from holdfast.orgsim.store.living import deleted_ids
 from holdfast.orgsim.store.table import Row
 
 CHUNK_ROWS = 200  # one transaction of the platform
@@ -200,7 +201,7 @@ class Writer:
         if found.height < len(asked):
             lost = wanted.is_not_null() & ~wanted.is_in(found["Id"].implode())
             given.refusals.add(lost, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
-        gone = found.filter(pl.col("IsDeleted") == "true")["Id"]
+        gone = deleted_ids(found)
         if len(gone):
             given.refusals.add(wanted.is_in(gone.implode()), "ENTITY_IS_DELETED", "entity is deleted", status=404)
         return found

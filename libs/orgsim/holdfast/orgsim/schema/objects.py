@@ -81,6 +81,11 @@ class SObject:
             self._stored = [name for name, f in self.fields.items() if f["type"] not in COMPOUND_TYPES]
         return self._stored
 
+    @property
+    def has_bin(self) -> bool:
+        """Whether its deleted rows lie in the recycle bin; those of big objects and views of the schema do not."""
+        return "IsDeleted" in self.fields
+
     def references(self) -> Iterator[dict[str, Any]]:
         """The lookups and master-detail fields."""
         return (f for f in self.fields.values() if f["type"] == "reference")
