@@ -146,3 +146,10 @@ def tiny_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 TestTableMachine = TableMachine.TestCase
 TestTableMachine.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+
+
+def test_a_span_that_ends_before_it_begins_is_empty() -> None:
+    table = Table(["Id"])
+    table.load(pl.DataFrame({"Id": ["a00", "a01", "a02", "a03"]}))
+    assert table.span("a02", "a01").rows() == []
+    assert table.span("a09", "a01").rows() == []

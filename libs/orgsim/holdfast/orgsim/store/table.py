@@ -100,7 +100,7 @@ class Table:
                 break
             start = bisect_left(ids, first)
             end = len(ids) if before is None else bisect_left(ids, before)
-            found.append(chunk.slice(start, end - start))
+            found.append(chunk.slice(start, max(0, end - start)))
         return pl.concat(found, rechunk=False)
 
     def where_in(self, column: str, values: pl.Series) -> pl.DataFrame:
