@@ -6,11 +6,11 @@ import re
 from datetime import datetime, timedelta
 from typing import Any
 
+from holdfast.orgsim.api.bulk2.processing import RETRIED
 from holdfast.orgsim.api.web import Call
 from holdfast.orgsim.org import Org
 from holdfast.orgsim.schema.fields import make_field
 
-RETRIED = "InternalServerError : Retried more than fifteen times"
 _JOB_ID = re.compile(r"/(750\w{12,15})(?=/|$)")
 
 
