@@ -15,6 +15,7 @@ from holdfast.orgsim.schema.document import parse_document
 from holdfast.orgsim.schema.fields import make_field
 from holdfast.orgsim.setup.switches import apply_document
 from holdfast.orgsim.setup.views import SHOWN
+from holdfast.orgsim.soql import evaluate, selection
 
 DATA = "/services/data/v62.0"
 SUM = {"object": "Gift__c", "field": "Fund__c", "function": "SUM", "of": "Value__c"}
@@ -295,3 +296,46 @@ def test_records_that_leave_the_bin_together_keep_their_lookups(org, writer, gif
     row = org.table(gifts).get(gift)
     assert (row["Fund__c"], row["Other__c"], org.table(funds).get(master)["Total__c"]) == (master, other, "1.0")
     check_truth(org)
+
+
+@pytest.mark.parametrize("held_cells", [6_000_000, 0])
+async def test_later_saves_do_not_reach_the_children_and_variants_of_an_open_cursor(
+    org, api, writer, monkeypatch, held_cells
+) -> None:
+    monkeypatch.setattr(selection, "HELD_CELLS", held_cells)
+    monkeypatch.setattr(evaluate, "HELD_CELLS", held_cells)
+    monkeypatch.setattr(selection, "FEW_PARENTS", 0)
+    accounts, contacts = org.schema.objects["Account"], org.schema.objects["Contact"]
+    calls = org.schema.define("Call__c")
+    calls.add(make_field("What__c", "reference", referenceTo=["Account", "Contact"], relationshipName="What__r",
+                         polymorphicForeignKey=True))  # fmt: skip
+    ids = insert(writer, accounts, [{"Name": "then"}] * 250)
+    children = insert(writer, contacts, [{"LastName": "then", "AccountId": i} for i in ids])
+    insert(writer, calls, [{"Name": "c", "What__c": i} for i in ids])
+    api.http.headers["Sforce-Query-Options"] = "batchSize=200"
+    family = (await api.query("SELECT Id, (SELECT LastName FROM Contacts) FROM Account")).json()
+    typed = (await api.query("SELECT Id, TYPEOF What__r WHEN Account THEN Name END FROM Call__c")).json()
+
+    writer.update_many(accounts, pl.Series(ids), writer.given(accounts, [{"Name": "now"}] * 250))
+    writer.update_many(contacts, pl.Series(children), writer.given(contacts, [{"LastName": "now"}] * 250))
+    insert(writer, contacts, [{"LastName": "new", "AccountId": i} for i in ids])
+    writer.hard_delete_many(pl.Series(ids[240:]))
+
+    names = [row["Contacts"]["records"][0]["LastName"] for row in await whole(api, family)]
+    assert names == ["then"] * 250
+    assert all(row["Contacts"]["totalSize"] == 1 for row in await whole(api, family))
+    assert [row["What__r"]["Name"] for row in await whole(api, typed)] == ["then"] * 250
+
+
+def insert(writer, obj, records) -> list[str]:
+    outcomes = writer.insert_many(obj, writer.given(obj, records))
+    assert not outcomes.failed
+    return [record_id for record_id, _, _ in outcomes]
+
+
+async def whole(api, page) -> list[dict]:
+    rows = list(page["records"])
+    while not page["done"]:
+        page = (await api.http.get(page["nextRecordsUrl"])).json()
+        rows += page["records"]
+    return rows

@@ -112,11 +112,12 @@ class Selection:
         parents = rows["Id"] if few and isinstance(rows, pl.DataFrame) else pl.Series("Id", [], dtype=pl.String)
         held = self._evaluate(self._asker, obj, query, ChildrenOf(lookup, parents if few or heavy else None))
 
+        asker = self._of_this_moment() if heavy and not few else self._asker
         latest: list[tuple[pl.Series, pl.DataFrame]] = []  # a page asks twice: what fits on it, then what to print
 
         def of(ids: pl.Series) -> Result:
             if heavy and not few:
-                return self._evaluate(self._asker, obj, query, ChildrenOf(lookup, ids))
+                return self._evaluate(asker, obj, query, ChildrenOf(lookup, ids))
             rows = latest[-1][1] if latest and ids.is_in(latest[-1][0].implode()).all() else held.frame
             frame = rows.filter(pl.col(lookup).is_in(ids.implode()))
             latest[:] = [(ids, frame)]
@@ -144,6 +145,7 @@ class Selection:
             if name.lower() not in {kind.lower() for kind in kinds}:
                 raise located(unsupported_object(name), self._query.text, item.at)
         readers = {}
+        asker = replace(self._of_this_moment(), include_deleted=True)
         for kind in kinds:
             obj = self._asker.org.schema.find(kind)
             paths = chosen.get(kind.lower(), item.otherwise)
@@ -151,12 +153,15 @@ class Selection:
                 continue
             if kind.lower() not in chosen:
                 paths = tuple(p for p in paths if len(p) > 1 or obj.find(p[0]) is not None)
-            readers[obj.key_prefix] = self._variant(obj, paths)
+            readers[obj.key_prefix] = self._variant(asker, obj, paths)
             readers[obj.key_prefix](pl.Series("Id", [], dtype=pl.String))
         return Variants(relationship, column.name, readers)
 
-    def _variant(self, obj: SObject, paths: tuple[ast.Path, ...]) -> Callable[[pl.Series], Result]:
-        asker = replace(self._asker, include_deleted=True)
+    def _of_this_moment(self) -> Asker:
+        """For rows that are read when their page is asked for: later saves must not reach them."""
+        return replace(self._asker, org=self._asker.org.at_this_moment())
+
+    def _variant(self, asker: Asker, obj: SObject, paths: tuple[ast.Path, ...]) -> Callable[[pl.Series], Result]:
         items = tuple(ast.FieldItem(p) for p in paths)
 
         def of(ids: pl.Series) -> Result:
