@@ -1,5 +1,6 @@
 """Ledger, tables and answers tell the same: nothing is lost, doubled or altered on the odd paths of a save."""
 
+import asyncio
 from datetime import timedelta
 
 import polars as pl
@@ -11,8 +12,11 @@ from holdfast.orgsim.ledger.entries import Loaded
 from holdfast.orgsim.ledger.replay import snapshot
 from holdfast.orgsim.saving.recyclebin import purge
 from holdfast.orgsim.saving.resetting import Baseline
+from holdfast.orgsim.saving.transaction import all_or_none
+from holdfast.orgsim.schema.columns import canonical_column
 from holdfast.orgsim.schema.document import parse_document
 from holdfast.orgsim.schema.fields import make_field
+from holdfast.orgsim.schema.values import canonical
 from holdfast.orgsim.setup.switches import apply_document
 from holdfast.orgsim.setup.views import SHOWN
 from holdfast.orgsim.soql import evaluate, selection
@@ -339,3 +343,52 @@ async def whole(api, page) -> list[dict]:
         page = (await api.http.get(page["nextRecordsUrl"])).json()
         rows += page["records"]
     return rows
+
+
+@pytest.mark.parametrize("padding", [0, 20])  # few values are read one by one, many as a column
+def test_what_is_no_value_of_a_type_is_not_stored(org, padding) -> None:
+    fields = {kind: make_field("F__c", kind) for kind in ("datetime", "date", "double", "int")}
+    good = {"datetime": "0001-02-28T23:59:59.999Z", "date": "0001-02-28", "double": "-0.5", "int": "7"}
+    bad = {
+        "datetime": ["2023-02-29T00:00:00.000Z", "2024-13-01T00:00:00.000Z", "2024-01-01T00:00:60.000Z",
+                     "0000-01-01T00:00:00.000Z"],
+        "date": ["2023-02-29", "2024-W01-1", "20240101", "0000-01-01"],
+        "double": ["1_0", "１２", "NaN", "1,5"],
+        "int": ["1_0", "１２", "1.5"],
+    }  # fmt: skip
+    for kind, texts in bad.items():
+        values = [good[kind], *texts, *[good[kind]] * padding]
+        stored, wrong = canonical_column(fields[kind], pl.Series(values))
+        assert sorted(wrong or {}) == list(range(1, len(texts) + 1)), kind
+        assert stored.drop_nulls().to_list() == [good[kind]] * (padding + 1)
+        for text in texts:
+            with pytest.raises(ApiError, match="not of required type"):
+                canonical(fields[kind], text)
+
+
+async def test_a_transaction_that_is_undone_takes_no_other_save_back(org, writer, funds) -> None:
+    fund, other = (writer.insert(funds, {"Name": name, "Rate__c": 1}) for name in "ab")
+    opened, begun, changed, ended = (asyncio.Event() for _ in range(4))
+
+    async def undone() -> None:
+        with pytest.raises(ValueError, match="undone"), all_or_none(org):
+            opened.set()
+            await begun.wait()
+            writer.update(fund, {"Name": "c"})
+            changed.set()
+            await ended.wait()
+            raise ValueError("undone")
+
+    async def meanwhile() -> None:
+        await opened.wait()
+        writer.update(fund, {"Rate__c": 1})
+        begun.set()
+        await changed.wait()
+        given = writer.given(funds, [{"Rate__c": 2}, {"Rate__c": 2}])
+        assert codes(writer.update_many(funds, pl.Series([fund, other]), given)) == ["UNABLE_TO_LOCK_ROW", None]
+        ended.set()
+
+    await asyncio.wait_for(asyncio.gather(undone(), meanwhile()), 10)
+    writer.update(fund, {"Rate__c": 3})
+    assert org.table(funds).frame().select("Name", "Rate__c").rows() == [("a", "3.0"), ("b", "2.0")]
+    check_truth(org)

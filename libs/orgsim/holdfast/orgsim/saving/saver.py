@@ -159,7 +159,7 @@ class Saver(Writer):
 
     def _apart(self, obj: SObject, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """All rows together; one by one while saves wait for a late commit, since each may meet a lock of its own."""
-        if not self.org.transactions.pending:
+        if not self.org.transactions.contended:
             yield rows
             return
         for part in rows["Id"].to_frame().iter_slices(1):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -54,7 +54,13 @@ class Transactions:
         self._current: ContextVar[Transaction | None] = ContextVar("transaction", default=None)
         self._own_delay: ContextVar[timedelta | None] = ContextVar("delay", default=None)
         self._late: list[Transaction] = []
+        self._open: list[Transaction] = []
         self.delay = timedelta(0)
+
+    @property
+    def contended(self) -> bool:
+        """Whether a transaction other than the present one, open or done, is not committed yet."""
+        return bool(self._others())
 
     @property
     def pending(self) -> int:
@@ -76,21 +82,20 @@ class Transactions:
 
     def locked(self, ids: pl.Series) -> pl.Series | None:
         """Which of these records a transaction that is not committed yet has changed; None if no such is pending."""
-        if not self._late:
+        if not self.contended:
             return None
-        held = [block.ids for block in self._waiting()]
-        return ids.is_in(pl.concat(held).implode())
+        return ids.is_in(_together([block.ids for block in self._waiting()]).implode())
 
     def looked_up(self, ids: pl.Series) -> pl.Series | None:
         """Which of these records the rows of pending transactions look up at or are; None if no such is pending."""
-        if not self._late:
+        if not self.contended:
             return None
         held = [block.ids for block in self._waiting()]
         for block in self._waiting():
             if block.after is not None:
                 names = [field["name"] for field in self._org.schema.objects[block.object].references()]
                 held += [block.after[name].drop_nulls() for name in names if name in block.after.columns]
-        return ids.is_in(pl.concat([series.rename("Id") for series in held]).implode())
+        return ids.is_in(_together(held).implode())
 
     def waiting_rows(self, obj: SObject) -> list[pl.DataFrame]:
         """The rows of an object as pending transactions will leave them, in the order in which they were saved."""
@@ -101,7 +106,12 @@ class Transactions:
         self._late.clear()
 
     def _waiting(self) -> list[Block]:
-        return [step for late in self._late for step in late.steps if isinstance(step, Block)]
+        return [step for other in self._others() for step in other.steps if isinstance(step, Block)]
+
+    def _others(self) -> list[Transaction]:
+        """Late ones, and those that other requests have open while they wait for something."""
+        present = self._current.get()
+        return [*self._late, *(other for other in self._open if other is not present)]
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -120,6 +130,7 @@ class Transactions:
             return
         transaction = Transaction()
         token = self._current.set(transaction)
+        self._open.append(transaction)
         try:
             yield
         except BaseException:
@@ -127,6 +138,7 @@ class Transactions:
             raise
         finally:
             self._current.reset(token)
+            self._open.remove(transaction)
         try:
             self._commit(transaction)
         except BaseException:  # what the ledger could not take must not stay in the tables
@@ -161,7 +173,7 @@ class Transactions:
         block = Block(obj.name, operation, who, api, before, after, notes)
         if not block.height:
             return
-        if self._late and api not in UNDELAYED:
+        if self.contended and api not in UNDELAYED:
             locked = self.locked(block.ids)
             if locked is not None and locked.any():
                 raise RowLockedError
@@ -249,6 +261,10 @@ class Transactions:
             else:
                 self._apply(Block(step.object, "undo", step.who, step.api, step.after, step.before))
         del transaction.steps[mark:]
+
+
+def _together(held: Iterable[pl.Series]) -> pl.Series:
+    return pl.concat([pl.Series("Id", [], dtype=pl.String), *(series.rename("Id") for series in held)])
 
 
 def _picked(block: Block, now: pl.DataFrame) -> str | pl.Series | None:

@@ -77,7 +77,9 @@ def _dates(values: pl.Series) -> pl.Series:
 
 def _datetimes(values: pl.Series) -> pl.Series:
     v = pl.col("v")
-    return _column(values, v.str.contains(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"), v)
+    shaped = v.str.contains(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9]\.[0-9]{3}Z$")
+    known = v.str.to_datetime("%Y-%m-%dT%H:%M:%S%.3fZ", time_unit="ms", strict=False).is_not_null()
+    return _column(values, shaped & known & ~v.str.starts_with("0000"), v)
 
 
 _USUAL: dict[str, Callable[[pl.Series], pl.Series]] = {

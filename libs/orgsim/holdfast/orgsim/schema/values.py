@@ -17,7 +17,9 @@ from holdfast.orgsim.errors import ApiError
 
 _NUMBER_KINDS = frozenset({"double", "currency", "percent"})
 _WHOLE_KINDS = frozenset({"int", "long"})
-_CANONICAL_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+_CANONICAL_STAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_DIGITS = re.compile(r"[-+0-9.eE]+")  # Decimal would take underscores and the digits of any script
 _OFFSET = re.compile(r"([+-]\d\d):?(\d\d)$")
 
 
@@ -48,8 +50,15 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else str(value)
 
 
+def _decimal(value: object) -> Decimal:
+    text = str(value).strip()
+    if _DIGITS.fullmatch(text) is None:
+        raise ValueError(value)
+    return Decimal(text)
+
+
 def _number(value: object) -> str:
-    number = Decimal(str(value).strip())
+    number = _decimal(value)
     if not number.is_finite():
         raise ValueError(value)
     text = format(number.normalize(), "f") if number else "0"
@@ -57,7 +66,7 @@ def _number(value: object) -> str:
 
 
 def _whole(value: object) -> str:
-    number = Decimal(str(value).strip())
+    number = _decimal(value)
     if number != number.to_integral_value():
         raise ValueError(value)
     return str(int(number))
@@ -74,6 +83,8 @@ def _boolean(value: object) -> str:
 
 def _date(value: object) -> str:
     text = str(value).strip()[:10]
+    if _DAY.fullmatch(text) is None:
+        raise ValueError(value)
     return date.fromisoformat(text).isoformat()
 
 
@@ -81,6 +92,7 @@ def datetime_text(value: object) -> str:
     """A datetime in any form the APIs take, as canonical text in UTC with milliseconds."""
     text = str(value).strip()
     if _CANONICAL_STAMP.fullmatch(text):
+        datetime.fromisoformat(text)  # there is no 30 February
         return text
     at = datetime.fromisoformat(_OFFSET.sub(r"\1:\2", text))
     at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
