@@ -9,12 +9,16 @@ import polars as pl
 from holdfast.orgsim.rules.batch import Batch
 from holdfast.orgsim.schema.objects import SObject
 
-PERSON_NAMES = frozenset({"Contact", "Lead", "User"})
+PERSON_NAMES = frozenset({"Contact", "Individual", "Lead", "User"})
 WON_STAGES = ("Closed Won",)
+# What the platform tells of a status: (object, field) → the flag, and the value that sets it.
+FLAGS = {("Task", "Status"): ("IsClosed", "Completed"), ("Task", "Priority"): ("IsHighPriority", "High"),
+         ("Solution", "Status"): ("IsReviewed", "Reviewed")}  # fmt: skip
+STATUS_CODES = {"In Approval Process": "InApproval"}  # of contracts and orders; otherwise the status itself
 
 
 def derive(batch: Batch) -> None:
-    """Names of people, the state of an opportunity."""
+    """Names of people, the state of an opportunity, a task, a contract."""
     columns = derived_columns(batch.obj, batch.after.columns)
     if columns:
         batch.after = batch.after.with_columns(columns)
@@ -30,5 +34,15 @@ def derived_columns(obj: SObject, present: Sequence[str]) -> list[pl.Expr]:
         stage = pl.col("StageName").fill_null("")
         closed, won = stage.str.starts_with("Closed"), stage.is_in(list(WON_STAGES))
         flags = {"IsClosed": closed, "IsWon": won}
-        return [pl.when(e).then(pl.lit("true")).otherwise(pl.lit("false")).alias(n) for n, e in flags.items()]
-    return []
+        return [_flag(e, n) for n, e in flags.items()]
+    if obj.name in ("Contract", "Order") and "Status" in present and "StatusCode" in obj.fields:
+        return [pl.col("Status").replace(STATUS_CODES).alias("StatusCode")]
+    return [
+        _flag(pl.col(source).eq_missing(value), flag)
+        for (name, source), (flag, value) in FLAGS.items()
+        if name == obj.name and source in present and flag in obj.fields
+    ]
+
+
+def _flag(condition: pl.Expr, name: str) -> pl.Expr:
+    return pl.when(condition).then(pl.lit("true")).otherwise(pl.lit("false")).alias(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from holdfast.orgsim.schema.fields import make_field
+from holdfast.orgsim.schema.lines import read_field
 
 if TYPE_CHECKING:
     from holdfast.orgsim.schema.objects import Schema, SObject
@@ -16,10 +16,9 @@ ATTACHABLE = ("Account", "Asset", "Campaign", "Case", "Contact", "Contract", "Ev
               "Product2", "Solution", "Task")  # fmt: skip
 LINKABLE = (*ATTACHABLE, "User", "Organization", "CollaborationGroup")
 
-# Each field: name, type and letters for what the object reference says of it. c: create, u: update, n: nillable,
-# d: defaulted on create, f: not filterable, g: not groupable, s: not sortable, i: id lookup. Then `:` a length,
-# `=` the values of a restricted picklist (`~` of an open one), `>` what a lookup points at: `*` whatever files can be
-# linked to, `@` whatever attachments can be attached to.
+# Fields in the form of `lines`; a lookup points at `*` whatever files can be linked to, or at `@` whatever attachments
+# can be attached to.
+_GROUPS = {"*": LINKABLE, "@": ATTACHABLE}
 _CONTENT_VERSION = """
 ContentDocumentId reference c >ContentDocument
 IsLatest boolean d
@@ -199,7 +198,7 @@ def install_files(schema: Schema) -> None:
         for field_name in ("Name", "OwnerId", *(() if audited else _AUDITED)):
             obj.fields.pop(field_name, None)
         for line in fields.strip().splitlines():
-            obj.add(_field(line))
+            obj.add(read_field(line, _GROUPS))
     schema.objects["ContentDocument"].child_relationships += [_child(*entry) for entry in _OF_DOCUMENT]
 
 
@@ -219,28 +218,3 @@ def _child(name: str, lookup: str, relationship: str | None, cascades: bool) -> 
     return {"cascadeDelete": cascades, "childSObject": name, "deprecatedAndHidden": False, "field": lookup,
             "junctionIdListNames": [], "junctionReferenceTo": [], "relationshipName": relationship,
             "restrictedDelete": False}  # fmt: skip
-
-
-def _field(line: str) -> dict[str, Any]:
-    name, kind, *rest = line.split()
-    letters = "".join(part for part in rest if part[0] not in ":=~>")
-    changes: dict[str, Any] = {
-        "createable": "c" in letters, "updateable": "u" in letters, "nillable": "n" in letters,
-        "defaultedOnCreate": "d" in letters or kind == "boolean", "idLookup": "i" in letters,
-        "filterable": "f" not in letters, "groupable": "g" not in letters, "sortable": "s" not in letters,
-        "permissionable": False, "nameField": name in ("Name", "Title"),
-    }  # fmt: skip
-    for part in rest:
-        values = part[1:].split(",")
-        if part[0] == ":":
-            changes["length"] = int(part[1:])
-        elif part[0] in "=~":
-            changes.update(picklistValues=[_picked(value) for value in values], restrictedPicklist=part[0] == "=")
-        elif part[0] == ">":
-            parents = {"*": list(LINKABLE), "@": list(ATTACHABLE)}.get(part[1:], values)
-            changes.update(referenceTo=parents, polymorphicForeignKey=len(parents) > 1, namePointing=len(parents) > 1)
-    return make_field(name, kind, **changes)
-
-
-def _picked(value: str) -> dict[str, Any]:
-    return {"active": True, "defaultValue": False, "label": value, "validFor": None, "value": value}

@@ -5,26 +5,22 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from importlib import resources
 from itertools import count
 from typing import Any
-
-import orjson
 
 from holdfast.orgsim import ids
 from holdfast.orgsim.schema import derived, kinds
 from holdfast.orgsim.schema.fields import COMPOUND_TYPES, make_field
 from holdfast.orgsim.schema.files import accept_files, install_files
+from holdfast.orgsim.schema.recordings import recorded
+from holdfast.orgsim.schema.standard import shape, standard_names, standard_object
 from holdfast.orgsim.schema.traits import Traits
 
 MASTER_RECORD_TYPE = "012000000000000AAA"
 RECORDED_FLAGS = ("createable", "updateable", "deletable", "queryable", "retrieveable", "replicateable", "undeletable",
                   "layoutable", "searchable", "triggerable", "feedEnabled", "mruEnabled", "mergeable",
                   "associateEntityType", "associateParentEntity")  # fmt: skip
-# Objects without a recorded describe whose shape differs from the default (Name as text, an owner).
-NAMELESS = frozenset({"CampaignMember", "CampaignMemberStatus", "OpportunityContactRole"})
-OWNERLESS = frozenset({"CampaignMember", "CampaignMemberStatus", "User", "Organization", "Profile", "RecordType"})
+OWNERLESS = frozenset({"User", "Organization", "Profile", "RecordType"})  # without a describe that says so
 MASTER_DETAIL = frozenset(
     {
         ("CampaignMember", "CampaignId"),
@@ -97,19 +93,22 @@ class Schema:
     def __init__(self) -> None:
         self.objects: dict[str, SObject] = {}
         self.global_only: dict[str, dict[str, Any]] = {}
+        self.cascades: set[tuple[str, str]] = set()  # (child, lookup): deleted with the parent
         self.prepare: list[Callable[[SObject], None]] = []  # called with each object that is defined
         self._lower: dict[str, str] = {}
         self._by_prefix: dict[str, SObject] = {}
-        for name, describe in _recorded().items():
+        for name, describe in recorded().items():
             if name != "Global":
                 self._install(copy.deepcopy(describe))
-        self.global_only = {entry["name"]: entry for entry in copy.deepcopy(_recorded()["Global"]["sobjects"])}
+        self.global_only = {entry["name"]: entry for entry in copy.deepcopy(recorded()["Global"]["sobjects"])}
         install_files(self)
         self._mark_cascades()
 
     def find(self, name: str) -> SObject | None:
-        """The object called `name`, whatever its case. One known only from describeGlobal is made on demand."""
+        """The object called `name`, whatever its case. Standard ones are made on demand."""
         known = self.objects.get(name) or self.objects.get(self._lower.get(name.lower(), ""))
+        if known is None and (standard := standard_object(name)) is not None:
+            known = self.define(standard.name)
         if known is None:
             entry = next((e for n, e in self.global_only.items() if n.lower() == name.lower()), None)
             if entry is not None:
@@ -131,12 +130,15 @@ class Schema:
         """The object `name`, made with the system fields of its kind if it is new. `setting`: a custom setting."""
         if name in self.objects:
             return self.objects[name]
+        standard = standard_object(name)
+        if standard is not None:
+            name, prefix, name_kind, owner = standard.name, standard.prefix, "none", False
         kind = kinds.kind_of(name, setting=setting)
         custom = name[-3:] in ("__c", "__e", "__b") or kind == "metadata"
         if prefix is None:
             prefix = ids.STANDARD_PREFIXES.get(name) or self._next_custom_prefix(kinds.PREFIX_LETTERS.get(kind, "a"))
         if name_kind is None:
-            name_kind = "none" if name in NAMELESS else "auto" if auto_name else "text"
+            name_kind = "auto" if auto_name else "text"
         describe = self._blank(name, label or name.rpartition("__")[0].split("__")[-1] or name)
         describe.update(keyPrefix=prefix, custom=custom, customSetting=False)
         describe.update(mergeable=name in ("Account", "Contact", "Lead", "Case"), undeletable=True, layoutable=True)
@@ -147,6 +149,8 @@ class Schema:
         has_owner = name not in OWNERLESS if owner is None else owner
         describe["fields"] = kinds.fields_of(kind, name_kind=name_kind, owner=has_owner)
         made = self._install(describe)
+        if standard is not None:
+            shape(self, made, standard)
         if kind == "plain":
             accept_files(self, made)
         made.describe.update({k: v for k, v in self.global_only.get(name, {}).items() if k in RECORDED_FLAGS})
@@ -174,7 +178,7 @@ class Schema:
         return made
 
     def _blank(self, name: str, title: str) -> dict[str, Any]:
-        describe = copy.deepcopy(_recorded()["Custom__c"])
+        describe = copy.deepcopy(recorded()["Custom__c"])
         title, entry = title.replace("_", " "), self.global_only.get(name, {})
         describe.update(name=name, label=entry.get("label", title), labelPlural=entry.get("labelPlural", title + "s"))
         describe.update(childRelationships=[], urls=None, customSetting=False)
@@ -186,7 +190,7 @@ class Schema:
             definition.update(cascadeDelete=True, relationshipOrder=0, writeRequiresMasterRead=True, nillable=False)
         obj.add(definition)
         for parent_name in definition["referenceTo"]:
-            parent = self.objects.get(parent_name)
+            parent = self.find(parent_name) if standard_object(parent_name) else self.objects.get(parent_name)
             if parent is not None:
                 taken = {entry["relationshipName"] for entry in parent.child_relationships}
                 name = child_name or _free_relationship(obj.name, definition, taken)
@@ -209,8 +213,8 @@ class Schema:
         return self._by_prefix.get(prefix)
 
     def names(self) -> Sequence[str]:
-        """All objects: those that only describeGlobal knows and those that are described."""
-        return list(dict.fromkeys([*self.global_only, *self.objects]))
+        """All objects: those that only describeGlobal knows, the standard ones and those that are made."""
+        return list(dict.fromkeys([*self.global_only, *standard_names(), *self.objects]))
 
     def _install(self, describe: dict[str, Any], prefix: str | None = None) -> SObject:
         """Take an object in; `prefix` begins its ids where the describe tells none."""
@@ -235,12 +239,12 @@ class Schema:
 
     def _mark_cascades(self) -> None:
         """Deletes follow the recorded child relationships, which know more than the child's own field."""
-        self.cascades = {
+        self.cascades.update(
             (entry["childSObject"], entry["field"])
             for obj in self.objects.values()
             for entry in obj.child_relationships
             if entry["cascadeDelete"]
-        }
+        )
 
     def cascades_from(self, obj: SObject, definition: Mapping[str, Any]) -> bool:
         """Whether deleting the parent behind this lookup deletes the child as well."""
@@ -284,14 +288,4 @@ def _master_record_type(name: str) -> dict[str, Any]:
         "name": "Master",
         "recordTypeId": MASTER_RECORD_TYPE,
         "urls": {"layout": f"/services/data/v67.0/sobjects/{name}/describe/layouts/{MASTER_RECORD_TYPE}"},
-    }
-
-
-@cache
-def _recorded() -> dict[str, dict[str, Any]]:
-    folder = resources.files("holdfast.orgsim.schema") / "recorded"
-    return {
-        item.name.removesuffix(".json"): orjson.loads(item.read_bytes())
-        for item in folder.iterdir()
-        if item.name.endswith(".json")
     }

@@ -26,8 +26,8 @@ async def describe_global(call: Call) -> Reply:
     entries = []
     for name in call.org.schema.names():
         if call.user.reads(name):
-            obj = call.org.schema.objects.get(name)
             recorded = call.org.schema.global_only.get(name)
+            obj = call.org.schema.objects.get(name) if recorded is not None else call.org.schema.find(name)
             if recorded is not None:
                 may = _may(obj, call.user) if obj is not None else {}
                 entries.append({**recorded, **may, "urls": _reversioned(recorded["urls"], call.version)})
