@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -18,8 +19,6 @@ from simple_salesforce import Salesforce
 from simple_salesforce.exceptions import SalesforceMalformedRequest
 
 from holdfast.orgsim.testing import RunningOrg, start_org
-
-pytestmark = pytest.mark.integration
 
 pytestmark = pytest.mark.integration  # a process of its own, reached through real sockets
 V = "/services/data/v62.0"
@@ -162,6 +161,21 @@ def test_it_ends_with_its_parent(tmp_path: Path) -> None:
     lines = (tmp_path / "ledger.jsonl").read_bytes().splitlines()
     assert orjson.loads(lines[0])["op"] == "insert"
     assert info["pid"] != os.getpid()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_stopped_it_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "holdfast.orgsim", "serve", "--json"], env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    orjson.loads(process.stdout.readline())
+    assert list(tmp_path.iterdir())
+    process.send_signal(number)
+    assert process.communicate(timeout=20) == ("", "")
+    assert process.returncode == 0
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_wrong_folder_is_named(tmp_path: Path) -> None:

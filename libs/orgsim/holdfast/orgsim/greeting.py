@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
+CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE")
 
 
 def tell_json(info: dict[str, Any]) -> None:
@@ -15,7 +15,7 @@ def tell_json(info: dict[str, Any]) -> None:
 
 def tell(info: dict[str, Any], *, shows_secret: bool) -> None:
     """What a person needs to point a client at the orgs. A secret that the person chose is not repeated."""
-    lines = [f"http    {info['url']}"]
+    lines = [f"http    {info['url']}", f"status  {info['url']}/_org/   (in a browser)"]
     if "https_url" in info:
         lines += [
             f"https   {info['https_url']}   (and, by the proxy, login.salesforce.com and My Domains)",
@@ -27,7 +27,7 @@ def tell(info: dict[str, Any], *, shows_secret: bool) -> None:
     if "https_url" in info:
         trust = " ".join(f"{name}={info['ca_file']}" for name in CA_VARIABLES)
         lines += ["", "Clients with fixed https hosts:", f"  export HTTPS_PROXY={info['proxy_url']} {trust}"]
-    print("\n".join(lines), flush=True)
+    print("\n".join([*lines, "", "Ctrl-C stops it."]), flush=True)
 
 
 def _org(org: dict[str, Any], *, shows_secret: bool) -> list[str]:

@@ -22,7 +22,7 @@ from holdfast.orgsim.org import Org, OrgSettings
 from holdfast.orgsim.plans import OrgPlan, PlanError, from_arguments, from_file
 from holdfast.orgsim.remote import ask
 from holdfast.orgsim.schema.document import Document, SchemaError, read_document
-from holdfast.orgsim.serving import Ports
+from holdfast.orgsim.serving import Ports, end_in_order
 from holdfast.orgsim.serving import serve as serve_org
 from holdfast.orgsim.store import loading
 
@@ -50,14 +50,16 @@ def orgsim(
 
 @app.command()
 def serve(
-    port: Annotated[int, typer.Option(help="http; 0 takes a free port.")] = 0,
-    https_port: Annotated[int, typer.Option(help="https; 0 takes a free port.")] = 0,
-    proxy_port: Annotated[int, typer.Option(help="Forward proxy (CONNECT); 0 takes a free port.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="http; 0 takes a free port.")] = 0,
+    https_port: Annotated[int, typer.Option(min=0, max=65535, help="https; 0 takes a free port.")] = 0,
+    proxy_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Forward proxy (CONNECT); 0 takes a free port.")
+    ] = 0,
     https: Annotated[bool, typer.Option(help="Also listen on https and for proxy clients.")] = True,
     org: Annotated[
         list[str] | None, typer.Option(help="NAME or NAME=sandbox|developer|scratch; repeatable, the first is default.")
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file with [[org]] tables, instead of --org.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file with org tables, instead of --org.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder for the ledger file and the CA.")] = None,
     load: Annotated[
         list[Path] | None, typer.Option(help="Folder or .csv (dotgov) for the first org; repeatable.")
@@ -74,24 +76,26 @@ def serve(
         Path | None, typer.Option(help=f"Secret of the connected app; else {SECRET_VARIABLE}, else random.")
     ] = None,
     jwt_public_key: Annotated[Path | None, typer.Option(help="PEM of the connected app's certificate key.")] = None,
-    api_limit: Annotated[int, typer.Option(help="API requests per 24 hours.")] = 100_000,
-    session_s: Annotated[float, typer.Option(help="Session timeout in seconds.")] = 7200,
+    api_limit: Annotated[int, typer.Option(min=0, help="API requests per 24 hours.")] = 100_000,
+    session_s: Annotated[float, typer.Option(min=0, help="Session timeout in seconds.")] = 7200,
     bulk_page_bytes: Annotated[
-        int, typer.Option(help="Size of a Bulk result page whose client asks for no number of rows.")
+        int, typer.Option(min=1, help="Size of a Bulk result page whose client asks for no number of rows.")
     ] = 200_000_000,
     gzip: Annotated[bool, typer.Option(help="Compress for clients that ask for it.")] = True,
 ) -> None:
     """Serve one or more orgs on 127.0.0.1 until stopped."""
+    end_in_order()
     settings = OrgSettings(
         api_limit=api_limit,
         session_lifetime=timedelta(seconds=session_s),
         bulk_page_bytes=bulk_page_bytes,
-        public_key_pem=jwt_public_key.read_text() if jwt_public_key else None,
+        public_key_pem=_text(jwt_public_key, "--jwt-public-key") if jwt_public_key else None,
         ledger_folder=data_dir,
         compress=gzip,
         document=_document(schema),
     )
-    secret = client_secret_file.read_text().strip() if client_secret_file else os.environ.get(SECRET_VARIABLE)
+    from_environment = os.environ.get(SECRET_VARIABLE)
+    secret = _text(client_secret_file, "--client-secret-file").strip() if client_secret_file else from_environment
     if secret:
         settings.client_secret = secret
     try:
@@ -107,7 +111,11 @@ def serve(
     ports = Ports(port, https_port if https else None, proxy_port)
     ca_folder = data_dir or (ready_file.parent if ready_file else None)
     tell = tell_json if as_json else partial(greet, shows_secret=not secret)
-    serve_org(orgs, ports=ports, ca_folder=ca_folder, ready_file=ready_file, parent_pid=parent_pid, tell=tell)
+    try:
+        serve_org(orgs, ports=ports, ca_folder=ca_folder, ready_file=ready_file, parent_pid=parent_pid, tell=tell)
+    except OSError as error:
+        typer.echo(f"orgsim cannot serve: {error}", err=True)
+        raise typer.Exit(1) from error
 
 
 @app.command()
@@ -154,21 +162,29 @@ def script(
     listing: Annotated[bool, typer.Option("--list", help="Print the named scenarios.")] = False,
 ) -> None:
     """Set the faults of a JSON file or of a scenario."""
+    if [listing, scenario is not None, file is not None].count(True) != 1:
+        raise typer.BadParameter("one of a file, --scenario and --list is needed")
     if listing:
         for name, about in json.loads(ask("GET", url, "/_org/faults?scenarios", timeout_s=10)).items():
             typer.echo(f"{name:<16} {about}")
     elif scenario is not None:
         sys.stdout.write(ask("POST", url, "/_org/faults", json={"scenario": scenario}, timeout_s=10))
     elif file is not None:
-        sys.stdout.write(ask("POST", url, "/_org/faults", content=file.read_bytes(), timeout_s=10))
-    else:
-        raise typer.BadParameter("a file, --scenario or --list is needed")
+        sys.stdout.write(ask("POST", url, "/_org/faults", content=_text(file, "file").encode(), timeout_s=10))
 
 
 @app.command()
 def reset(url: Url, data: Annotated[bool, typer.Option(help="Bring the loaded rows back, too.")] = False) -> None:
     """Clear faults, counters and used-up limits."""
     sys.stdout.write(ask("POST", url, "/_org/reset", json={"data": data}, timeout_s=300))
+
+
+def _text(path: Path, argument: str) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise typer.BadParameter(f"{path}: {reason}", param_hint=argument) from error
 
 
 def _document(path: Path | None) -> Document | None:
@@ -183,10 +199,12 @@ def _made(plan: OrgPlan) -> Org:
         made = Org(plan.settings)
     except SchemaError as error:
         raise typer.BadParameter(str(error), param_hint="--schema") from error
+    except OSError as error:
+        raise typer.BadParameter(str(error), param_hint="--data-dir") from error
     for path in plan.load:
         try:
             loading.load_path(made, path, multiply=plan.multiply)
-        except (FileNotFoundError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise typer.BadParameter(str(error)) from error
     return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import typer
@@ -15,13 +16,22 @@ def ask(method: str, url: str, path: str, *, timeout_s: float, **options: Any) -
     """
     import httpx  # noqa: PLC0415 - a server has no use for it, and it is a fifth of what starting one takes
 
+    url = url if "://" in url else f"http://{url}"
     try:
         with httpx.Client(timeout=timeout_s, trust_env=False) as client:
             answer = client.request(method, url.rstrip("/") + path, **options)
-    except httpx.TransportError as error:
-        typer.echo(f"{url}: {error}", err=True)
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        typer.echo(f"{url}: {error or type(error).__name__}", err=True)
         raise typer.Exit(1) from error
     if answer.is_error:
-        typer.echo(answer.text, err=True)
+        typer.echo(_sentences(answer.text), err=True)
         raise typer.Exit(1)
     return answer.text
+
+
+def _sentences(answer: str) -> str:
+    """What an error answer says; all of it if it is not the org's."""
+    try:
+        return "\n".join(one["message"] for one in json.loads(answer))
+    except (ValueError, TypeError, KeyError):
+        return answer

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import shutil
+import signal
 import socket
 import ssl
 import tempfile
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import orjson
@@ -61,11 +63,19 @@ class Listening:
 
 
 def listen(port: int) -> socket.socket:
-    """A socket on 127.0.0.1; a free port for 0. Accepted connections inherit TCP_NODELAY."""
+    """A socket on 127.0.0.1; a free port for 0. Accepted connections inherit TCP_NODELAY.
+
+    Raises:
+        OSError: the port is not to be had; the message names it.
+    """
     server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    server.bind(("127.0.0.1", port))
+    try:
+        server.bind(("127.0.0.1", port))
+    except OSError as error:
+        server.close()
+        raise OSError(f"port {port}: {error.strerror}") from error
     server.listen(BACKLOG)
     return server
 
@@ -109,10 +119,25 @@ class OrgServer(uvicorn.Server):
         self.servers += [secure, proxy]
         self.started = True
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop; a second Ctrl-C does not wait. The base raises the signal once more, which would skip clearing up."""
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+
     def _protocols(self) -> Callable[[], asyncio.Protocol]:
         return partial(
             HttpToolsProtocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
+
+
+def end_in_order() -> None:
+    """Have SIGTERM and SIGHUP unwind the process: by default they end it with its temporary folders left behind."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _unwind)
+
+
+def _unwind(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def serve(
@@ -177,6 +202,7 @@ def _ready(info: dict[str, object], ready_file: Path | None, tell: Callable[[dic
 
 
 async def _run(server: uvicorn.Server, listening: Listening, ready: Callable[[], None], parent_pid: int | None) -> None:
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.handle_exit, signal.SIGHUP, None)
     serving = asyncio.create_task(server.serve(sockets=[listening.http]))
     while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn offers a flag, no event
         await asyncio.sleep(0.005)
