@@ -132,3 +132,4 @@ def test_a_table_for_people_and_words_for_what_cannot_be_compared(fixture: Fixtu
         0, ["object", "records", "missing", "extra", "different", "Account", "5", "0", "0", "0"])  # fmt: skip
     for arguments in ([str(tmp_path / "vault")], [str(tmp_path / "nothing"), "--ledger", str(tmp_path / "ledger")]):
         assert run(app, arguments).exit_code == 2
+    assert run(app, [str(tmp_path / "vault"), "--url", "nowhere"]).exit_code == 2  # 1 would say that they differ

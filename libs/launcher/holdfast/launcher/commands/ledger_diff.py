@@ -59,8 +59,10 @@ def _ledger(ledger: Path | None, url: str | None) -> Path:
         raise ValueError("--ledger or --url is needed")
     import httpx
 
-    answer = httpx.get(f"{url}/_org/ledger/folder", timeout=10, trust_env=False)
-    answer.raise_for_status()
+    try:
+        answer = httpx.get(f"{url}/_org/ledger/folder", timeout=10, trust_env=False).raise_for_status()
+    except httpx.HTTPError as error:
+        raise ValueError(f"{url}: {error}") from error
     return Path(answer.json()["folder"])
 
 
