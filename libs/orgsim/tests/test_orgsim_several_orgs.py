@@ -56,7 +56,7 @@ def test_names_kinds_and_own_ids(orgs: list[Org]) -> None:
     for values in ([o.id for o in orgs], [o.admin.id for o in orgs], [o.admin.username for o in orgs]):
         assert len(set(values)) == 3
     assert [len(o.id) for o in orgs] == [18, 18, 18]
-    for wrong in (["a", "a"], ["a=nonsense"]):
+    for wrong in (["a", "a"], ["a=nonsense"], ["A b!"], ["-a"]):
         with pytest.raises(PlanError):
             from_arguments(wrong, OrgSettings())
 

@@ -89,5 +89,8 @@ async def test_settings_and_the_clock_can_be_changed_while_it_runs(api) -> None:
     assert stopped["frozen"] is True
     assert (await api.http.get("/_org/clock")).json()["now"] == stopped["now"]
     assert (await api.http.post("/_org/clock", json={"frozen": False})).json()["frozen"] is False
-    assert (await api.http.post("/_org/clock", json={"advance_s": "soon"})).status_code == 400
+    for wrong in ({"advance_s": "soon"}, {"advance": 3600}, {}):
+        assert (await api.http.post("/_org/clock", json=wrong)).status_code == 400
+    refused = (await api.http.post("/_org/load", json={})).json()
+    assert refused[0]["message"].startswith("'path' is missing. The call: ")
     assert (await api.http.get("/_org/ledger?since=x")).status_code == 400

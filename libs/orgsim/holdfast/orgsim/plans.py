@@ -15,6 +15,7 @@ client_secret_file = "uat.secret"
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ from holdfast.orgsim.org import KINDS, OrgSettings
 from holdfast.orgsim.schema.document import Document, SchemaError, read_document
 
 _PLAIN = ("kind", "client_id", "username", "api_limit", "bulk_page_bytes", "compress", "bulk_job_s", "bulk_batches")
+_HOST_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 
 @dataclass
@@ -103,6 +105,8 @@ def _plan(entry: dict[str, Any], base: OrgSettings, number: int, folder: Path) -
     settings = replace(base, **changes | entry)
     if settings.kind not in KINDS:
         raise PlanError(f"org {name}: a kind is one of {', '.join(KINDS)}")
+    if not _HOST_LABEL.fullmatch(name):
+        raise PlanError(f"org {name!r}: a name is part of a host name: letters, digits and hyphens between them")
     return OrgPlan(settings, load, multiply)
 
 

@@ -36,7 +36,8 @@ def _open(method: str, template: str) -> Callable[[Handler], Handler]:
             try:
                 return await handler(call)
             except (KeyError, ValueError, TypeError, ArithmeticError) as error:
-                raise ApiError(400, "BAD_REQUEST", f"{type(error).__name__}: {error}") from error
+                what = f"{error} is missing." if isinstance(error, KeyError) else f"A value cannot be used: {error}."
+                raise ApiError(400, "BAD_REQUEST", f"{what} The call: {handler.__doc__}") from error
 
         return handler
 
@@ -59,6 +60,8 @@ async def clock(call: Call) -> Reply:
 async def move_clock(call: Call) -> Reply:
     """`{"advance_s": n}`, `{"set": iso, "frozen": bool}`, or `{"frozen": bool}` to stop it or let it run on."""
     body = call.json_object()
+    if not body or not body.keys() <= {"advance_s", "set", "frozen"}:
+        raise ValueError(f"{', '.join(body) or 'nothing'} moves no clock")
     if "frozen" in body and "set" not in body:
         call.org.clock.set(call.org.clock.now(), frozen=bool(body["frozen"]))
     if "advance_s" in body:
