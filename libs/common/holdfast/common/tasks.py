@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-ASK_AGAIN_S = 5.0
+ASK_AGAIN_S = 20.0  # longer than any client takes to close
 log = structlog.get_logger(__name__)
 
 
