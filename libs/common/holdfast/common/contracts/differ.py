@@ -47,8 +47,53 @@ class ChangesCommitted(PublicEvent):
         return f"{self.job_id}/{self.object}"
 
 
+class Proof(Value):
+    """Whether the vault holds what the org holds of an object, after this run.
+
+    `proven`: counts agree (`checked` "count"), or the ids of all living records do ("ids"; "ids and stamps" where
+    their stamps were compared as well). `not proven`: `reason` says why it is not known. `mismatch`: `reason` says
+    what differs; the ids are named, up to 100 of each, and the next run reads the object whole.
+    """
+
+    state: Literal["proven", "not proven", "mismatch"]
+    checked: Literal["", "count", "ids", "ids and stamps"] = ""
+    reason: str = ""
+    org_records: int | None = None
+    vault_records: int
+    passes: int
+    at: datetime
+    missing: int = 0  # living in the org, not in the vault
+    missing_ids: list[str] = Field(default_factory=list)
+    outdated: int = 0  # older in the vault than in the org
+    outdated_ids: list[str] = Field(default_factory=list)
+    unseen: int = 0  # living in the vault, not in the org, and nothing shows that they were deleted
+    unseen_ids: list[str] = Field(default_factory=list)
+
+
+class ObjectDoubted(PublicEvent):
+    """The object's count did not match: one more pass over it is needed before its outcome is known.
+
+    The extractor answers with an `object.extracted` of the next `pass_number`, or gives the object up.
+    """
+
+    TYPE: ClassVar[str] = "holdfast.differ.object.doubted.v1"
+    job_id: UUID
+    run_id: UUID
+    run: int
+    object: str
+    pass_number: int  # the pass that raised the doubt
+    wanted: Literal["delta", "census"]
+    reason: str
+
+    def key(self) -> str:
+        return f"{self.job_id}/{self.object}"
+
+
 class ObjectDiffed(PublicEvent):
-    """Every page of the object's manifest is committed: the object is complete for this run."""
+    """Every page of the object's manifest is committed: the object is complete for this run.
+
+    `proof` is null only in events of installations that did not prove yet.
+    """
 
     TYPE: ClassVar[str] = "holdfast.differ.object.diffed.v1"
     job_id: UUID
@@ -62,6 +107,8 @@ class ObjectDiffed(PublicEvent):
     bytes_written: int
     counts: ChangeCounts
     gaps: list[str] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list)
+    proof: Proof | None = None
 
     def key(self) -> str:
         return f"{self.job_id}/{self.object}"

@@ -11,6 +11,11 @@ from pydantic import Field
 from holdfast.common.contracts.base import PublicEvent, Value
 
 Mode = Literal["baseline", "incremental", "full"]
+# What a page holds: observations, read in one of three modes; ids of records that the org says were deleted; the ids of
+# all living records, to hold the table against; bodies of files of records that are in the table.
+PageMode = Literal["baseline", "incremental", "full", "deletions", "census", "bodies"]
+# A later pass over an object whose count did not match: what changed meanwhile, or the ids of all living records.
+Pass = Literal["reading", "delta", "census"]
 
 
 class PlannedObject(Value):
@@ -61,7 +66,7 @@ class PageStaged(PublicEvent):
     job_id: UUID
     run: int
     object: str
-    mode: Mode
+    mode: PageMode
     seq: int
     path: str  # key in the object store
     rows: int
@@ -73,11 +78,47 @@ class PageStaged(PublicEvent):
         return f"{self.job_id}/{self.object}"
 
 
+class OrgCount(Value):
+    """How many living records the org counts, asked after the last page came. `at` is the org's time."""
+
+    records: int
+    at: datetime
+
+
+class View(Value):
+    """Who looked, and whether what they do not see can be taken for gone.
+
+    `unchanged`: same organization, user and rights as when the job last read the object whole; `reason` says in a
+    sentence why absence is no evidence, and is empty if it is.
+    """
+
+    organization_id: str
+    user_id: str
+    sees_all: bool
+    unchanged: bool
+    reason: str = ""
+
+
+class Census(Value):
+    """Sums over all living records as the org lists them, in any order.
+
+    `ids` = sum modulo 2^64 of XXH3-64 (seed 0) of each 18-character id, as 16 hex digits; `stamps` the same of
+    `<id>|<SystemModstamp in canonical text>`, empty for an object without the stamp.
+    """
+
+    records: int
+    ids: str
+    stamps: str = ""
+
+
 class ObjectExtracted(PublicEvent):
     """Every page of the object is staged. `manifest` lets the differ prove that it has them all.
 
     `manifest` = SHA-256 over the lines `<page_id> <rows> <sha256>\\n` of all pages in order of `seq`.
-    `gaps` says, in sentences, what of the object could not be read though an earlier run could.
+    `gaps` says, in sentences, what of the object could not be read though an earlier run could. `notes` says what
+    else happened to it (fields added, renamed, retyped), which makes nothing missing.
+    `pass_number` counts from 1; a later pass covers the pages of the earlier ones as well and takes their place.
+    Without `count`, `not_counted` says why.
     """
 
     TYPE: ClassVar[str] = "holdfast.extractor.object.extracted.v1"
@@ -92,6 +133,13 @@ class ObjectExtracted(PublicEvent):
     api_calls: int
     watermark: datetime | None
     gaps: list[str] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list)
+    pass_number: int = 1
+    purpose: Pass = "reading"
+    count: OrgCount | None = None
+    not_counted: str = ""
+    view: View | None = None
+    census: Census | None = None
 
     def key(self) -> str:
         return f"{self.job_id}/{self.object}"

@@ -37,6 +37,8 @@ class RunRequested(PublicEvent):
     label: str = ""
     full: bool = False
     requested_at: datetime
+    # Share of the org's daily API calls, by everybody, at which the run stops calling and waits.
+    api_limit_percent: int = 80
 
     def key(self) -> str:
         return str(self.run_id)
@@ -99,6 +101,43 @@ class RunFailed(PublicEvent):
     job_id: UUID
     run: int
     reason: str
+    completed_at: datetime
+
+    def key(self) -> str:
+        return str(self.run_id)
+
+
+class RunPaused(PublicEvent):
+    """Nobody works on the run until it is resumed or cancelled; what is durable of it stays."""
+
+    TYPE: ClassVar[str] = "holdfast.scheduler.run.paused.v1"
+    run_id: UUID
+    job_id: UUID
+    run: int
+
+    def key(self) -> str:
+        return str(self.run_id)
+
+
+class RunResumed(PublicEvent):
+    """The run goes on where it was paused."""
+
+    TYPE: ClassVar[str] = "holdfast.scheduler.run.resumed.v1"
+    run_id: UUID
+    job_id: UUID
+    run: int
+
+    def key(self) -> str:
+        return str(self.run_id)
+
+
+class RunCancelled(PublicEvent):
+    """The run is over. What it brought into the vault stays; what it did not read, the next run reads."""
+
+    TYPE: ClassVar[str] = "holdfast.scheduler.run.cancelled.v1"
+    run_id: UUID
+    job_id: UUID
+    run: int
     completed_at: datetime
 
     def key(self) -> str:
