@@ -96,19 +96,20 @@ def diff_object(name: str, truth: Truth | None, folder: Path) -> ObjectDiff:
     result.missing, result.extra = len(missing), len(extra)
     result.show([f"{i} is missing in the vault" for i in missing.head(SHOWN)])
     result.show([f"{i} is in the vault and not in the org" for i in extra.head(SHOWN)])
-    for schema_id in held["_schema"].unique(maintain_order=True).to_list():
-        types = _types(folder, schema_id)
-        _compare(result, known, held.filter(pl.col("_schema") == schema_id), types)
+    _compare(result, known, held, _types(folder, held["_schema"].unique().to_list()))
     return result
 
 
 _NOTHING = {"_record_id": pl.String, "_op": pl.String, "_schema": pl.String}
 
 
-def _types(folder: Path, schema_id: str) -> dict[str, str]:
-    """Type by field of what a describe said when the page was read."""
-    document = json.loads((folder / "schemas" / f"{schema_id}.json").read_text())
-    return {f["name"]: f["type"] for f in document["fields"] if f["name"] != "Id" and f["type"] not in _NOT_STORED}
+def _types(folder: Path, schema_ids: Collection[str]) -> dict[str, str]:
+    """Type by field of everything that a record's events were read with, bodies and the id left out."""
+    types: dict[str, str] = {}
+    for schema_id in sorted(schema_ids):
+        document = json.loads((folder / "schemas" / f"{schema_id}.json").read_text())
+        types |= {each["name"]: each["type"] for each in document["fields"]}
+    return {name: kind for name, kind in types.items() if name != "Id" and kind not in _NOT_STORED}
 
 
 def _compare(result: ObjectDiff, known: pl.DataFrame, held: pl.DataFrame, types: Mapping[str, str]) -> None:

@@ -59,7 +59,13 @@ def prove(vault: Path, job_id: str, org: OrgSession, objects: list[str]) -> list
         ]
 
 
-def prove_object(name: str, types: dict[str, str], truth: dict[str, dict[str, Any]], table: Path) -> ObjectProof:
+def prove_object(
+    name: str,
+    types: dict[str, str],
+    truth: dict[str, dict[str, Any]],
+    table: Path,
+    gone: frozenset[str] = frozenset(),
+) -> ObjectProof:
     """Compare one table with what the ledger says.
 
     Args:
@@ -67,13 +73,16 @@ def prove_object(name: str, types: dict[str, str], truth: dict[str, dict[str, An
         types: Describe type of every field that a backup stores.
         truth: Every record that the org ever had and still knows, by id.
         table: The Delta table's folder.
+        gone: Ids of records that the org had and deleted for good; the backup must call them deleted, if it knows them.
     """
     proof = ObjectProof(name)
     backup = backup_state(table)
     for record_id in truth.keys() | backup.keys():
         expected, held = truth.get(record_id), backup.get(record_id)
-        if expected is None:
-            proof.differ(f"{record_id} is in the backup and was never in the org")
+        if expected is None and held is not None and held["_op"] == "deleted" and record_id in gone:
+            proof.deleted += 1
+        elif expected is None:
+            proof.differ(f"{record_id} is in the backup, and in the org it never was or is gone for good")
         elif held is None:
             proof.differ(f"{record_id} is missing in the backup")
         else:
