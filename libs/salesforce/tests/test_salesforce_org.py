@@ -16,8 +16,9 @@ from holdfast.orgsim.testing import RunningOrg, start_org
 from holdfast.salesforce.auth import ClientCredentials, sign_in
 from holdfast.salesforce.calls import Retries
 from holdfast.salesforce.client import SalesforceClient
+from holdfast.salesforce.composite import Part, count_part, describe_part, query_part
 from holdfast.salesforce.errors import SalesforceError
-from holdfast.salesforce.models import Access, Describe, JobInfo, NotModified
+from holdfast.salesforce.models import Access, Describe, JobInfo, NotModified, RestPage
 from holdfast.salesforce.rows import parse_csv
 from holdfast.salesforce.transport import open_http
 from holdfast.salesforce.usage import Usage
@@ -260,3 +261,40 @@ async def test_org_name_and_permissions_where_the_org_tells(world: World) -> Non
     assert await world.client.organization_name()
     permissions = await world.client.permissions((await world.client.user_info()).user_id)
     assert permissions.modify_all_data in (None, True, False)
+
+
+async def test_many_describes_queries_and_counts_cost_a_call_per_25_or_per_five_queries(world: World) -> None:
+    tag = (await world.client.describe("Sample__c")).etag
+    world.org.reset_calls()
+    parts: list[Part[object]] = [describe_part("Sample__c", tag), describe_part("Account"), describe_part("Nope__c")]
+    parts += [count_part("SELECT COUNT() FROM Sample__c") for _ in range(5)]
+    parts += [query_part(SELECT, all_rows=True, fields=COLUMNS), query_part("SELECT Nope FROM Account", all_rows=True)]
+    same, account, unknown, *counts, page, refused = await world.client.composite(parts)
+
+    assert world.org.calls()["total"] == 2
+    assert same == NotModified(tag or "")
+    assert isinstance(account, Describe)
+    alone = await world.client.describe("Account")
+    assert account == alone
+    assert counts == [len(TEXTS)] * 5
+    assert isinstance(page, RestPage)
+    assert by_name(page.table) == by_name((await world.client.query(SELECT, all_rows=True, fields=COLUMNS)).table)
+    assert isinstance(unknown, SalesforceError) and unknown.kind is Kind.NOT_FOUND
+    assert isinstance(refused, SalesforceError) and refused.error_code == "INVALID_FIELD"
+
+
+async def test_a_query_that_no_url_can_hold_is_answered_within_a_composite_call(world: World) -> None:
+    names = ", ".join(["'" + "x" * 90 + str(n) + "'" for n in range(300)])
+    query = f"SELECT Id FROM Sample__c WHERE Name IN ('row 1', {names})"
+    with pytest.raises(SalesforceError) as caught:
+        await world.client.query(query, all_rows=True)
+    assert caught.value.code == "query-too-long"
+    (page,) = await world.client.composite([query_part(query, all_rows=True)])
+    assert isinstance(page, RestPage) and page.total_size == 1
+
+
+async def test_a_composite_answer_that_leaves_a_part_out_is_asked_for_again(world: World) -> None:
+    body = '{"compositeResponse":[]}'
+    effect = {"status": 200, "body": body, "content_type": "application/json"}
+    world.org.faults({"path": "/composite", "effect": effect})
+    assert await world.client.composite([count_part("SELECT COUNT() FROM Sample__c")]) == [len(TEXTS)]

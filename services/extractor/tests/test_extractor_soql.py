@@ -43,6 +43,18 @@ def test_an_unstamped_object_goes_on_by_id() -> None:
     assert soql == "SELECT Id,Title FROM Note WHERE Id > '002000000000001AAA' ORDER BY Id"
 
 
+def test_the_stamp_is_the_best_that_the_object_has() -> None:
+    assert ObjectQuery("Account", ("Id", "CreatedDate", "LastModifiedDate", "SystemModstamp")).stamp == "SystemModstamp"
+    assert ObjectQuery("AccountShare", ("Id", "LastModifiedDate")).stamp == "LastModifiedDate"
+    assert ObjectQuery("Note", ("Id", "Title")).stamp is None
+    history = ObjectQuery("AccountHistory", ("Id", "CreatedDate"), AT).ordered(Position("017000000000001AAA", AT))
+    at = literal(AT)
+    after = f"(CreatedDate > {at} OR (CreatedDate = {at} AND Id > '017000000000001AAA'))"
+    where = f"CreatedDate >= {at} AND {after}"
+    assert history == f"SELECT Id,CreatedDate FROM AccountHistory WHERE {where} ORDER BY CreatedDate, Id"
+    assert "LoginTime >=" in ObjectQuery("LoginHistory", ("Id", "LoginTime"), AT).unordered()
+
+
 def test_literals_are_utc() -> None:
     assert literal(AT.astimezone(timezone(timedelta(hours=2)))) == "2026-03-01T12:00:00.250Z"
 

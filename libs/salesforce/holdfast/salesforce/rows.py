@@ -126,8 +126,24 @@ def parse_rest(body: Body, fields: Sequence[str] | None = None) -> RestPage:
     Raises:
         SalesforceError: UNAVAILABLE if the body is no query answer; DAMAGED if a row lacks a field.
     """
+    return rest_page(parse_exactly(body), fields)
+
+
+def parse_exactly(body: Body) -> Any:
+    """The JSON value of an answer, numbers as the text they were sent as.
+
+    Raises:
+        SalesforceError: UNAVAILABLE if the body is not JSON.
+    """
     try:
-        page = json.loads(bytes(body), parse_float=str, parse_int=str, parse_constant=_no_constant)
+        return json.loads(bytes(body), parse_float=str, parse_int=str, parse_constant=_no_constant)
+    except ValueError as error:
+        raise _unreadable("a query") from error
+
+
+def rest_page(page: Any, fields: Sequence[str] | None = None) -> RestPage:
+    """The page that `parse_exactly` found in an answer; see `parse_rest`."""
+    try:
         records, next_url = page["records"], page.get("nextRecordsUrl")
         total_size = int(page["totalSize"])
         names = list(fields) if fields is not None else _names(records)

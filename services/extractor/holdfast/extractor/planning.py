@@ -10,7 +10,7 @@ from typing import Literal
 
 from holdfast.common.contracts.extractor import Mode
 from holdfast.extractor.classification import classify, in_bulk
-from holdfast.extractor.soql import STAMP, ObjectQuery, url_length
+from holdfast.extractor.soql import ObjectQuery, stamp_of, url_length
 from holdfast.salesforce.models import Describe, ObjectSummary
 from holdfast.vault.schema import NOT_STORED_TYPES, FieldType, RecordSchema
 
@@ -40,7 +40,7 @@ class Known:
     """What earlier runs of the job left behind for an object.
 
     Attributes:
-        watermark: Newest SystemModstamp read, in Salesforce's time; None if it was read but held nothing
+        watermark: Newest stamp read, in Salesforce's time; None if it was read but held nothing
             to set a mark by.
         fields: The fields with which it was last read to its end; None if nobody knows.
     """
@@ -144,7 +144,7 @@ def _mode(known: Known | None, schema: RecordSchema, *, full: bool) -> Mode:
     if known is None:
         return "baseline"
     # Without a stamp, or a mark to start from, only reading everything finds what changed.
-    stamped = any(field.name == STAMP for field in schema.fields)
+    stamped = stamp_of([field.name for field in schema.fields]) is not None
     return "full" if full or not stamped or known.watermark is None or known.lacks(schema) else "incremental"
 
 
@@ -172,7 +172,7 @@ def new_mark(newest_stamp: datetime | None, read_from: datetime | None, settled_
     """The watermark that a complete reading leaves, in Salesforce's time only.
 
     Args:
-        newest_stamp: Newest SystemModstamp that was read.
+        newest_stamp: Newest stamp that was read.
         read_from: When the org began to collect the rows, by its own clock; None if it did not say.
             A long Bulk job may return a row stamped later than a change of one it had already collected, so
             the mark never lies beyond its beginning.

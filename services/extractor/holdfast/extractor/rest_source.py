@@ -10,13 +10,13 @@ import pyarrow as pa
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.extractor.classification import in_bulk
 from holdfast.extractor.reading import MOST_BULK_JOBS, Elsewhere, Fetched
-from holdfast.extractor.soql import STAMP, ObjectQuery, Position
+from holdfast.extractor.soql import ObjectQuery, Position, stamp_of
 from holdfast.salesforce.client import SalesforceClient
 from holdfast.salesforce.models import RestPage
 
 
 class RestSource:
-    """Pages of a REST query in the order of (SystemModstamp, Id).
+    """Pages of a REST query in the order of (stamp, Id).
 
     A cursor does not outlive the source: whoever goes on later asks for what comes after the last durable
     record. That costs the same one call, and finds records that changed meanwhile, which a cursor would not.
@@ -92,7 +92,8 @@ class RestSource:
 
 def _last_record(table: pa.Table) -> Position | None:
     record_id = table.column("Id")[-1].as_py()
-    stamp = table.column(STAMP)[-1].as_py() if STAMP in table.column_names else None
+    field = stamp_of(table.column_names)
+    stamp = table.column(field)[-1].as_py() if field else None
     if not record_id:
         return None
     return Position(record_id, datetime.fromisoformat(stamp) if stamp else None)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
 
-STAMP = "SystemModstamp"
+from holdfast.vault.page import STAMP_FIELDS
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ObjectQuery:
     Attributes:
         object: API name.
         fields: Names in the order of the SELECT.
-        since: Inclusive lower bound of SystemModstamp, overlap already subtracted; None reads all.
+        since: Inclusive lower bound of the stamp, overlap already subtracted; None reads all.
     """
 
     object: str
@@ -33,12 +33,12 @@ class ObjectQuery:
     since: datetime | None = None
 
     @property
-    def stamped(self) -> bool:
-        """Whether the object says when a record last changed."""
-        return STAMP in self.fields
+    def stamp(self) -> str | None:
+        """The field that says when a record last changed."""
+        return stamp_of(self.fields)
 
     def ordered(self, after: Position | None = None) -> str:
-        """The query for REST: in order of (SystemModstamp, Id), so that a lost cursor can be resumed.
+        """The query for REST: in order of (stamp, Id), so that a lost cursor can be resumed.
 
         Args:
             after: Read only what comes after this record.
@@ -46,7 +46,7 @@ class ObjectQuery:
         conditions = self._since()
         if after is not None:
             conditions.append(self._after(after))
-        order = f"{STAMP}, Id" if self.stamped else "Id"
+        order = f"{self.stamp}, Id" if self.stamp else "Id"
         return f"{self._select(conditions)} ORDER BY {order}"
 
     def unordered(self) -> str:
@@ -58,13 +58,18 @@ class ObjectQuery:
         return f"SELECT {','.join(self.fields)} FROM {self.object}{where}"  # noqa: S608 - names come from the org's describe
 
     def _since(self) -> list[str]:
-        return [] if self.since is None else [f"{STAMP} >= {literal(self.since)}"]
+        return [] if self.since is None else [f"{self.stamp} >= {literal(self.since)}"]
 
     def _after(self, last: Position) -> str:
-        if not self.stamped or last.stamp is None:
+        if self.stamp is None or last.stamp is None:
             return f"Id > '{last.record_id}'"
-        stamp = literal(last.stamp)
-        return f"({STAMP} > {stamp} OR ({STAMP} = {stamp} AND Id > '{last.record_id}'))"
+        at = literal(last.stamp)
+        return f"({self.stamp} > {at} OR ({self.stamp} = {at} AND Id > '{last.record_id}'))"
+
+
+def stamp_of(fields: Collection[str]) -> str | None:
+    """The stamp field of an object with these fields; None if every run must read it whole."""
+    return next((name for name in STAMP_FIELDS if name in fields), None)
 
 
 def literal(moment: datetime) -> str:
