@@ -22,6 +22,7 @@ from holdfast.common.folderstore import FolderStore
 from holdfast.common.meta import Meta
 from holdfast.common.postgres import Database
 from holdfast.extractor import store
+from holdfast.extractor.closing import Closer
 from holdfast.extractor.dispatch import Dispatcher
 from holdfast.extractor.leased_rows import RunRows, TaskRows
 from holdfast.extractor.org import Orgs
@@ -78,6 +79,7 @@ class Harness:
             db=db,
             orgs=self.orgs,
             staging=self.staging,
+            closer=Closer(db, settings),
             settings=settings,
             patience=patience,
             clock=self.clock,

@@ -22,6 +22,7 @@ from holdfast.common.postgres import Database
 from holdfast.common.rpc.extractor.v1.extractor_pb2_grpc import add_ExtractorServiceServicer_to_server
 from holdfast.common.service import Module, Platform, ServiceModule
 from holdfast.common.wakeup import Signal
+from holdfast.extractor.closing import Closer
 from holdfast.extractor.connections import ConnectionsPort
 from holdfast.extractor.consumers import consume
 from holdfast.extractor.dispatch import Dispatcher
@@ -130,6 +131,7 @@ def _workers(
         db=db,
         orgs=orgs,
         staging=staging,
+        closer=Closer(db, settings),
         settings=settings,
         patience=_patience(settings),
         clock=platform.clock,

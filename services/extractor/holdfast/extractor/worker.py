@@ -1,45 +1,32 @@
-"""Reads one leased object: picks up its durable position, stages what is left, closes it."""
+"""Reads one leased object: picks up its durable position, stages what is left, hands it over to be closed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
 import structlog
 
 from holdfast.common.clock import Clock
-from holdfast.common.contracts.extractor import ObjectExtracted, ObjectFailed
-from holdfast.common.contracts.manifest import manifest_hash
 from holdfast.common.errors import HoldfastError, Kind
-from holdfast.common.outbox import enqueue
 from holdfast.common.postgres import Database, Unit
 from holdfast.extractor import store
 from holdfast.extractor.bulk_source import BulkSource, BulkStart
+from holdfast.extractor.closing import Closer
 from holdfast.extractor.org import CallCounter, Orgs, count_calls
 from holdfast.extractor.patience import Patience
-from holdfast.extractor.planning import Strategy, lost_fields, new_mark, record_schema
+from holdfast.extractor.planning import Strategy, record_schema
 from holdfast.extractor.reading import Elsewhere, PageSource, names_missing_field
 from holdfast.extractor.rest_source import RestSource, hands_over_to_bulk
 from holdfast.extractor.settings import ExtractorSettings
 from holdfast.extractor.staging import Staging
-from holdfast.extractor.steps import OBJECT_CLOSED, READING_MOVED
+from holdfast.extractor.steps import READING_MOVED
 from holdfast.extractor.store import TaskClaim, sql
 from holdfast.salesforce.client import SalesforceClient
 from holdfast.salesforce.models import Describe
-from holdfast.vault.schema import RecordSchema
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class Closing:
-    """What closing an object says of it."""
-
-    state: str
-    calls: int
-    reason: str = ""
-    code: str = ""
 
 
 class Worker:
@@ -51,6 +38,7 @@ class Worker:
         db: Database,
         orgs: Orgs,
         staging: Staging,
+        closer: Closer,
         settings: ExtractorSettings,
         patience: Patience,
         clock: Clock,
@@ -58,6 +46,7 @@ class Worker:
         self._db = db
         self._orgs = orgs
         self._staging = staging
+        self._closer = closer
         self._settings = settings
         self._patience = patience
         self._clock = clock
@@ -74,7 +63,7 @@ class Worker:
         self._live[claim.key] = counter
         try:
             await self._read(claim)
-            await self._extracted(claim, counter.calls)
+            await self._closer.extracted(claim, counter.calls)
         except HoldfastError as error:
             await self._settle(claim, error, counter.calls)
         except Exception as error:
@@ -171,54 +160,6 @@ class Worker:
             next_seq=next_seq,
         )
 
-    async def _extracted(self, claim: TaskClaim, calls: int) -> None:
-        async def work(unit: Unit) -> None:
-            if not (await store.lock_task(unit, claim))[0]:
-                return
-            closing = Closing("extracted", calls)
-            await self._close(unit, claim, closing)
-
-        await self._db.run(OBJECT_CLOSED, work)
-        log.info("object_extracted", object=claim.object, run_id=str(claim.run.run_id), calls=calls)
-
-    async def _close(self, unit: Unit, claim: TaskClaim, closing: Closing) -> None:
-        run = claim.run
-        row = await unit.fetchrow(sql.close_task, claim.key, closing.state, closing.calls, closing.reason, closing.code)
-        assert row is not None  # it was locked in this unit
-        if closing.state == "failed":
-            event = ObjectFailed(
-                run_id=run.run_id,
-                job_id=run.job_id,
-                run=run.number,
-                object=claim.object,
-                reason=closing.reason,
-                code=closing.code,
-            )
-            await enqueue(unit, event, run.meta)
-            return
-        # An object read by REST learns the org's time from the Bulk jobs of the same run: not if its closing was
-        # put off, since the first job may then be younger than the reading.
-        org_time = None if claim.drained else await unit.fetchval(sql.org_time_of_run, run.run_id)
-        read_from = row["read_from"] or org_time
-        mark = new_mark(row["max_stamp"], read_from, self._settings.extractor_settled_after)
-        before = await store.last_schema(unit, claim)
-        await unit.execute(sql.advance_mark, run.job_id, claim.object, run.number, mark)
-        pages = await store.manifest_pages(unit, claim.key)
-        extracted = ObjectExtracted(
-            run_id=run.run_id,
-            job_id=run.job_id,
-            run=run.number,
-            object=claim.object,
-            mode=claim.mode,
-            pages=len(pages),
-            rows=row["rows"],
-            manifest=manifest_hash(pages),
-            api_calls=row["api_calls"],
-            watermark=await unit.fetchval(sql.mark_of, run.job_id, claim.object),
-            gaps=lost_fields(before, RecordSchema.from_json(row["schema"].encode())),  # the claim's may be older
-        )
-        await enqueue(unit, extracted, run.meta)
-
     async def _settle(self, claim: TaskClaim, error: HoldfastError, calls: int) -> None:
         if error.kind is Kind.FENCED:
             log.warning("reading_fenced", object=claim.object, run_id=str(claim.run.run_id))
@@ -236,8 +177,4 @@ class Worker:
             await store.postpone(self._db, claim, pause, calls)
             return
 
-        async def work(unit: Unit) -> None:
-            if (await store.lock_task(unit, claim))[0]:
-                await self._close(unit, claim, Closing("failed", calls, error.message, error.code))
-
-        await self._db.run(OBJECT_CLOSED, work)
+        await self._closer.failed(claim, error, calls)
