@@ -253,7 +253,10 @@ def proofs(vault: Path, job_id: str, org: RunningOrg, objects: Sequence[str]) ->
 
 def gone(org: RunningOrg, name: str) -> frozenset[str]:
     """Ids of records that the org had and deleted for good."""
-    return frozenset(entry["id"] for entry in org.ledger(name) if entry["values"] is None) - org.state(name).keys()
+    return (
+        frozenset(entry["id"] for entry in org.ledger(name) if entry.get("values", entry) is None)
+        - org.state(name).keys()
+    )
 
 
 def assert_agree(vault: Path, job_id: str, org: RunningOrg, objects: Sequence[str]) -> None:
