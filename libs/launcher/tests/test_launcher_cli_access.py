@@ -117,7 +117,8 @@ def test_help_is_instant_and_imports_nothing_heavy():
 
 
 def test_every_command_has_help(cli):
-    groups = {"connection": ["add", "list", "test", "objects"], "job": ["create", "list", "show", "run"]}
+    groups = {"connection": ["add", "list", "show", "test", "objects"]}
+    groups |= {"job": ["create", "list", "show", "objects", "run"]}
     groups |= {"runs": ["list", "show"], "record": ["history"], "parked": ["list", "replay", "drop"]}
     words = [[group, command] for group, commands in groups.items() for command in commands]
     words += [["changes"], ["verify"], ["run"], ["up"], ["demo"]]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from holdfast.extractor.classification import classify, in_bulk
+from holdfast.extractor.classification import classify, in_bulk, namespace_of, walk_of
 from holdfast.extractor.planning import (
     Known,
     ObjectPlan,
@@ -85,7 +85,7 @@ def test_what_is_not_recommended_can_be_selected_and_says_why(name: str, flags: 
         ("Invoice__ChangeEvent", {}),
         ("Shipped__e", {}),
         ("LoginEventStream", {}),
-        ("ContentDocumentLink", {}),
+        ("FieldDefinition", {}),
         ("ActivityHistory", {}),
         ("Secret__c", {"queryable": False}),
     ],
@@ -93,6 +93,38 @@ def test_what_is_not_recommended_can_be_selected_and_says_why(name: str, flags: 
 def test_what_cannot_be_queried_is_unreadable(name: str, flags: dict[str, object]) -> None:
     verdict = classify(entry(name, **flags))
     assert not verdict.readable and not verdict.recommended and verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "strategy", "detail"),
+    [
+        ("Account", "query", ""),
+        ("Invoice__c", "query", ""),
+        ("Attachment", "rest only", ""),
+        ("CaseStatus", "rest only", ""),
+        ("Archive__b", "big object keyset", ""),
+        ("IdeaComment", "parent walk", "IdeaId of Idea, 200 at a time"),
+        ("ContentFolderMember", "parent walk", "ParentContentFolderId of ContentFolder, 1 at a time"),
+        ("Knowledge__kav", "filter", "PublishStatus = Archived | Draft | Online"),
+        ("FieldDefinition", "cannot be read", ""),
+    ],
+)
+def test_every_object_has_a_strategy(name: str, strategy: str, detail: str) -> None:
+    verdict = classify(entry(name))
+    assert (verdict.strategy, verdict.detail) == (strategy, detail)
+
+
+def test_links_of_files_are_recommended_and_read_whole_where_the_user_may() -> None:
+    verdict = classify(entry("ContentDocumentLink"))
+    assert verdict.readable and verdict.recommended and verdict.strategy == "parent walk"
+    assert verdict.detail.endswith("without a filter if the user has Query All Files")
+    assert in_bulk("ContentDocumentLink") and not in_bulk("IdeaComment")
+    assert walk_of("ContentDocument") is None
+
+
+def test_objects_of_managed_packages_are_known_by_their_namespace() -> None:
+    names = ["Account", "Fund__c", "npsp__Fund__c", "npsp__Fund__History", "npsp__Setting__mdt"]
+    assert [namespace_of(name) for name in names] == ["", "", "npsp", "npsp", "npsp"]
 
 
 def test_custom_status_objects_may_go_by_bulk() -> None:

@@ -162,7 +162,9 @@ class FakeExtractor:
 
     async def ListObjects(self, request, **_):
         names = ["Account", "Contact"]
-        objects = [extractor_pb2.OrgObject(name=name, label=name, recommended=True, rows=7) for name in names]
+        objects = [
+            extractor_pb2.OrgObject(name=name, label=name, recommended=True, rows=7, strategy="query") for name in names
+        ]
         return extractor_pb2.ListObjectsResponse(objects=objects)
 
 

@@ -42,6 +42,17 @@ async def test_job_is_created_by_connection_name_and_found_by_both(api):
     assert (await api.get("/v1/jobs")).json() == {"items": [job], "next_cursor": None}
 
 
+async def test_the_objects_of_a_job_say_which_of_them_it_takes(world, api):
+    await api.post("/v1/connections", json=CONNECTION)
+    await api.post("/v1/jobs", json={"name": "Nightly", "connection": "Production", "objects": ["Account"]})
+    await api.post("/v1/jobs", json={"name": "All", "connection": "Production"})
+    some, every = [(await api.get(f"/v1/jobs/{job}/objects")).json()["items"] for job in ("Nightly", "All")]
+    assert [(each["name"], each["selected"]) for each in some] == [("Account", True), ("Contact", False)]
+    assert all(each["selected"] for each in every)
+    (contact,) = [each for each in some if each["name"] == "Contact"]
+    assert (contact["rows"], contact["strategy"], contact["managed"], contact["namespace"]) == (7, "query", False, "")
+
+
 async def test_run_is_accepted_and_followed_to_its_end(world, api):
     job = await world.job()
     answer = await api.post("/v1/jobs/Nightly/runs", json={"label": "first"})

@@ -14,7 +14,7 @@ from holdfast.common.postgres import Database, Record
 from holdfast.common.rpc.extractor.v1 import extractor_pb2 as messages
 from holdfast.common.rpc.extractor.v1.extractor_pb2_grpc import ExtractorServiceServicer
 from holdfast.extractor import store
-from holdfast.extractor.classification import classify
+from holdfast.extractor.classification import classify, namespace_of
 from holdfast.extractor.org import Orgs
 
 
@@ -78,6 +78,10 @@ class ExtractorService(ExtractorServiceServicer):
                     reason=verdict.reason,
                     rows=counts.get(entry.name, 0),
                     unreadable=not verdict.readable,
+                    strategy=verdict.strategy,
+                    strategy_detail=verdict.detail,
+                    namespace=namespace_of(entry.name),
+                    custom=entry.custom,
                 )
             )
         return messages.ListObjectsResponse(objects=listed)

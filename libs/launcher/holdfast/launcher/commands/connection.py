@@ -11,6 +11,15 @@ import typer
 
 from holdfast.launcher.commands import output
 from holdfast.launcher.commands.failure import CommandError, ExitCode
+from holdfast.launcher.commands.objects import (
+    NotRecommended,
+    Recommended,
+    Search,
+    Sort,
+    SortBy,
+    chosen,
+    print_objects,
+)
 from holdfast.launcher.commands.options import DEFAULT_DATA, ApiAddress, Data, Json
 from holdfast.launcher.commands.session import open_api, path
 
@@ -122,25 +131,38 @@ def test(
         raise typer.Exit(ExitCode.NOT_WHOLE)
 
 
-@app.command("objects")
-def objects(
+@app.command("show")
+def show(
     name: Annotated[str, typer.Argument(help="Name or id of the connection.")],
     api: ApiAddress = "",
     data: Data = DEFAULT_DATA,
     as_json: Json = False,
 ) -> None:
-    """What the org offers to a backup: its objects, with counts."""
+    """One connection, with what its user cannot see."""
+    with open_api(api, data) as found:
+        connection = found.get(path("connections", name))
+    if as_json:
+        output.print_json(connection)
+    else:
+        _describe(connection)
+
+
+@app.command("objects")
+def objects(
+    name: Annotated[str, typer.Argument(help="Name or id of the connection.")],
+    recommended: Recommended = False,
+    not_recommended: NotRecommended = False,
+    search: Search = "",
+    sort: SortBy = Sort.name,
+    api: ApiAddress = "",
+    data: Data = DEFAULT_DATA,
+    as_json: Json = False,
+) -> None:
+    """What the org offers to a backup: its objects, with counts, and how each is read."""
     with open_api(api, data) as found:
         items = list(found.get(path("connections", name, "objects"))["items"])
-    if as_json:
-        output.print_json(items)
-        return
-    rows = [[each["name"], each["label"], f"{each['rows']:,}", _recommended(each)] for each in items]
-    output.print_table(["Object", "Label", "Rows", "Recommended"], rows, right=["Rows"])
-
-
-def _recommended(found: dict[str, Any]) -> str:
-    return "yes" if found["recommended"] else found["reason"] or "no"
+    items = chosen(items, recommended=recommended, not_recommended=not_recommended, search=search, sort=sort)
+    print_objects(items, as_json=as_json)
 
 
 def _describe(connection: dict[str, Any]) -> None:

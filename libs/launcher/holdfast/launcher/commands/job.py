@@ -8,6 +8,15 @@ import typer
 
 from holdfast.launcher.commands import output
 from holdfast.launcher.commands.failure import CommandError, ExitCode
+from holdfast.launcher.commands.objects import (
+    NotRecommended,
+    Recommended,
+    Search,
+    Sort,
+    SortBy,
+    chosen,
+    print_objects,
+)
 from holdfast.launcher.commands.options import DEFAULT_DATA, ApiAddress, Data, Json
 from holdfast.launcher.commands.runs import follow_to_end
 from holdfast.launcher.commands.session import open_api, path
@@ -103,6 +112,24 @@ def show(job: Job, api: ApiAddress = "", data: Data = DEFAULT_DATA, as_json: Jso
             ("Last run", _last(found)),
         ]
     )
+
+
+@app.command("objects")
+def objects(
+    job: Job,
+    recommended: Recommended = False,
+    not_recommended: NotRecommended = False,
+    search: Search = "",
+    sort: SortBy = Sort.name,
+    api: ApiAddress = "",
+    data: Data = DEFAULT_DATA,
+    as_json: Json = False,
+) -> None:
+    """Objects of the job's org: records, whether the job takes them, why not recommended, how they are read."""
+    with open_api(api, data) as found:
+        items = list(found.get(path("jobs", job, "objects"))["items"])
+    items = chosen(items, recommended=recommended, not_recommended=not_recommended, search=search, sort=sort)
+    print_objects(items, as_json=as_json)
 
 
 @app.command("run")

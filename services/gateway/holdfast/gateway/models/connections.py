@@ -89,9 +89,22 @@ class OrgObject(Resource):
     reason: str = Field(description="Why it is not recommended, or cannot be backed up.")
     readable: bool = Field(description="Whether a job may name it.")
     rows: int = Field(description="Records, as the org counts them.")
+    strategy: str = Field(
+        description=(
+            "How it is read: `query`, `rest only`, `big object keyset`, `parent walk`, `filter` or `cannot be read`."
+        ),
+        examples=["query"],
+    )
+    strategy_detail: str = Field(description="What each query filters by, for objects that must be filtered.")
+    managed: bool = Field(description="It comes from a managed package.")
+    namespace: str = Field(description="Namespace prefix of that package.", examples=["npsp"])
+    custom: bool
+    selected: bool | None = Field(
+        default=None, description="Whether the job takes it, once it has records; null where no job was asked about."
+    )
 
     @classmethod
-    def of(cls, found: extractor_pb2.OrgObject) -> OrgObject:
+    def of(cls, found: extractor_pb2.OrgObject, selected: bool | None = None) -> OrgObject:
         return cls(
             name=found.name,
             label=found.label,
@@ -99,6 +112,12 @@ class OrgObject(Resource):
             reason=found.reason,
             readable=not found.unreadable,
             rows=found.rows,
+            strategy=found.strategy,
+            strategy_detail=found.strategy_detail,
+            managed=bool(found.namespace),
+            namespace=found.namespace,
+            custom=found.custom,
+            selected=selected,
         )
 
 

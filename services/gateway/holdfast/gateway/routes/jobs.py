@@ -5,9 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from holdfast.common.errors import HoldfastError, Kind
+from holdfast.common.rpc.extractor.v1 import extractor_pb2
 from holdfast.common.rpc.scheduler.v1 import scheduler_pb2
 from holdfast.gateway.context import CommandKey, Ctx
 from holdfast.gateway.inputs import JobRef
+from holdfast.gateway.models.connections import OrgObject, OrgObjects
 from holdfast.gateway.models.jobs import CreateJob, Job
 from holdfast.gateway.paging import DEFAULT_PAGE_SIZE, Cursor, Page, PageSize, to_cursor, to_page_token
 
@@ -45,3 +47,14 @@ async def list_jobs(context: Ctx, page_size: PageSize = DEFAULT_PAGE_SIZE, curso
 async def get_job(job: JobRef, context: Ctx) -> Job:
     """One job, by id or name."""
     return Job.of(await context.backends.job(job))
+
+
+@router.get("/{job}/objects", operation_id="listJobObjects")
+async def list_job_objects(job: JobRef, context: Ctx) -> OrgObjects:
+    """Every object of the job's org: count, whether it is recommended, how it is read, whether the job takes it."""
+    found = await context.backends.job(job)
+    request = extractor_pb2.ListObjectsRequest(connection_id=found.connection_id)
+    answer = await context.backends.ask(context.backends.extractor.ListObjects, request, waits_for_org=True)
+    named = {name.lower() for name in found.objects}
+    items = [OrgObject.of(each, each.name.lower() in named if named else each.recommended) for each in answer.objects]
+    return OrgObjects(items=items)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%holdfast/extractor/v1/extractor.proto\x12\x15holdfast.extractor.v1\"\x94\x01\n\nObjectRead\x12\x0e\n\x06object\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08strategy\x18\x03 \x01(\t\x12\x16\n\x0e\x65stimated_rows\x18\x04 \x01(\x03\x12\x0c\n\x04rows\x18\x05 \x01(\x03\x12\r\n\x05\x62ytes\x18\x06 \x01(\x03\x12\r\n\x05pages\x18\x07 \x01(\x03\x12\x11\n\tapi_calls\x18\x08 \x01(\x03\"$\n\x12GetProgressRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"\xa0\x01\n\x13GetProgressResponse\x12\r\n\x05state\x18\x01 \x01(\t\x12\x32\n\x07objects\x18\x02 \x03(\x0b\x32!.holdfast.extractor.v1.ObjectRead\x12\x11\n\tapi_calls\x18\x03 \x01(\x03\x12\x0c\n\x04rows\x18\x04 \x01(\x03\x12\x16\n\x0e\x65stimated_rows\x18\x05 \x01(\x03\x12\r\n\x05\x62ytes\x18\x06 \x01(\x03\"+\n\x12ListObjectsRequest\x12\x15\n\rconnection_id\x18\x01 \x01(\t\"o\n\tOrgObject\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x13\n\x0brecommended\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0c\n\x04rows\x18\x05 \x01(\x03\x12\x12\n\nunreadable\x18\x06 \x01(\x08\"H\n\x13ListObjectsResponse\x12\x31\n\x07objects\x18\x01 \x03(\x0b\x32 .holdfast.extractor.v1.OrgObject2\xde\x01\n\x10\x45xtractorService\x12\x64\n\x0bGetProgress\x12).holdfast.extractor.v1.GetProgressRequest\x1a*.holdfast.extractor.v1.GetProgressResponse\x12\x64\n\x0bListObjects\x12).holdfast.extractor.v1.ListObjectsRequest\x1a*.holdfast.extractor.v1.ListObjectsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%holdfast/extractor/v1/extractor.proto\x12\x15holdfast.extractor.v1\"\x94\x01\n\nObjectRead\x12\x0e\n\x06object\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08strategy\x18\x03 \x01(\t\x12\x16\n\x0e\x65stimated_rows\x18\x04 \x01(\x03\x12\x0c\n\x04rows\x18\x05 \x01(\x03\x12\r\n\x05\x62ytes\x18\x06 \x01(\x03\x12\r\n\x05pages\x18\x07 \x01(\x03\x12\x11\n\tapi_calls\x18\x08 \x01(\x03\"$\n\x12GetProgressRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"\xa0\x01\n\x13GetProgressResponse\x12\r\n\x05state\x18\x01 \x01(\t\x12\x32\n\x07objects\x18\x02 \x03(\x0b\x32!.holdfast.extractor.v1.ObjectRead\x12\x11\n\tapi_calls\x18\x03 \x01(\x03\x12\x0c\n\x04rows\x18\x04 \x01(\x03\x12\x16\n\x0e\x65stimated_rows\x18\x05 \x01(\x03\x12\r\n\x05\x62ytes\x18\x06 \x01(\x03\"+\n\x12ListObjectsRequest\x12\x15\n\rconnection_id\x18\x01 \x01(\t\"\xbd\x01\n\tOrgObject\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x13\n\x0brecommended\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0c\n\x04rows\x18\x05 \x01(\x03\x12\x12\n\nunreadable\x18\x06 \x01(\x08\x12\x10\n\x08strategy\x18\x07 \x01(\t\x12\x17\n\x0fstrategy_detail\x18\x08 \x01(\t\x12\x11\n\tnamespace\x18\t \x01(\t\x12\x0e\n\x06\x63ustom\x18\n \x01(\x08\"H\n\x13ListObjectsResponse\x12\x31\n\x07objects\x18\x01 \x03(\x0b\x32 .holdfast.extractor.v1.OrgObject2\xde\x01\n\x10\x45xtractorService\x12\x64\n\x0bGetProgress\x12).holdfast.extractor.v1.GetProgressRequest\x1a*.holdfast.extractor.v1.GetProgressResponse\x12\x64\n\x0bListObjects\x12).holdfast.extractor.v1.ListObjectsRequest\x1a*.holdfast.extractor.v1.ListObjectsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,10 +39,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETPROGRESSRESPONSE']._serialized_end=414
   _globals['_LISTOBJECTSREQUEST']._serialized_start=416
   _globals['_LISTOBJECTSREQUEST']._serialized_end=459
-  _globals['_ORGOBJECT']._serialized_start=461
-  _globals['_ORGOBJECT']._serialized_end=572
-  _globals['_LISTOBJECTSRESPONSE']._serialized_start=574
-  _globals['_LISTOBJECTSRESPONSE']._serialized_end=646
-  _globals['_EXTRACTORSERVICE']._serialized_start=649
-  _globals['_EXTRACTORSERVICE']._serialized_end=871
+  _globals['_ORGOBJECT']._serialized_start=462
+  _globals['_ORGOBJECT']._serialized_end=651
+  _globals['_LISTOBJECTSRESPONSE']._serialized_start=653
+  _globals['_LISTOBJECTSRESPONSE']._serialized_end=725
+  _globals['_EXTRACTORSERVICE']._serialized_start=728
+  _globals['_EXTRACTORSERVICE']._serialized_end=950
 # @@protoc_insertion_point(module_scope)

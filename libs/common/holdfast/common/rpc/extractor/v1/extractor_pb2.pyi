@@ -143,6 +143,10 @@ class OrgObject(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     ROWS_FIELD_NUMBER: _builtins.int
     UNREADABLE_FIELD_NUMBER: _builtins.int
+    STRATEGY_FIELD_NUMBER: _builtins.int
+    STRATEGY_DETAIL_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    CUSTOM_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     label: _builtins.str
     recommended: _builtins.bool
@@ -151,6 +155,13 @@ class OrgObject(_message.Message):
     rows: _builtins.int
     unreadable: _builtins.bool
     """It cannot be read at all, not even when selected by name; `reason` says why."""
+    strategy: _builtins.str
+    """"query", "rest only", "big object keyset", "parent walk", "filter" or "cannot be read"."""
+    strategy_detail: _builtins.str
+    """What each query filters by, in words; empty for strategies without a filter."""
+    namespace: _builtins.str
+    """Namespace prefix of the managed package it comes from; empty for standard objects and the org's own."""
+    custom: _builtins.bool
     def __init__(
         self,
         *,
@@ -160,10 +171,14 @@ class OrgObject(_message.Message):
         reason: _builtins.str = ...,
         rows: _builtins.int = ...,
         unreadable: _builtins.bool = ...,
+        strategy: _builtins.str = ...,
+        strategy_detail: _builtins.str = ...,
+        namespace: _builtins.str = ...,
+        custom: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["label", b"label", "name", b"name", "reason", b"reason", "recommended", b"recommended", "rows", b"rows", "unreadable", b"unreadable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["custom", b"custom", "label", b"label", "name", b"name", "namespace", b"namespace", "reason", b"reason", "recommended", b"recommended", "rows", b"rows", "strategy", b"strategy", "strategy_detail", b"strategy_detail", "unreadable", b"unreadable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
