@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from holdfast.common.failpoints import DurableStep
 from holdfast.vault.canonical import canonical
 from holdfast.vault.location import VaultRoot
-from holdfast.vault.page import Mode, PageMeta, page_key, write_page
+from holdfast.vault.page import PageMeta, PageMode, page_key, write_page
 from holdfast.vault.reading import state_at
 from holdfast.vault.record_id import long_id
 from holdfast.vault.refs import Committed, Counts, StagedRef
@@ -70,7 +70,7 @@ class Backup:
         *,
         run: int = 1,
         seq: int = 0,
-        mode: Mode = "incremental",
+        mode: PageMode = "incremental",
         page_id: str | None = None,
     ) -> StagedRef:
         name = page_id or f"page-{run}-{seq}"

@@ -13,7 +13,7 @@ import pyarrow as pa
 from holdfast.common.failpoints import DurableStep
 from holdfast.vault.canonical import canonical
 from holdfast.vault.location import VaultRoot
-from holdfast.vault.page import Mode, PageMeta, page_key, write_page
+from holdfast.vault.page import PageMeta, PageMode, page_key, write_page
 from holdfast.vault.record_id import long_id
 from holdfast.vault.refs import Committed, StagedRef
 from holdfast.vault.schema import FieldType, RecordSchema, schema_key
@@ -49,7 +49,9 @@ class Vault:
     folder: Path
     scratch: Path
 
-    def write(self, run: int, mode: Mode, records: Sequence[dict[str, str | None]], name: str = "Contact") -> Committed:
+    def write(
+        self, run: int, mode: PageMode, records: Sequence[dict[str, str | None]], name: str = "Contact"
+    ) -> Committed:
         root = VaultRoot.local(self.folder)
         schema = RecordSchema(name, tuple(FieldType(field, kind) for field, kind in FIELDS.items()))
         meta = PageMeta(str(JOB), name, run, 0, f"page-{run}", mode, schema, START)

@@ -9,7 +9,7 @@ import polars as pl
 
 from holdfast.vault.columns import CAPTURED, CREATED, DELETED, TOUCHED, UNDELETED, UPDATED
 from holdfast.vault.index import NO_STAMP, order_number
-from holdfast.vault.page import Mode
+from holdfast.vault.page import PageMode
 from holdfast.vault.refs import Counts
 
 _KNOWN = pl.col("s_print").is_not_null()
@@ -59,7 +59,7 @@ def decide(
     comparable: Sequence[bool],
     run: int,
     seq: int,
-    mode: Mode,
+    mode: PageMode,
 ) -> Decided:
     """Compare observations with the state.
 
@@ -95,7 +95,7 @@ def _of_file(files: pl.Series, values: pl.Series) -> pl.Series:
     return values.extend_constant(None, 1).gather(files.fill_null(len(values)))
 
 
-def _operation(mode: Mode) -> pl.Expr:
+def _operation(mode: PageMode) -> pl.Expr:
     first = CAPTURED if mode == "baseline" else CREATED
     return (
         pl.when("deleted").then(pl.lit(DELETED))

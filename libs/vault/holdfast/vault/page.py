@@ -21,7 +21,9 @@ from holdfast.vault.fingerprint import event_ids, fingerprints
 from holdfast.vault.location import table_key
 from holdfast.vault.schema import RecordSchema
 
-Mode = Literal["baseline", "incremental", "full"]
+# What a page holds: observations, read in one of three modes; deletions that the org states, or that follow from a
+# record's absence; all living records with their stamps, to hold the state against; bodies of files.
+PageMode = Literal["baseline", "incremental", "full", "deletions", "census", "bodies"]
 
 # Reading one scattered old value costs a row group, writing many groups costs 1 ms each.
 ROW_GROUP_ROWS = 10_000
@@ -43,7 +45,7 @@ class PageMeta:
     run: int
     seq: int
     page_id: str
-    mode: Mode
+    mode: PageMode
     schema: RecordSchema
     observed_at: datetime
 
@@ -101,10 +103,10 @@ def write_page(table: pa.Table, meta: PageMeta, out: Path) -> StagedPage:
 
 
 def observed_events(table: pa.Table, meta: PageMeta) -> pa.Table:
-    """The page's rows as events: `captured`, or `deleted` where `IsDeleted` is true."""
+    """The page's rows as events: `captured`, or `deleted` where `IsDeleted` is true or the page is one of deletions."""
     ids = table.column("Id")
     _require_ids(ids, meta)
-    deleted = deleted_flags(table)
+    deleted = pa.chunked_array([pa.repeat(True, table.num_rows)]) if meta.mode == "deletions" else deleted_flags(table)
     ops = pc.if_else(deleted, DELETED, CAPTURED)
     stamps = record_stamps(table)
     prints = fingerprints(table, meta.schema.compared)

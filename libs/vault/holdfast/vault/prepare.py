@@ -12,13 +12,14 @@ import pyarrow as pa
 
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.failpoints import durable_step
-from holdfast.vault.columns import table_schema
-from holdfast.vault.diff import Decided, changed_fields, count, decide, one_per_record, settle
+from holdfast.vault.columns import TIMESTAMP, table_schema
+from holdfast.vault.deletions import ended_lives
+from holdfast.vault.diff import Decided, Sorted, changed_fields, count, decide, one_per_record, settle
 from holdfast.vault.files import damaged, event_rows, open_events, read_events, sha256_of
 from holdfast.vault.fingerprint import as_string, event_ids
 from holdfast.vault.index import NO_STAMP, StateIndex
 from holdfast.vault.location import VaultRoot, table_key
-from holdfast.vault.page import release_memory, write_events
+from holdfast.vault.page import PageMode, release_memory, write_events
 from holdfast.vault.refs import Counts, EventFile, PageCounts, StagedRef
 from holdfast.vault.schema import RecordSchema
 from holdfast.vault.values import Past
@@ -86,6 +87,8 @@ class Workshop:
             HoldfastError: DAMAGED if the staged file is not what was announced; NOT_FOUND.
         """
         self._require_as_announced(ref)
+        if ref.mode == "census":
+            return Counts(), None, index  # it is held against the state, and changes nothing
         events = pl.DataFrame(pl.from_arrow(read_events(self.root, ref.path, _INDEX_COLUMNS)))
         keys, index = index.keys_of(events["_record_id"])
         rows = event_rows(events).with_columns(keys)
@@ -94,6 +97,9 @@ class Workshop:
         in_place = ref.path.startswith(self.table + "/") and ref.mode == "baseline"
         if in_place and not observed.stale and state["key"].null_count() == len(state):
             return self._as_it_is(ref, observed.rows, index)
+        if ref.mode == "deletions":
+            ended = ended_lives(observed.rows, state)
+            state, observed = ended.state, Sorted(ended.rows, observed.stale + ended.left_out)
         comparable = self._comparable(ref.schema, index.files)
         decided = decide(
             observed.rows,
@@ -143,7 +149,7 @@ class Workshop:
         counts = count(events, decided.repeated + dropped, decided.stale + stale)
         if page is None or not len(events):
             return counts, None, index
-        table = event_table(page, events, f"{self.job_id}/{self.object}", ref.run)
+        table = event_table(page, events, f"{self.job_id}/{self.object}", ref.run, ref.mode)
         file = self._put(ref, table)
         changes = events.with_columns(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"))
         release_memory()
@@ -178,7 +184,7 @@ def event_file(ref: StagedRef, path: str, sha256: str, rows: int, size: int) -> 
     return EventFile(path, sha256, rows, size, ref.page_id, ref.run, ref.seq, ref.schema.schema_id, ref.mode)
 
 
-def event_table(page: pa.Table, events: pl.DataFrame, table_name: str, run: int) -> pa.Table:
+def event_table(page: pa.Table, events: pl.DataFrame, table_name: str, run: int, mode: PageMode) -> pa.Table:
     """The page's rows that are events, with their operation, changed fields and id."""
     stamps = events.select(pl.col("stamp").replace(NO_STAMP, None))["stamp"]
     ids = event_ids(
@@ -193,6 +199,8 @@ def event_table(page: pa.Table, events: pl.DataFrame, table_name: str, run: int)
     fields = [name for name in taken.column_names if not name.startswith("_")]
     changed = events["changed"].to_arrow().cast(pa.list_(pa.string()))
     replaced = {"_event_id": ids, "_op": as_string(events["op"]), "_changed": changed}
+    if mode == "deletions":
+        replaced["_modified_at"] = stamps.cast(pl.Datetime("ms", "UTC")).to_arrow().cast(TIMESTAMP)
     schema = table_schema(fields)
     return pa.table([replaced.get(name, taken.column(name)) for name in schema.names], schema=schema)
 

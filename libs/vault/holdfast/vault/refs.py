@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from holdfast.vault.chain import ChainHead
-from holdfast.vault.page import Mode
+from holdfast.vault.page import PageMode
 from holdfast.vault.schema import RecordSchema
 
 
@@ -24,7 +24,7 @@ class StagedRef:
     seq: int
     rows: int
     sha256: str
-    mode: Mode
+    mode: PageMode
     schema: RecordSchema
 
 
@@ -75,7 +75,7 @@ class EventFile:
     run: int
     seq: int
     schema: str
-    mode: Mode
+    mode: PageMode
 
     def to_json(self) -> dict[str, Any]:
         """The form in a chain entry."""

@@ -5,9 +5,17 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (page_id) DO NOTHING;
 
 -- name: add_manifest
-INSERT INTO manifest (run_id, object, job_id, run, mode, pages, rows, sha256, correlation_id, gaps)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-ON CONFLICT (run_id, object) DO NOTHING;
+-- A later pass takes the place of the earlier one, whose announcement is kept beside it.
+INSERT INTO manifest (
+    run_id, object, job_id, run, mode, pages, rows, sha256, correlation_id, gaps, pass_number, extracted
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+ON CONFLICT (run_id, object) DO UPDATE SET
+    pages = excluded.pages, rows = excluded.rows, sha256 = excluded.sha256, gaps = excluded.gaps,
+    pass_number = excluded.pass_number, extracted = excluded.extracted,
+    earlier = manifest.earlier || jsonb_build_array(manifest.extracted),
+    failures = 0, failing_since = NULL
+WHERE excluded.pass_number > manifest.pass_number AND NOT manifest.diffed;
 
 -- name: add_table
 INSERT INTO vault_table (job_id, object) VALUES ($1, $2) ON CONFLICT DO NOTHING;
@@ -31,9 +39,12 @@ SELECT p.job_id, p.object FROM page p
 WHERE NOT p.committed AND NOT EXISTS (SELECT FROM loss l WHERE l.run_id = p.run_id AND l.object = p.object)
 UNION
 SELECT m.job_id, m.object FROM manifest m
-WHERE NOT m.diffed
+WHERE NOT m.diffed AND m.doubted < m.pass_number
   AND NOT EXISTS (SELECT FROM loss l WHERE l.run_id = m.run_id AND l.object = m.object)
-  AND m.pages = (SELECT count(*) FROM page p WHERE p.run_id = m.run_id AND p.object = m.object AND p.committed)
+  AND m.pages = (
+      SELECT count(*) FROM page p
+      WHERE p.run_id = m.run_id AND p.object = m.object AND p.committed AND NOT p.own AND p.mode <> 'bodies'
+  )
 UNION
 SELECT job_id, object FROM vault_table t WHERE fed_seq < commit_seq AND pending_page IS NULL
   AND EXISTS (SELECT 1 FROM job_connection JOIN connection_organization USING (connection_id) WHERE job_id = t.job_id)
@@ -76,15 +87,19 @@ UPDATE page SET committed = true, commit_seq = $2, version = $3, bytes_written =
 WHERE page_id = $1 AND NOT committed;
 
 -- name: complete_manifests
+-- Whole, not yet complete, and not waiting for another pass.
 SELECT m.run_id, m.run, m.mode, m.pages, m.rows, m.sha256, m.correlation_id, m.gaps FROM manifest m
-WHERE m.job_id = $1 AND m.object = $2 AND NOT m.diffed
+WHERE m.job_id = $1 AND m.object = $2 AND NOT m.diffed AND m.doubted < m.pass_number
   AND NOT EXISTS (SELECT FROM loss l WHERE l.run_id = m.run_id AND l.object = m.object)
-  AND m.pages = (SELECT count(*) FROM page p WHERE p.run_id = m.run_id AND p.object = m.object AND p.committed)
+  AND m.pages = (
+      SELECT count(*) FROM page p
+      WHERE p.run_id = m.run_id AND p.object = m.object AND p.committed AND NOT p.own AND p.mode <> 'bodies'
+  )
 ORDER BY m.run;
 
 -- name: pages_of_object
 SELECT page_id, mode, path, rows, sha256, counts, bytes_written FROM page
-WHERE run_id = $1 AND object = $2 ORDER BY seq;
+WHERE run_id = $1 AND object = $2 AND NOT own AND mode <> 'bodies' ORDER BY seq;
 
 -- name: mark_diffed
 UPDATE manifest SET diffed = true WHERE run_id = $1 AND object = $2 AND NOT diffed;

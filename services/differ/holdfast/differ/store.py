@@ -8,7 +8,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from holdfast.common.contracts.differ import ChangeCounts
-from holdfast.common.contracts.extractor import Mode, ObjectExtracted, PageStaged
+from holdfast.common.contracts.extractor import Mode, ObjectExtracted, PageMode, PageStaged
 from holdfast.common.postgres import Database, Queries, Unit
 from holdfast.vault.chain import ChainHead
 
@@ -50,7 +50,7 @@ class PageRow:
     page_id: str
     run_id: UUID
     run: int
-    mode: Mode
+    mode: PageMode
     seq: int
     path: str
     rows: int
@@ -64,7 +64,7 @@ class DiffedPage:
     """A committed page of a manifest, with the counts of its events."""
 
     page_id: str
-    mode: Mode
+    mode: PageMode
     path: str
     rows: int
     sha256: str
@@ -126,7 +126,7 @@ async def add_page(unit: Unit, event: PageStaged) -> None:
 
 
 async def add_manifest(unit: Unit, event: ObjectExtracted, correlation_id: UUID) -> None:
-    """Note an object's manifest. Idempotent."""
+    """Note an object's manifest; that of a later pass takes the place of the earlier one. Idempotent."""
     await unit.execute(SQL.add_table, event.job_id, event.object)
     await unit.execute(
         SQL.add_manifest,
@@ -140,6 +140,8 @@ async def add_manifest(unit: Unit, event: ObjectExtracted, correlation_id: UUID)
         event.manifest,
         correlation_id,
         event.gaps,
+        event.pass_number,
+        event.model_dump_json(),
     )
 
 
