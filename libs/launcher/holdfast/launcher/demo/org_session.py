@@ -85,6 +85,10 @@ class OrgSession:
         """Take records out of the recycle bin, with their ids."""
         self._soap("<urn:undelete>" + "".join(f"<urn:ids>{i}</urn:ids>" for i in ids) + "</urn:undelete>")
 
+    def empty_recycle_bin(self, ids: Sequence[str]) -> None:
+        """Delete records for good that are in the recycle bin."""
+        self._soap("<urn:emptyRecycleBin>" + "".join(f"<urn:ids>{i}</urn:ids>" for i in ids) + "</urn:emptyRecycleBin>")
+
     def merge(self, object_name: str, master_id: str, loser_id: str) -> None:
         """Merge one record into another; the loser points at the master from then on."""
         self._soap(
