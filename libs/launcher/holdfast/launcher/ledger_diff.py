@@ -97,7 +97,29 @@ def diff_object(name: str, truth: Truth | None, folder: Path) -> ObjectDiff:
     result.show([f"{i} is missing in the vault" for i in missing.head(SHOWN)])
     result.show([f"{i} is in the vault and not in the org" for i in extra.head(SHOWN)])
     _compare(result, known, held, _types(folder, held["_schema"].unique().to_list()))
+    for field_name in _file_fields(known):
+        _compare_bodies(result, known, held, field_name)
     return result
+
+
+def _file_fields(known: pl.DataFrame) -> list[str]:
+    """The fields of which the ledger holds contents: it names them by hash and size, as the vault does."""
+    texts = [name for name, kind in known.schema.items() if kind == pl.String]
+    return [name for name in texts if known[name].str.contains(r"^sha256:[0-9a-f]{64}:\d+$").any()]
+
+
+def _compare_bodies(result: ObjectDiff, known: pl.DataFrame, held: pl.DataFrame, name: str) -> None:
+    """Compare the files of living records: once a record is deleted, its file cannot be read any more."""
+    living = known.filter(pl.col("IsDeleted").ne_missing("true")) if "IsDeleted" in known.columns else known
+    found = held.select(pl.col("_record_id").alias("Id"), pl.col(name) if name in held.columns else _NONE.alias(name))
+    both = living.select("Id", pl.col(name).alias(ORG + name)).join(found, on="Id", how="inner")
+    wrong = both.filter(pl.col(ORG + name).ne_missing(pl.col(name)))
+    result.different += wrong.height
+    rows = wrong.select("Id", ORG + name, name).head(SHOWN).rows()
+    result.show([f"{i}.{name}: the org has {told!r}, the vault {there!r}" for i, told, there in rows])
+
+
+_NONE = pl.lit(None, dtype=pl.String)
 
 
 _NOTHING = {"_record_id": pl.String, "_op": pl.String, "_schema": pl.String}

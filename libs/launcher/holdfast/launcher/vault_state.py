@@ -22,6 +22,8 @@ row_number() OVER (
     PARTITION BY _record_id ORDER BY _modified_at DESC NULLS LAST, _run DESC, _seq DESC, file_row_number DESC
 ) = 1
 """
+# Bodies of files come in by events of their own, which say nothing of whether their record lives.
+OF_RECORDS = "_op <> 'attached'"
 EVENTS = "read_parquet($files, union_by_name = true, filename = true, file_row_number = true)"
 
 
@@ -37,13 +39,14 @@ def backup_table(table: Path) -> pa.Table | None:
         columns = [
             row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {EVENTS}", {"files": files}).fetchall()
         ]
-        used = connection.execute(f"SELECT DISTINCT _schema FROM {EVENTS}", {"files": files}).fetchall()
-        groups = _fields_by_schemas(table, [row[0] for row in used], columns)
+        used = connection.execute(f"SELECT _schema, bool_and({OF_RECORDS}) FROM {EVENTS} GROUP BY 1", {"files": files})
+        groups = _fields_by_schemas(table, dict(used.fetchall()), columns)
         return connection.sql(_state_query(groups), params={"files": files}).to_arrow_table()
 
 
-def _fields_by_schemas(table: Path, used: list[str], columns: list[str]) -> dict[tuple[str, ...], list[str]]:
-    """The table's fields, grouped by the schemas that read them; those that every schema reads have the key ()."""
+def _fields_by_schemas(table: Path, used: dict[str, bool], columns: list[str]) -> dict[tuple[str, ...], list[str]]:
+    """The table's fields, grouped by the schemas that read them; those that every schema of records has the key ()."""
+    of_records = tuple(sorted(schema for schema, records in used.items() if records))
     folder = table.parent.parent / "schemas"
     read_by = {
         schema: {each["name"] for each in json.loads((folder / f"{schema}.json").read_text())["fields"]}
@@ -53,7 +56,7 @@ def _fields_by_schemas(table: Path, used: list[str], columns: list[str]) -> dict
     for name in (column for column in columns if not column.startswith("_")):
         readers = tuple(sorted(schema for schema, fields in read_by.items() if name in fields))
         if name not in ("filename", "file_row_number"):
-            groups.setdefault(() if len(readers) == len(used) else readers, []).append(name)
+            groups.setdefault(() if readers == of_records else readers, []).append(name)
     return groups
 
 
@@ -61,7 +64,7 @@ def _state_query(groups: dict[tuple[str, ...], list[str]]) -> str:
     """SQL for the newest event of each record, its fields taken from the newest event that read them."""
     partial = {schemas: names for schemas, names in groups.items() if schemas}
     left_out = ", ".join(["filename", "file_row_number", *(_quoted(n) for names in partial.values() for n in names)])
-    query = f"SELECT * EXCLUDE ({left_out}) FROM {EVENTS} QUALIFY {NEWEST}"
+    query = f"SELECT * EXCLUDE ({left_out}) FROM {EVENTS} WHERE {OF_RECORDS} QUALIFY {NEWEST}"
     parts = [f"({query})"]
     for schemas, names in partial.items():
         fields = ", ".join(_quoted(name) for name in names)

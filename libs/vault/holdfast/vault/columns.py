@@ -25,6 +25,8 @@ EVENT_COLUMNS: tuple[str, ...] = tuple(name for name, _ in EVENT_FIELDS)
 
 CAPTURED, CREATED, UPDATED = "captured", "created", "updated"
 TOUCHED, DELETED, UNDELETED = "touched", "deleted", "undeleted"
+# A file's body came in. It says nothing of whether the record lives, and is no change of it.
+ATTACHED = "attached"
 OPERATIONS = (CAPTURED, CREATED, UPDATED, TOUCHED, DELETED, UNDELETED)
 
 

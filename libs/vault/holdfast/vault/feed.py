@@ -1,4 +1,7 @@
-"""What a table gained between two commits, for those who follow changes. Baselines are not followed row by row."""
+"""What a table gained between two commits, for those who follow changes.
+
+Baselines are not followed row by row, and bodies of files are no changes.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import polars as pl
 from holdfast.vault.files import read_events
 from holdfast.vault.location import VaultRoot, table_key
 from holdfast.vault.log import LogCommit, TableLog
+from holdfast.vault.page import AS_IT_IS
 
 _COLUMNS = ["_event_id", "_record_id", "_op", "_run", "_modified_at", "_changed"]
 
@@ -59,6 +63,6 @@ def _changes(log: TableLog, commit: LogCommit) -> pl.DataFrame:
     frames = [
         pl.DataFrame(pl.from_arrow(read_events(log.root, f"{folder}/{file.path}", _COLUMNS)))
         for file in commit.files
-        if file.mode != "baseline"
+        if file.mode not in AS_IT_IS
     ]
     return pl.concat(frames) if frames else pl.DataFrame(schema=dict.fromkeys(_COLUMNS, pl.String))

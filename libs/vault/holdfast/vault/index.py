@@ -92,6 +92,10 @@ class StateIndex:
             base, recent = _merged(base, recent), _no_entries()
         return replace(self, files=(*self.files, file), base=base, recent=recent, alive=alive)
 
+    def with_bodies(self, file: EventFile) -> StateIndex:
+        """The index after a file of bodies, which moves no record's state."""
+        return replace(self, files=(*self.files, file))
+
     def covering(self, commit_seq: int, version: int, head: str) -> StateIndex:
         """The same entries, stamped with the commit that they stand for."""
         return replace(self, commit_seq=commit_seq, version=version, head=head)

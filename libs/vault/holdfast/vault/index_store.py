@@ -128,6 +128,9 @@ def replayed(log: TableLog, index: StateIndex, version: int) -> StateIndex:
     for number in range(index.version + 1, version + 1):
         commit = log.read(number)
         for file in commit.files:
+            if file.mode == "bodies":
+                index = index.with_bodies(file)
+                continue
             rows = index_rows(log.root, f"{table_key(log.job_id, log.object)}/{file.path}")
             keys, index = index.keys_of(rows["id"])
             changes = rows.with_columns(keys, pl.col("stamp").fill_null(NO_STAMP))

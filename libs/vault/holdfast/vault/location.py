@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -112,6 +112,25 @@ class VaultRoot:
             if self.folder is not None:
                 return (self.folder / key).read_bytes()
             return bytes(obstore.get(self._s3, key).bytes())
+        except (FileNotFoundError, NotFoundError) as error:
+            raise HoldfastError(Kind.NOT_FOUND, f"The vault has no file {key}.") from error
+        except BaseError as error:
+            raise _unavailable(error) from error
+
+    def pieces(self, key: str, size_bytes: int) -> Iterator[bytes]:
+        """The bytes of an object in pieces of about a size, so that a large one is never whole in memory.
+
+        Raises:
+            HoldfastError: NOT_FOUND, UNAVAILABLE.
+        """
+        try:
+            if self.folder is not None:
+                with (self.folder / key).open("rb") as file:
+                    while piece := file.read(size_bytes):
+                        yield piece
+                return
+            for part in obstore.get(self._s3, key).stream(min_chunk_size=size_bytes):
+                yield bytes(part)
         except (FileNotFoundError, NotFoundError) as error:
             raise HoldfastError(Kind.NOT_FOUND, f"The vault has no file {key}.") from error
         except BaseError as error:

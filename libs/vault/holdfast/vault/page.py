@@ -25,6 +25,8 @@ from holdfast.vault.schema import RecordSchema
 # record's absence; all living records with their stamps, to hold the state against; bodies of files.
 PageMode = Literal["baseline", "incremental", "full", "deletions", "census", "bodies"]
 
+# Pages whose events are made when they are staged: of a first reading, and of bodies that came in.
+AS_IT_IS = frozenset({"baseline", "bodies"})
 # Reading one scattered old value costs a row group, writing many groups costs 1 ms each.
 ROW_GROUP_ROWS = 10_000
 # What says when a record last changed, best first. An object with neither of the first two holds records that are made
@@ -73,9 +75,9 @@ class StagedPage:
 
 
 def page_key(meta: PageMeta, sha256: str) -> str:
-    """Key of a page file: in the table's folder for a baseline, else in the staging folder."""
+    """Key of a page file: in the table's folder if it may become a file of the table as it is, else in staging."""
     name = f"{meta.page_id}-{sha256}.parquet"
-    if meta.mode == "baseline":
+    if meta.mode in AS_IT_IS:
         return f"{table_key(meta.job_id, meta.object)}/{meta.run}/{name}"
     return f"{meta.job_id}/staging/{meta.run}/{meta.object}/{name}"
 

@@ -89,6 +89,9 @@ class Workshop:
         self._require_as_announced(ref)
         if ref.mode == "census":
             return Counts(), None, index  # it is held against the state, and changes nothing
+        if ref.mode == "bodies":
+            file = self._in_place(ref)
+            return Counts(attached=ref.rows), file, index.with_bodies(file)
         events = pl.DataFrame(pl.from_arrow(read_events(self.root, ref.path, _INDEX_COLUMNS)))
         keys, index = index.keys_of(events["_record_id"])
         rows = event_rows(events).with_columns(keys)
@@ -127,10 +130,13 @@ class Workshop:
             return Counts(), None, index
         deleted = int(observed["deleted"].sum())
         counts = Counts(captured=len(observed) - deleted, deleted=deleted)
-        size = self.root.size(ref.path) or 0
-        path = ref.path.removeprefix(self.table + "/")
-        file = event_file(ref, path, ref.sha256, ref.rows, size)
+        file = self._in_place(ref)
         return counts, file, index.with_file(file, observed)
+
+    def _in_place(self, ref: StagedRef) -> EventFile:
+        """The staged file as a file of the table: it was written in its folder, in its form."""
+        size = self.root.size(ref.path) or 0
+        return event_file(ref, ref.path.removeprefix(self.table + "/"), ref.sha256, ref.rows, size)
 
     def _comparable(self, schema: RecordSchema, files: Sequence[EventFile]) -> list[bool]:
         """Whether each file's fingerprints cover every field of the page that some file has ever had."""

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from holdfast.common.errors import HoldfastError, Kind
-from holdfast.vault.columns import DELETED, EVENT_COLUMNS, OPERATIONS
+from holdfast.vault.columns import ATTACHED, DELETED, EVENT_COLUMNS, OPERATIONS
 from holdfast.vault.events import NEWEST, OLDEST, Events, name_of, names_of, quoted
 from holdfast.vault.location import StoreLocation, VaultRoot
 from holdfast.vault.record_id import long_id
@@ -77,7 +77,7 @@ def state_at(
 
 def _state_query(events: Events, record_ids: Iterable[str] | None) -> str:
     where = _only(record_ids)
-    everywhere = frozenset(events.schemas)
+    everywhere = frozenset(i for i, schema in events.schemas.items() if not schema.of_bodies)
     groups: dict[frozenset[str], list[str]] = {}
     for name, observers in events.observers.items():
         groups.setdefault(observers, []).append(name)
@@ -91,11 +91,15 @@ def _state_query(events: Events, record_ids: Iterable[str] | None) -> str:
             f"LEFT JOIN ({_newest(names, f'{where} AND _schema IN ({schemas})')}) g{number} USING (_record_id)"
         )
         columns += [f"g{number}.{name_of(name)}" for name in names]
-    newest = _newest(["_op", "_modified_at", *always], where)
+    newest = _newest(["_op", "_modified_at", *always], f"{where} AND {_OF_RECORDS}")
     return (
         f"SELECT {', '.join(columns)} FROM ({newest}) n {' '.join(joins)} "
         f"WHERE n._op <> '{DELETED}' ORDER BY n._record_id"
     )
+
+
+# Bodies that came in say nothing of whether their record lives.
+_OF_RECORDS = f"_op <> '{ATTACHED}'"
 
 
 def _newest(names: Sequence[str], where: str) -> str:
@@ -115,7 +119,7 @@ def _only(record_ids: Iterable[str] | None) -> str:
 def count(store: Store, job_id: str, object_name: str, run: int) -> int:
     """Number of records that exist after a run."""
     with Events(VaultRoot.of(store), job_id, object_name, run) as events:
-        newest = _newest(["_op"], "true")
+        newest = _newest(["_op"], _OF_RECORDS)
         result = events.table(f"SELECT count(*) AS n FROM ({newest}) WHERE _op <> '{DELETED}'")
         return int(result.column("n")[0].as_py())
 
@@ -123,7 +127,7 @@ def count(store: Store, job_id: str, object_name: str, run: int) -> int:
 def operations(store: Store, job_id: str, object_name: str, run: int) -> dict[str, int]:
     """Events of one run by operation; those that did not occur are 0."""
     with Events(VaultRoot.of(store), job_id, object_name, run) as events:
-        query = "SELECT _op, count(*) AS n FROM events WHERE _run = $run GROUP BY _op"
+        query = f"SELECT _op, count(*) AS n FROM events WHERE _run = $run AND {_OF_RECORDS} GROUP BY _op"
         found = events.table(query, {"run": run}).to_pylist()
     return dict.fromkeys(OPERATIONS, 0) | {row["_op"]: row["n"] for row in found}
 

@@ -33,7 +33,8 @@ class Counts:
     """What a page's observations became.
 
     `touched`: only the stamp moved. `repeated`: nothing to say. `stale`: older than the state.
-    The first six count events; a deleted record seen deleted again counts as `touched`.
+    The first six count events; a deleted record seen deleted again counts as `touched`. `attached`: bodies of
+    files that came in, which are events and no changes.
     """
 
     captured: int = 0
@@ -44,6 +45,7 @@ class Counts:
     undeleted: int = 0
     repeated: int = 0
     stale: int = 0
+    attached: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -51,7 +53,8 @@ class Counts:
     @property
     def events(self) -> int:
         """Rows written to the table."""
-        return self.captured + self.created + self.updated + self.touched + self.deleted + self.undeleted
+        changes = self.captured + self.created + self.updated + self.touched + self.deleted + self.undeleted
+        return changes + self.attached
 
     def to_json(self) -> dict[str, int]:
         """Counts that are not zero."""

@@ -10,6 +10,8 @@ from functools import cached_property
 from holdfast.common.errors import HoldfastError, Kind
 
 NOT_STORED_TYPES = frozenset({"address", "location", "base64"})
+# Types that no describe has: a file's body, and the images of a rich text, each as references to blobs.
+BODY, IMAGES = "body", "images"
 SELF_MOVING = frozenset({"SystemModstamp", "LastViewedDate", "LastReferencedDate"})
 
 
@@ -53,6 +55,11 @@ class RecordSchema:
     def compared(self) -> tuple[str, ...]:
         """Names of the fields whose values make a change, sorted."""
         return tuple(f.name for f in self.stored if f.name not in SELF_MOVING)
+
+    @cached_property
+    def of_bodies(self) -> bool:
+        """Whether it is that of a page of bodies, which observes nothing but them."""
+        return any(f.type in (BODY, IMAGES) for f in self.fields)
 
     def to_json(self) -> bytes:
         """Keys sorted, no white space: equal schemas have equal bytes."""

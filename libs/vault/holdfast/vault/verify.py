@@ -1,4 +1,4 @@
-"""The proof that a table is what was written: `docs/formats/vault.md` §9.
+"""The proof that a table is what was written: `docs/formats/vault.md` §10.
 
 Everything is read again from the store; no cache, index or Delta checkpoint is trusted.
 """
@@ -17,8 +17,11 @@ import pyarrow.parquet as pq
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from holdfast.common.errors import HoldfastError, Kind
+from holdfast.vault.blobs import BlobRef, blob_fault
+from holdfast.vault.bodies import references
 from holdfast.vault.chain import GENESIS, ChainHead, Link, head_after, signed_by
 from holdfast.vault.commit import app_id, open_delta
+from holdfast.vault.files import read_events
 from holdfast.vault.index_store import newest_index_key, read_index, rebuilt, same_entries
 from holdfast.vault.location import StoreLocation, VaultRoot, table_key
 from holdfast.vault.log import LogCommit, TableLog
@@ -49,6 +52,7 @@ class Report:
 
     Attributes:
         damage: Empty if the table is whole.
+        bodies: Bodies of files that the table names, each counted once.
         unreferenced: Files in the table's folder that no commit names: pages in flight, left over, or put there.
         head: The chain's head as recomputed.
     """
@@ -59,6 +63,7 @@ class Report:
     files: int = 0
     rows: int = 0
     bytes: int = 0
+    bodies: int = 0
     head: ChainHead = field(default_factory=lambda: ChainHead(0, GENESIS))
 
     @property
@@ -143,6 +148,7 @@ class _Check:
     log: TableLog
     key: Ed25519PublicKey
     report: Report
+    _blobs: set[BlobRef] = field(default_factory=set)
 
     @property
     def table(self) -> str:
@@ -226,23 +232,46 @@ class _Check:
             self.note(path, "the file is missing")
         elif size != file.bytes:
             self.note(path, f"the file has {size} bytes instead of {file.bytes}")
-        elif whole:
-            self._content(path, file)
+        elif whole and not self._content(path, file):
+            return
+        elif file.mode == "bodies":
+            self._bodies(path, whole=whole)
 
-    def _content(self, path: str, file: EventFile) -> None:
+    def _bodies(self, path: str, *, whole: bool) -> None:
+        """Check every body that a file of bodies names, each once."""
+        try:
+            table = read_events(self.log.root, path)
+            cells = {cell for name in table.column_names if name[0] != "_" for cell in table.column(name).to_pylist()}
+            named = {ref for cell in cells if cell for ref in references(cell)}
+        except HoldfastError as error:
+            if error.transient:
+                raise
+            self.note(path, error.detail or error.message)
+            return
+        for ref in sorted(named - self._blobs, key=lambda ref: ref.sha256):
+            self._blobs.add(ref)
+            self.report.bodies += 1
+            self.report.bytes += ref.bytes if whole else 0
+            fault = blob_fault(self.log.root, self.log.job_id, ref, whole=whole)
+            if fault:
+                self.note(ref.key(self.log.job_id), fault)
+
+    def _content(self, path: str, file: EventFile) -> bool:
+        """Read a file again; whether it is what was written."""
         data = self.log.root.read(path)
         self.report.bytes += len(data)
         if hashlib.sha256(data).hexdigest() != file.sha256:
             self.note(path, "the file's bytes changed")
-            return
+            return False
         try:
             rows = sum(batch.num_rows for batch in _batches(data))
         except (pa.ArrowException, OSError) as error:
             self.note(path, f"the file cannot be read: {error}")
-            return
+            return False
         self.report.rows += rows
         if rows != file.rows:
             self.note(path, f"the file has {rows} rows instead of {file.rows}")
+        return bool(rows == file.rows)
 
     def schemas(self, files: list[EventFile]) -> None:
         """Check that every schema is there and is itself."""

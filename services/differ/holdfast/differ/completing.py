@@ -74,7 +74,9 @@ class Completer:
         A baseline is one too: where an earlier one was interrupted, its records may be gone by now.
         """
         these = {page.page_id for page in pages}
-        if manifest.mode == "incremental" or all(file.page_id in these for file in table.index.files):
+        if manifest.mode == "incremental" or all(
+            file.page_id in these for file in table.index.files if file.mode != "bodies"
+        ):
             return 0
         if not pages:
             return table.index.alive
