@@ -53,6 +53,12 @@ class ObjectQuery:
         """The query for Bulk 2.0: an ORDER BY would switch off its own splitting of large objects."""
         return self._select(self._since())
 
+    def filtered(self, field: str, values: Sequence[str]) -> str:
+        """The query for records with one of these values in `field`: by `=` where it is one, else by `IN`."""
+        quoted = ["'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'" for value in values]
+        wanted = f"{field} = {quoted[0]}" if len(quoted) == 1 else f"{field} IN ({','.join(quoted)})"
+        return self._select([wanted, *self._since()])
+
     def _select(self, conditions: Sequence[str]) -> str:
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         return f"SELECT {','.join(self.fields)} FROM {self.object}{where}"  # noqa: S608 - names come from the org's describe

@@ -13,8 +13,10 @@ from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.postgres import Database, Unit
 from holdfast.extractor import store
 from holdfast.extractor.bulk_source import BulkSource, BulkStart
+from holdfast.extractor.classification import walk_of
 from holdfast.extractor.closing import Closer
 from holdfast.extractor.org import CallCounter, Orgs, count_calls
+from holdfast.extractor.parent_walk import ParentWalk
 from holdfast.extractor.patience import Patience
 from holdfast.extractor.planning import Strategy, record_schema
 from holdfast.extractor.reading import Elsewhere, PageSource, names_missing_field
@@ -109,12 +111,18 @@ class Worker:
     async def _source(self, client: SalesforceClient, claim: TaskClaim) -> PageSource:
         if claim.strategy == "rest":
             may_move = hands_over_to_bulk(claim.query, claim.bulk_restarts, claim.next_seq - 1)
-            return RestSource(
+            whole = RestSource(
                 client,
                 claim.query,
                 after=claim.after,
                 bulk_from_rows=self._settings.extractor_bulk_threshold_rows if may_move else None,
                 bulk_restarts=claim.bulk_restarts,
+            )
+            walk = walk_of(claim.object)
+            if walk is None:
+                return whole
+            return ParentWalk(
+                client, claim.query, walk, after=claim.after, whole=whole if walk.unfiltered_first else None
             )
         rows_read = 0
         if claim.bulk_job is not None:

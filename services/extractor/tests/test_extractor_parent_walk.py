@@ -1,0 +1,132 @@
+"""Objects that Salesforce only answers for by parent or by value: read whole, resumed, deleted rows included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pyarrow.parquet as pq
+import pytest
+
+from holdfast.orgsim.testing import RunningOrg, start_org
+
+pytestmark = pytest.mark.integration
+Make = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def one_org() -> Iterator[RunningOrg]:
+    """An org of its own: permissions are taken away."""
+    with start_org() as running:
+        yield running
+
+
+@pytest.fixture
+def without_query_all_files(org: RunningOrg) -> Iterator[None]:
+    org.permit(permissions={"QueryAllFiles": False})
+    yield
+    org.permit(permissions={"QueryAllFiles": True})
+
+
+def files(org: RunningOrg, documents: int, links_each: int) -> list[str]:
+    accounts = org.define("Account", [], [{"Name": f"Acme {n}"} for n in range(links_each)])
+    made = org.define("ContentDocument", [], [{"Title": f"File {n}"} for n in range(documents)])
+    links = [{"ContentDocumentId": d, "LinkedEntityId": a, "ShareType": "V"} for d in made for a in accounts]
+    return org.define("ContentDocumentLink", [], links)
+
+
+def ids(one: Any, events: list[tuple[str, dict[str, Any]]]) -> list[str]:
+    pages = [body for what, body in events if what == "page.staged"]
+    tables = [pq.read_table(one.objects.local_path(page["path"])) for page in pages]
+    return [record for table in tables for record in table["_record_id"].to_pylist()]
+
+
+def extracted(events: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    (body,) = [body for what, body in events if what == "object.extracted"]
+    return body
+
+
+async def test_links_are_read_without_a_filter_where_the_user_may(org: RunningOrg, harness: Make) -> None:
+    files(org, 3, 2)
+    one = harness()
+    events = await one.run("ContentDocumentLink")
+    assert sorted(ids(one, events)) == sorted(org.state("ContentDocumentLink"))
+    assert extracted(events)["api_calls"] <= 2
+
+
+async def test_links_are_read_by_document_where_the_user_may_not(
+    org: RunningOrg, harness: Make, without_query_all_files: None
+) -> None:
+    files(org, 450, 6)
+    one = harness()
+    events = await one.run("ContentDocumentLink")
+    read = ids(one, events)
+    everything = org.state("ContentDocumentLink")
+    assert set(read) == set(everything)
+    assert len(read) == len(everything)
+    # The unfiltered try, the documents, three groups of 200 in one composite call, and what the org counts after.
+    assert extracted(events)["api_calls"] <= 6
+
+
+async def test_a_walk_goes_on_behind_the_last_durable_parent(
+    org: RunningOrg, harness: Make, without_query_all_files: None
+) -> None:
+    files(org, 2500, 3)
+    one = harness(extractor_retry_first=0.05)
+    org.reset_calls()
+    body = [{"errorCode": "QUERY_TIMEOUT", "message": "Your query request was running for too long."}]
+    effect = {"status": 400, "body": body}
+    org.faults({"method": "POST", "path": "/composite", "skip": 2, "count": 1, "effect": effect})
+    events = await one.run("ContentDocumentLink")
+    assert org.faults()[0]["applied"] > 0
+    read = ids(one, events)
+    assert set(read) == set(org.state("ContentDocumentLink"))
+    assert len(read) == len(set(read))  # parents whose records were durable were not asked again
+
+
+async def test_deleted_links_come_with_the_next_run(
+    org: RunningOrg, harness: Make, without_query_all_files: None
+) -> None:
+    made = files(org, 2, 2)
+    one = harness()
+    await one.run("ContentDocumentLink")
+    with httpx.Client(base_url=org.url, headers={"Authorization": f"Bearer {org.token()}"}) as client:
+        client.delete(f"/services/data/v62.0/sobjects/ContentDocumentLink/{made[0]}").raise_for_status()
+    events = await one.run("ContentDocumentLink")
+    assert extracted(events)["mode"] == "incremental"
+    pages = [body for what, body in events if what == "page.staged"]
+    rows = [row for page in pages for row in pq.read_table(one.objects.local_path(page["path"])).to_pylist()]
+    assert [row["_record_id"] for row in rows if row["IsDeleted"] == "true"] == [made[0]]
+
+
+@pytest.mark.parametrize(
+    ("name", "parent", "field"),
+    [("IdeaComment", "Idea", "IdeaId"), ("ContentFolderMember", "ContentFolder", "ParentContentFolderId")],
+)
+async def test_kin_of_links_are_walked_by_their_parents(
+    org: RunningOrg, harness: Make, name: str, parent: str, field: str
+) -> None:
+    org.schema({"objects": [
+        {"name": parent},
+        {"name": name, "fields": [{"name": field, "type": "reference", "referenceTo": parent}]},
+    ]})  # fmt: skip
+    parents = org.define(parent, [], [{"Name": f"{parent} {n}"} for n in range(12)])
+    org.define(name, [], [{"Name": "x", field: one} for one in parents for _ in range(3)])
+    one = harness()
+    events = await one.run(name)
+    assert sorted(ids(one, events)) == sorted(org.state(name))
+    assert len(ids(one, events)) == 36
+
+
+async def test_articles_are_read_by_the_state_of_publication(org: RunningOrg, harness: Make) -> None:
+    org.schema({"objects": [
+        {"name": "Knowledge__kav", "fields": [
+            {"name": "PublishStatus", "type": "picklist", "picklistValues": ["Draft", "Online", "Archived"]}
+        ]}
+    ]})  # fmt: skip
+    states = ["Draft", "Online", "Archived", "Online"]
+    made = org.define("Knowledge__kav", [], [{"Name": f"A{n}", "PublishStatus": s} for n, s in enumerate(states)])
+    one = harness()
+    events = await one.run("Knowledge__kav")
+    assert sorted(ids(one, events)) == sorted(made)
