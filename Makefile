@@ -10,10 +10,10 @@ READY := .venv/.ready
 PROJECTS := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 CODE := $(wildcard libs/*/holdfast services/*/holdfast)
 
-.PHONY: help setup demo up test soak bench bench-orgsim lint types imports gen check-gen
+.PHONY: help setup demo up test soak bench bench-large bench-peers bench-orgsim lint types imports gen check-gen
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
 
 $(READY): requirements-bootstrap.lock requirements.lock tools/setup.sh $(PROJECTS)
 	@PYTHON="$(PYTHON)" tools/setup.sh
@@ -32,8 +32,14 @@ test: lint types imports check-gen ## everything that must pass before a merge, 
 soak: setup ## long fault runs
 	@$(BIN)/pytest -m soak --timeout 7200
 
-bench: setup ## measure against peers and against the physical limit
+bench-peers: setup ## install the tools that we are measured against, each into an environment of its own
+	@$(BIN)/python bench/environments.py
+
+bench: bench-peers ## measure against peers and floors, under 15 minutes; one: .venv/bin/python bench/run.py B3
 	@$(BIN)/python bench/run.py
+
+bench-large: bench-peers ## the same at 1.2 and 10 million records
+	@$(BIN)/python bench/run.py --large
 
 bench-orgsim: setup ## measure the local org: pages, loading, ten million rows, writes
 	@$(BIN)/python bench/orgsim_read.py

@@ -81,6 +81,26 @@ def curl_seconds(url: str, token: str, pages: list[ResultPage]) -> float:
     return time.perf_counter() - started
 
 
+def one_curl_seconds(url: str, token: str, pages: list[ResultPage]) -> float:
+    """Wall seconds for one `curl` that fetches all pages, four at a time."""
+    lines = [f'url = "{url}{page.path}"\noutput = "/dev/null"\n' for page in pages]
+    config = f'header = "Authorization: Bearer {token}"\n' + "".join(lines)
+    command = [
+        "curl",
+        "-sf",
+        "--no-progress-meter",
+        "--parallel",
+        "--parallel-immediate",
+        "--parallel-max",
+        str(FETCHES),
+        "-K",
+        "-",
+    ]
+    started = time.perf_counter()
+    subprocess.run(command, input=config.encode(), check=True, capture_output=True)
+    return time.perf_counter() - started
+
+
 async def bare_pipeline_seconds(url: str, token: str, pages: list[ResultPage]) -> float:
     """Wall seconds for the transformation alone: four fetches and two transformations at a time."""
     folder = Path(tempfile.mkdtemp(prefix="holdfast-bench-"))

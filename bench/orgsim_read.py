@@ -117,7 +117,7 @@ def loading(report: Report) -> None:
         with start_org(load=[demo_data() / "npsp-1k"]):
             return time.perf_counter() - started
 
-    report.section("Local org: loading npsp-1k (17,283 rows)")
+    report.section("Local org: loading npsp-1k (17,283 rows)", "orgsim-2-loading")
     report.add("aim of the load", "under 1 s")
     report.add("load", f"{statistics.median(load() for _ in range(RUNS)):.2f} s")
     report.add("process start to serving, imports and listeners included", f"{min(start() for _ in range(3)):.2f} s")
@@ -129,7 +129,10 @@ def pages(report: Report) -> None:
         client = Client(org)
         paths, _ = client.job()
         size, _ = client.read(paths)
-        report.section(f"Local org: reading, {size / MB:.0f} MB of Bulk 2.0 pages and pages of 2,000 rows by REST")
+        report.section(
+            f"Local org: reading, {size / MB:.0f} MB of Bulk 2.0 pages and pages of 2,000 rows by REST",
+            "orgsim-3-reading",
+        )
         for connections, aim in ((1, 150), (4, 200)):
             rate(report, f"warm Bulk pages, {connections} connections", lambda n=connections: client.read(paths, n),
                  connections, aim)  # fmt: skip
@@ -169,7 +172,7 @@ def many_rows(report: Report, rows: int) -> None:
     """Make a data set, serve it, and read it, with the peak memory of each."""
     folder = Path(tempfile.mkdtemp(prefix="orgsim-bench-"))
     try:
-        report.section(f"Local org: {rows:,} rows of 14 objects")
+        report.section(f"Local org: {rows:,} rows of 14 objects", "orgsim-1-many")
         started = time.perf_counter()
         generate(folder / "data", [demo_data() / "npsp-1k", demo_data() / "dotgov"], rows, 7)
         size = sum(file.stat().st_size for file in (folder / "data").glob("*.arrow"))

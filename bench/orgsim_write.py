@@ -121,7 +121,7 @@ class Writes:
 def measure(report: Report, rows: int = ROWS) -> None:
     """All three rates, medians of a few orgs, each with its own floor beside it."""
     runs = [_once(rows) for _ in range(RUNS)]
-    report.section(f"Local org: writing, {rows:,} contacts with the ledger on disk")
+    report.section(f"Local org: writing, {rows:,} contacts with the ledger on disk", "orgsim-4-writing")
     for rates in zip(*runs, strict=True):
         floor = floors.loopback_rate(FLOOR_BYTES, 1)
         per_s = median(rate.per_s for rate in rates)

@@ -1,180 +1,71 @@
-"""Every benchmark, in one go: `make bench`. Ratios within one run; machines differ, ratios less.
-
-Writes `docs/performance.md`. Figures are medians where there are several; wide machines make narrow figures.
-"""
+"""Benchmarks, all or by name: `python bench/run.py B1 B3`. Writes `bench/results/` and `docs/performance.md`."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import platform
 import shutil
-import statistics
+import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
-import floors
+import b1_baseline
+import b3_calls
+import idle
 import orgsim_read
 import orgsim_write
-from installation import MIB, Holdfast, PeakMemory, up
-from report import NOTES, PAGE, Report
+from options import Options
+from report import Report
 
-from holdfast.launcher.demo.data import demo_data
-from holdfast.launcher.demo.org_session import OrgSession
-from holdfast.orgsim.testing import RunningOrg, start_org
-
-SMALL, LARGE = 7, 70  # copies of the NPSP data: 120,981 and 1,209,810 records
-BASELINES = 5
-IDLE_S = 20.0
+Benchmark = Callable[[Report, Options], None]
 
 
-def loaded_objects(org: RunningOrg) -> list[str]:
-    """The objects of the data set, without the org's own (users, profiles and such)."""
-    files = {path.stem for path in (demo_data() / "npsp-1k").glob("[!_]*.csv")}
-    return sorted(files & org.objects().keys())
+def _orgsim(report: Report, options: Options) -> None:
+    orgsim_read.measure(report, 10_000_000 if options.large else 0)
+    orgsim_write.measure(report)
 
 
-def median_of(times: int, measure: Callable[[], float]) -> float:
-    return statistics.median(measure() for _ in range(times))
+ALL: dict[str, Benchmark] = {
+    "B1": b1_baseline.measure,
+    "B3": b3_calls.measure,
+    "idle": idle.measure,
+    "orgsim": _orgsim,
+}
 
 
-def baseline(report: Report, holdfast: Holdfast, org: RunningOrg, objects: list[str]) -> str:
-    """Baseline extract against curl and against the bare pipeline; returns a job that has its baseline."""
-    token = org.token()
-    pages = asyncio.run(floors.complete_jobs(org.url, token, objects))
-    rows = sum(page.rows for page in pages)
-    curl, bare, seconds, calls, jobs = [], [], [], 0, []
-    for number in range(BASELINES):
-        # In turn, so that a slow spell of the machine hits all three.
-        curl.append(floors.curl_seconds(org.url, token, pages))
-        bare.append(asyncio.run(floors.bare_pipeline_seconds(org.url, token, pages)))
-        jobs.append(holdfast.job(org, f"baseline {number}", objects))
-        before = org.calls()["total"]
-        seconds.append(holdfast.run(jobs[-1])["progress"]["seconds_elapsed"])
-        calls = org.calls()["total"] - before
-    curl_s, bare_s, run_s = (statistics.median(each) for each in (curl, bare, seconds))
-    report.section(f"Baseline of {rows:,} records in {len(objects)} objects")
-    report.add("curl fetching the same pages, 4 at a time", f"{curl_s:.2f} s")
-    report.add("bare pipeline (fetch, parse, fingerprint, Parquet)", f"{bare_s:.2f} s")
-    report.add("Holdfast, from request to completed run", f"{run_s:.2f} s, {rows / run_s:,.0f} rows/s")
-    report.add("all runs", ", ".join(f"{each:.2f}" for each in seconds) + " s")
-    report.add("against curl", f"{run_s / curl_s:.1f} ×")
-    report.add("against the bare pipeline", f"{run_s / bare_s:.1f} ×")
-    allowed = 2 * bare_s + 1.5
-    report.add("aim: 2 × bare pipeline + 1.5 s", f"{allowed:.2f} s: {'met' if run_s <= allowed else 'missed'}")
-    report.add("API calls, counted by the org", f"{calls}")
-    return jobs[-1]
-
-
-def no_change(report: Report, holdfast: Holdfast, org: RunningOrg) -> None:
-    """What a run costs when nothing changed, for the 14 objects of the demo."""
-    objects = [*loaded_objects(org), "Domain__c"]
-    job = holdfast.job(org, "no change", objects)
-    holdfast.run(job)
-    holdfast.run(job)  # the next one finds describes known
-    calls, seconds = [], []
-    for _ in range(3):
-        before = org.calls()["total"]
-        seconds.append(holdfast.run(job)["progress"]["seconds_elapsed"])
-        calls.append(org.calls()["total"] - before)
-    report.section(f"A run without changes, {len(objects)} objects")
-    report.add("API calls, counted by the org", f"{statistics.median(calls):.0f}")
-    report.add("seconds, from request to completed run", f"{statistics.median(seconds):.2f} s")
-
-
-def stored(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def storage(report: Report, holdfast: Holdfast, org: RunningOrg, job: str, objects: list[str]) -> None:
-    """Bytes of a baseline per record, and what a day adds on which 1 % of the records changed."""
-    vault = holdfast.data / "vault" / job
-    before = stored(vault)
-    rows = sum(org.objects()[name]["rows"] for name in objects)
-    changed = 0
-    with OrgSession(org.url, org.client_id, org.client_secret) as session:
-        for name in ("Contact", "Opportunity", "Address__c"):
-            column = {"Contact": "Title", "Opportunity": "StageName", "Address__c": "MailingCity__c"}[name]
-            limit = max(1, rows // 300)
-            ids = [row["Id"] for row in session.query(f"SELECT Id FROM {name} ORDER BY Id LIMIT {limit}")]
-            session.update(name, [{"id": each, column: "Changed"} for each in ids])
-            changed += len(ids)
-    holdfast.run(job)
-    report.section("Bytes stored")
-    report.add("baseline, per record, log and index included", f"{before / rows:.0f} B")
-    report.add(f"added by a day with {changed:,} changed records (1 %)", f"{(stored(vault) - before) / 1024:,.0f} KiB")
-
-
-def memory(report: Report, folder: Path) -> None:
-    """Peak memory of the services above idle, at two sizes: what matters is the slope."""
-    report.section("Peak memory of the services' process above idle")
-    for copies in (SMALL, LARGE):
-        with start_org(load=[demo_data() / "npsp-1k"], multiply=copies) as org, up(folder / f"m{copies}") as holdfast:
-            objects = loaded_objects(org)
-            rows = sum(org.objects()[name]["rows"] for name in objects)
-            job = holdfast.job(org, "memory", objects)
-            with PeakMemory(holdfast.processes()["services and launcher"]) as watch:
-                run = holdfast.run(job)
-            seconds = run["progress"]["seconds_elapsed"]
-            report.add(
-                f"{rows:,} records",
-                f"{(watch.peak - watch.before) / MIB:.0f} MiB above {watch.before / MIB:.0f} MiB idle; "
-                f"{seconds:.1f} s, {rows / seconds:,.0f} rows/s",
-            )
-
-
-def idle(report: Report, holdfast: Holdfast) -> None:
-    """CPU and memory of each process while nothing happens."""
-    processes = holdfast.processes()
-    for process in processes.values():
-        process.cpu_percent()
-    time.sleep(IDLE_S)
-    report.section(f"Idle, over {IDLE_S:.0f} s")
-    for name, process in processes.items():
-        report.add(name, f"{process.cpu_percent():.1f} % CPU, {process.memory_info().rss / MIB:.0f} MiB")
-
-
-def write(report: Report) -> None:
-    head = [
-        "# Performance",
-        "",
-        "Made by `make bench`; the local org serves, everything runs on one machine. Take ratios, not seconds: the",
-        "machine is shared and noisy.",
-        "",
-        f"Measured {datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, 2 cores, Python {platform.python_version()}.",
-    ]
-    tail = ["", NOTES.read_text().rstrip()]
-    PAGE.write_text("\n".join([*head, *report.lines, *tail]) + "\n")
-    print(f"\nWritten to {PAGE}")
-
-
-def main() -> None:
+def main() -> int:
+    """Command line; 1 if a benchmark broke."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--without-memory", action="store_true", help="leave out the two memory runs")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ALL)}; all by default")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--large", action="store_true", help="the large sizes too: about an hour")
+    size.add_argument("--quick", action="store_true", help="small sizes that only show that it works; nothing is kept")
     parser.add_argument("--no-report", action="store_true", help="print only")
-    options = parser.parse_args()
-    report, folder = Report(), Path(tempfile.mkdtemp(prefix="holdfast-bench-"))
-    try:
-        with start_org(load=[demo_data() / "npsp-1k"], multiply=SMALL) as org, up(folder / "up") as holdfast:
-            idle(report, holdfast)
-            objects = loaded_objects(org)
-            job = baseline(report, holdfast, org, objects)
-            storage(report, holdfast, org, job, objects)
-        loads = [demo_data() / "npsp-1k", demo_data() / "dotgov"]
-        with start_org(load=loads) as org, up(folder / "no-change") as holdfast:
-            no_change(report, holdfast, org)
-        if not options.without_memory:
-            memory(report, folder)
-        orgsim_read.measure(report)
-        orgsim_write.measure(report)
-        if not options.no_report:
-            write(report)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    given = parser.parse_args()
+    names = {name.lower(): name for name in ALL}
+    unknown = [name for name in given.names if name.lower() not in names]
+    if unknown:
+        parser.error(f"no benchmark is called {unknown[0]}; there are {', '.join(ALL)}")
+    broken = []
+    for name in [names[each.lower()] for each in given.names] or list(ALL):
+        report, started = Report(), time.perf_counter()
+        folder = Path(tempfile.mkdtemp(prefix=f"holdfast-bench-{name}-"))
+        try:
+            ALL[name](report, Options(folder, large=given.large, quick=given.quick))
+        except Exception:
+            traceback.print_exc()
+            broken.append(name)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        print(f"\n{name} took {time.perf_counter() - started:.0f} s", flush=True)
+        if not given.no_report and not given.quick and name not in broken:
+            report.put_into_page()  # after each, so that what comes later cannot lose it
+    if broken:
+        print(f"Broken: {', '.join(broken)}", file=sys.stderr)
+    return 1 if broken else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
