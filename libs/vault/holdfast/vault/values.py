@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from holdfast.vault.files import read_events, read_rows
+from holdfast.vault.files import damaged, read_events, read_rows
+from holdfast.vault.fingerprint import prints_of
 from holdfast.vault.location import VaultRoot
 from holdfast.vault.refs import EventFile
 from holdfast.vault.schema import RecordSchema
@@ -35,16 +36,20 @@ class Past:
         only needed after a field was hidden from one run and seen by a later one.
 
         Args:
-            wanted: `id`, `s_file`, `s_row`: the records and the places of their newest events.
+            wanted: `id`, `s_file`, `s_row`, `s_print`: the records, the places of their newest events, and their
+                fingerprints there.
             names: Fields to read.
 
         Returns:
             One row per record in the order of `wanted`, one column per name.
+
+        Raises:
+            HoldfastError: DAMAGED if values are not those of the fingerprint; NOT_FOUND.
         """
         parts = []
         for (number,), group in wanted.with_row_index("at").group_by("s_file"):
             file = self.files[int(number)]
-            rows = read_rows(self.root, f"{self.table}/{file.path}", group["s_row"].to_list(), names)
+            rows = self._rows(file, group, names)
             hidden = self._hidden(file, names)
             if hidden:
                 rows = rows.with_columns(self._older(int(number), group["id"], hidden).get_columns())
@@ -52,6 +57,15 @@ class Past:
         if not parts:
             return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
         return pl.concat([part.select("at", *names) for part in parts]).sort("at").drop("at")
+
+    def _rows(self, file: EventFile, group: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+        """Rows of a file, proven by their fingerprints to be what was written."""
+        key = f"{self.table}/{file.path}"
+        printed = self.schemas[file.schema].compared
+        rows = read_rows(self.root, key, group["s_row"], sorted({*names, *printed}))
+        if not prints_of(rows, printed).equals(group["s_print"]):
+            raise damaged(key, ValueError("values are not those of their fingerprint"))
+        return rows.select(names)
 
     def _hidden(self, file: EventFile, names: Sequence[str]) -> list[str]:
         """Fields that the file did not observe although another file did."""

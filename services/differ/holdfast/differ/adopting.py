@@ -13,7 +13,7 @@ from holdfast.common.outbox import enqueue
 from holdfast.common.postgres import Database, Unit
 from holdfast.differ import store
 from holdfast.differ.announcements import changes_committed
-from holdfast.differ.store import TableKey, TableRow
+from holdfast.differ.store import PageRow, TableKey, TableRow
 from holdfast.differ.tables import Tables
 from holdfast.vault.log import LogCommit
 from holdfast.vault.table import RecordTable
@@ -22,18 +22,23 @@ HEAD_ADOPTED = durable_step("differ.head_adopted")
 log = structlog.get_logger(__name__)
 
 
-async def up_to_date(db: Database, tables: Tables, key: TableKey, lease: Lease) -> tuple[TableRow, RecordTable]:
+async def up_to_date(
+    db: Database, tables: Tables, key: TableKey, lease: Lease, first: PageRow | None = None
+) -> tuple[TableRow, RecordTable]:
     """The table's row and the table, the row not older than the table but for the one commit that is in flight.
 
     Commits that Postgres does not know are taken over if they follow, each signed by this installation, the last
     one that it does know. Pages of theirs that Postgres still knows as staged are recorded and announced as
     committed: they are not added a second time.
 
+    Args:
+        first: The page that the table is made for, should it not exist yet.
+
     Raises:
         HoldfastError: DAMAGED if the commits are not ours, or do not follow what is known.
     """
     row = await store.get_table(db, key)
-    table = await tables.get(key, row)
+    table = await tables.get(key, row, first)
     ahead = table.head.commit_seq - row.commit_seq
     if ahead <= 0:
         return row, table

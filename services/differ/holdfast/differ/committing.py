@@ -58,7 +58,7 @@ class Committer:
             HoldfastError: FENCED if another replica took the table; DAMAGED if the staged file is not what was
                 announced; UNAVAILABLE if the store does not answer. Nothing is recorded then; try again.
         """
-        row, table = await up_to_date(self._db, self._tables, key, lease)
+        row, table = await up_to_date(self._db, self._tables, key, lease, page)
         if row.pending_page not in (None, page.page_id):
             page = await store.get_page(self._db, row.pending_page or "")
         turn = Turn(key, lease, page, row, table)

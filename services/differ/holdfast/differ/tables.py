@@ -29,12 +29,19 @@ class Tables:
         self._open: OrderedDict[TableKey, RecordTable] = OrderedDict()
         self._schemas: dict[tuple[str, str], RecordSchema] = {}
 
-    async def get(self, key: TableKey, row: TableRow) -> RecordTable:
-        """The table, with its state index covering every commit that Postgres knows of."""
+    async def get(self, key: TableKey, row: TableRow, first: PageRow | None = None) -> RecordTable:
+        """The table, with its state index covering every commit that Postgres knows of.
+
+        Args:
+            first: A page that is about to be committed: a table that is made for it gets its columns at once.
+        """
         table = self._open.pop(key, None)
         if table is None or table.head.commit_seq != row.commit_seq:
+            schema = None
+            if first is not None and row.commit_seq == 0:
+                schema = await self._schema(str(key.job_id), first.schema_id)
             table = await asyncio.to_thread(
-                RecordTable.open_or_create, self._root, str(key.job_id), key.object, self._key
+                RecordTable.open_or_create, self._root, str(key.job_id), key.object, self._key, schema
             )
         self._open[key] = table
         while len(self._open) > self._keep:
