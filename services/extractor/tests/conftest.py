@@ -28,6 +28,7 @@ from holdfast.extractor.leased_rows import RunRows, TaskRows
 from holdfast.extractor.org import Orgs
 from holdfast.extractor.patience import Patience
 from holdfast.extractor.planner import Planner
+from holdfast.extractor.probing import Prober
 from holdfast.extractor.settings import ExtractorSettings
 from holdfast.extractor.staging import Staging
 from holdfast.extractor.steps import RUN_RECEIVED
@@ -82,6 +83,7 @@ class Harness:
             closer=Closer(db, settings),
             settings=settings,
             patience=patience,
+            prober=Prober(db, self.clock, "test"),
             clock=self.clock,
         )
         self.workers = self._dispatcher("workers", TaskRows, self.worker.read)

@@ -105,7 +105,7 @@ async def test_an_unchanged_object_costs_one_query_and_no_page(org: RunningOrg, 
     marks = await one.db.fetch("SELECT object, mark FROM watermark ORDER BY object")
     org.reset_calls()
     events = await one.run(own("Large"), own("Small"))
-    assert org.calls()["total"] == 6  # global, counts, and a describe and a query each
+    assert org.calls()["total"] == 3  # global, all describes, all queries
     assert not of(events, "page.staged")
     assert [item["pages"] for item in of(events, "object.extracted")] == [0, 0]
     assert await one.db.fetch("SELECT object, mark FROM watermark ORDER BY object") == marks
@@ -171,7 +171,8 @@ async def test_a_failed_object_leaves_the_mark_where_it_was(org: RunningOrg, har
     org.advance(7200)
     define(org, own("Other"), 1)
     body = [{"message": "no", "errorCode": "INSUFFICIENT_ACCESS"}]
-    org.faults({"path": f"queryAll.*{own('Thing')}", "count": None, "effect": {"status": 403, "body": body}})
+    refused = {"count": None, "effect": {"status": 403, "body": body}}
+    org.faults({"path": f"queryAll.*{own('Thing')}", **refused}, {"path": "/composite", **refused})
     events = await one.run(own("Thing"), own("Other"))
     assert of(events, "object.failed", own("Thing"))[0]["code"] == "salesforce-insufficient-access"
     kept = await one.db.fetchval("SELECT mark FROM watermark WHERE object = $1", own("Thing"))

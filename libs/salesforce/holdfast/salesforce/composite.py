@@ -19,6 +19,7 @@ from holdfast.salesforce.models import Body, Describe, NotModified, RestPage
 from holdfast.salesforce.rows import parse_exactly, rest_page
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 MOST_PARTS = 25
 MOST_QUERIES = 5
@@ -39,7 +40,7 @@ class PartAnswer:
 
 
 @dataclass(frozen=True)
-class Part(Generic[T]):
+class Part(Generic[T_co]):
     """One request within a composite call. It only reads.
 
     Attributes:
@@ -50,7 +51,7 @@ class Part(Generic[T]):
     """
 
     path: str
-    read: Callable[[PartAnswer], T]
+    read: Callable[[PartAnswer], T_co]
     headers: tuple[tuple[str, str], ...] = ()
     query: bool = False
     unchanged: bool = False

@@ -31,6 +31,7 @@ from holdfast.extractor.leased_rows import RunRows, TaskRows, release_own
 from holdfast.extractor.org import Orgs
 from holdfast.extractor.patience import Patience
 from holdfast.extractor.planner import Planner
+from holdfast.extractor.probing import Prober
 from holdfast.extractor.settings import ExtractorSettings
 from holdfast.extractor.staging import Staging
 from holdfast.extractor.store import RunClaim, TaskClaim
@@ -134,6 +135,7 @@ def _workers(
         closer=Closer(db, settings),
         settings=settings,
         patience=_patience(settings),
+        prober=Prober(db, platform.clock, platform.holder),
         clock=platform.clock,
     )
     dispatcher = Dispatcher(

@@ -25,6 +25,7 @@ from holdfast.common.outbox import enqueue
 from holdfast.common.postgres import Database, Unit
 from holdfast.common.wakeup import Signal
 from holdfast.extractor import store
+from holdfast.extractor.describing import describe_all
 from holdfast.extractor.org import Orgs, count_calls
 from holdfast.extractor.patience import Patience
 from holdfast.extractor.planning import Chosen, Known, ObjectPlan, choose, plan_object
@@ -32,7 +33,7 @@ from holdfast.extractor.settings import ExtractorSettings
 from holdfast.extractor.steps import RUN_PLANNED
 from holdfast.extractor.store import RunClaim, sql
 from holdfast.salesforce.client import SalesforceClient
-from holdfast.salesforce.models import Describe, NotModified
+from holdfast.salesforce.models import Describe
 
 log = structlog.get_logger(__name__)
 
@@ -108,17 +109,22 @@ class Planner:
 
     async def _make(self, claim: RunClaim) -> Plan:
         client = await self._orgs.client(claim.run.connection_id, ask_again=True)
-        offered, counts, known = await asyncio.gather(
-            client.describe_global(),
-            client.record_counts(),
-            store.known_objects(self._db, claim.run.job_id),
-        )
+        known = await store.known_objects(self._db, claim.run.job_id)
+        offered, counts = await asyncio.gather(client.describe_global(), self._counts(client, claim, known))
         chosen = choose(claim.selection, offered, counts, known)
         plan = Plan(failed={name: Failure(why, "not-readable") for name, why in chosen.failed.items()})
         described = await self._describe(client, claim.run.connection_id, chosen, plan)
         for describe in described:
             self._add(plan, describe, claim.full, known.get(describe.name), counts)
         return plan
+
+    async def _counts(self, client: SalesforceClient, claim: RunClaim, known: Mapping[str, Known]) -> Mapping[str, int]:
+        """Salesforce's cached counts; not asked for where no object will be read whole or be found by them."""
+        named = {name.strip().lower() for name in claim.selection}
+        marked = {name.lower() for name, before in known.items() if before.watermark is not None}
+        if named and named <= marked and not claim.full:
+            return {}
+        return await client.record_counts()
 
     def _add(self, plan: Plan, describe: Describe, full: bool, known: Known | None, counts: Mapping[str, int]) -> None:
         if not any(found.name == "Id" for found in describe.fields):
@@ -139,27 +145,13 @@ class Planner:
         self, client: SalesforceClient, connection_id: UUID, chosen: Chosen, plan: Plan
     ) -> Sequence[Describe]:
         cached = await store.cached_describes(self._db, connection_id, chosen.readable)
-        slots = asyncio.Semaphore(self._settings.extractor_describes)
-
-        async def one(name: str) -> Describe | None:
-            etag, body = cached.get(name, (None, ""))
-            try:
-                async with slots:
-                    answer = await client.describe(name, etag)
-            except HoldfastError as error:
-                if error.kind not in (Kind.NOT_FOUND, Kind.FORBIDDEN):
-                    raise
-                plan.failed[name] = Failure(error.message, error.code)
-                return None
-            if isinstance(answer, NotModified):
-                return Describe.model_validate_json(body)
-            if answer.etag:
-                text = answer.model_dump_json(by_alias=True)
-                plan.describes.append((connection_id, name, answer.etag, text))
-            return answer
-
-        answers = await asyncio.gather(*(one(name) for name in chosen.readable))
-        return [answer for answer in answers if answer is not None]
+        found = await describe_all(client, chosen.readable, cached, self._settings.extractor_describes)
+        plan.failed |= {name: Failure(error.message, error.code) for name, error in found.gone.items()}
+        for describe in found.objects:
+            if describe.name in found.fresh and describe.etag:
+                text = describe.model_dump_json(by_alias=True)
+                plan.describes.append((connection_id, describe.name, describe.etag, text))
+        return found.objects
 
     async def _record(self, unit: Unit, claim: RunClaim, plan: Plan, calls: int) -> None:
         if not await store.lock_run(unit, claim):

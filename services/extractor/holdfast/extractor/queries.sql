@@ -169,6 +169,14 @@ UPDATE task SET next_seq = $2 + 1, bulk_locator = $3, drained = $4, rows = rows 
     failures = 0, failing_since = NULL
 WHERE task_id = $1;
 
+-- name: siblings
+-- Objects of a run of which nothing was read yet and that only what changed is asked of; not those that another
+-- holder works on.
+SELECT task_id, object, schema, since FROM task
+WHERE run_id = $1 AND task_id <> ALL ($2::uuid[]) AND state = 'waiting' AND mode = 'incremental' AND strategy = 'rest'
+  AND next_seq = 1 AND last_id IS NULL AND NOT drained AND failures = 0 AND (holder IS NULL OR holder = $3)
+ORDER BY object LIMIT $4;
+
 -- name: manifest
 SELECT page_id, rows, sha256 FROM page WHERE task_id = $1 ORDER BY seq;
 

@@ -30,11 +30,13 @@ class RestSource:
         after: Position | None,
         bulk_from_rows: int | None,
         bulk_restarts: int,
+        first: RestPage | None = None,
     ) -> None:
         """Make a source.
 
         Args:
             after: Last durable record.
+            first: What the org just answered to this query, if it was asked already.
             bulk_from_rows: From this many rows on, hand over to Bulk; None never does.
         """
         self._client = client
@@ -42,6 +44,7 @@ class RestSource:
         self._after = after
         self._bulk_from_rows = bulk_from_rows
         self._bulk_restarts = bulk_restarts
+        self._first = first
         self._next_url: str | None = None
         self._started = False
 
@@ -64,8 +67,9 @@ class RestSource:
         return self._taken(page)
 
     async def _open(self) -> RestPage:
-        soql = self._query.ordered(self._after)
-        page = await self._client.query(soql, all_rows=True, fields=self._query.fields)
+        page, self._first = self._first, None
+        if page is None:
+            page = await self._client.query(self._query.ordered(self._after), all_rows=True, fields=self._query.fields)
         if self._bulk_from_rows is not None and self._after is None and page.total_size >= self._bulk_from_rows:
             raise Elsewhere("bulk2", self._bulk_restarts, f"{page.total_size} rows")
         return page

@@ -31,8 +31,9 @@ class ExtractorSettings(Settings):
     extractor_plans: int = Field(default=4, ge=1, le=32)
     """Runs planned at once, so that one org that does not answer holds up nobody else."""
 
-    extractor_describes: int = Field(default=8, ge=1, le=20)
-    """Describe calls of a run at once; an org takes 25 long requests at a time (5 in a developer org)."""
+    extractor_describes: int = Field(default=4, ge=1, le=20)
+    """Calls for describes of a run at once, each for 25 objects; an org takes 25 long requests at a time
+    (5 in a developer org)."""
 
     extractor_bulk_threshold_rows: int = Field(default=2000, ge=1)
     """From this many rows on an object is read by Bulk 2.0: one REST page holds 2,000."""

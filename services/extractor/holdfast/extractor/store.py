@@ -226,6 +226,19 @@ async def manifest_pages(unit: Unit, task_id: UUID) -> list[DurablePage]:
     return [DurablePage(row["page_id"], row["rows"], row["sha256"]) for row in rows]
 
 
+async def siblings(
+    db: Database, claim: TaskClaim, holder: str, but: Sequence[UUID], most: int
+) -> dict[UUID, ObjectQuery]:
+    """Queries of objects of the claim's run, `but` not these, that wait to be read incrementally by REST, by task."""
+    rows = await db.fetch(sql.siblings, claim.run.run_id, list(but), holder, most)
+    return {row["task_id"]: _query(row) for row in rows}
+
+
+def _query(row: Record) -> ObjectQuery:
+    fields = RecordSchema.from_json(row["schema"].encode()).fields
+    return ObjectQuery(row["object"], tuple(field.name for field in fields), row["since"])
+
+
 async def run_progress(db: Database, run_id: UUID) -> tuple[Record, list[Record]] | None:
     """The run's row and those of its objects; None for an unknown run."""
     row = await db.fetchrow(sql.run_progress, run_id)

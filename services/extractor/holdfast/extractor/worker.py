@@ -19,6 +19,7 @@ from holdfast.extractor.org import CallCounter, Orgs, count_calls
 from holdfast.extractor.parent_walk import ParentWalk
 from holdfast.extractor.patience import Patience
 from holdfast.extractor.planning import Strategy, record_schema
+from holdfast.extractor.probing import Prober
 from holdfast.extractor.reading import Elsewhere, PageSource, names_missing_field
 from holdfast.extractor.rest_source import RestSource, hands_over_to_bulk
 from holdfast.extractor.settings import ExtractorSettings
@@ -43,12 +44,14 @@ class Worker:
         closer: Closer,
         settings: ExtractorSettings,
         patience: Patience,
+        prober: Prober,
         clock: Clock,
     ) -> None:
         self._db = db
         self._orgs = orgs
         self._staging = staging
         self._closer = closer
+        self._prober = prober
         self._settings = settings
         self._patience = patience
         self._clock = clock
@@ -110,6 +113,7 @@ class Worker:
 
     async def _source(self, client: SalesforceClient, claim: TaskClaim) -> PageSource:
         if claim.strategy == "rest":
+            probe = await self._prober.take(client, claim)
             may_move = hands_over_to_bulk(claim.query, claim.bulk_restarts, claim.next_seq - 1)
             whole = RestSource(
                 client,
@@ -117,6 +121,7 @@ class Worker:
                 after=claim.after,
                 bulk_from_rows=self._settings.extractor_bulk_threshold_rows if may_move else None,
                 bulk_restarts=claim.bulk_restarts,
+                first=probe.page if probe else None,
             )
             walk = walk_of(claim.object)
             if walk is None:
