@@ -25,7 +25,7 @@ from holdfast.orgsim.testing import RunningOrg
 
 from .zygote import Child, Zygote
 
-ENDED = {"completed", "partial", "failed"}
+ENDED = {"completed", "partial", "failed", "cancelled"}
 START_TIMEOUT_S = 45.0
 
 

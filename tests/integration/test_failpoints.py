@@ -28,7 +28,7 @@ from holdfast.launcher.compose import load
 from holdfast.launcher.demo.org_session import OrgSession
 from holdfast.orgsim.testing import RunningOrg, start_org
 
-from . import stories_of_loss
+from . import stories_of_loss, stories_of_orders
 from .harness import Installation, assert_agree, wait_until
 from .zygote import Zygote
 
@@ -281,6 +281,11 @@ STORIES: dict[str, Story] = {
     "differ.head_adopted": stories_of_loss.restored,
     "scheduler.refusal_folded": refused,
     "history.run_failed": refused,
+    "history.run_cancelled": stories_of_orders.ordered,
+    "scheduler.job_changed": stories_of_orders.ordered,
+    "scheduler.run_ordered": stories_of_orders.ordered,
+    "extractor.run_ordered": stories_of_orders.ordered,
+    "extractor.abort_written": stories_of_orders.ordered,
     "connections.broken_marked": broken_connection,
     "connections.sign_in_noted": broken_connection,
     "scheduler.slot_fired": slot,

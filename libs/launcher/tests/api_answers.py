@@ -47,10 +47,13 @@ def run_values(number: int = 3, state: str = "completed") -> dict:
         "trigger": "manual",
         "label": "",
         "requested_at": START,
-        "completed_at": START + timedelta(seconds=75) if state in ("completed", "partial", "failed") else None,
+        "completed_at": START + timedelta(seconds=75)
+        if state in ("completed", "partial", "failed", "cancelled")
+        else None,
         "counts": Counts(created=2, updated=1_500),
         "missing": [],
         "reason": "",
+        "api_limit_percent": 80,
     }
 
 
@@ -100,6 +103,7 @@ def job(name: str = "Nightly", job_id: str = JOB_ID, **change) -> dict:
         "next_run_at": START,
         "status": "completed",
         "last_run": Run(**run_values()),
+        "api_limit_percent": 80,
     }
     return shown(Job(**values | change))
 

@@ -269,6 +269,24 @@ def test_a_run_on_its_way_is_one_line(cli):
     assert last == "Run 3 running: 0/1 objects, 500 of 1,000 rows, 250 rows/s, 4 API calls, 3.0 s left"
 
 
+def test_runs_are_paused_resumed_and_cancelled(cli):
+    cli.answers["GET /v1/jobs/Nightly/runs"] = page(run(3, "running"))
+    at = f"/v1/runs/{run(3)['id']}"
+    for order, state, words in (("pause", "paused", "Run 3 paused."), ("resume", "running", "Run 3 goes on."),
+                                ("cancel", "cancelled", "Run 3 is cancelled.")):  # fmt: skip
+        cli.answers[f"POST {at}/{order}"] = run(3, state)
+        result = cli.type("runs", order, "Nightly#3")
+        assert result.exit_code == 0 and result.stdout.startswith(words), result.output
+
+
+def test_job_edit_changes_the_api_limit(cli):
+    cli.answers["PATCH /v1/jobs/Nightly"] = job(api_limit_percent=40)
+    result = cli.type("job", "edit", "Nightly", "--api-limit", "40")
+    assert result.exit_code == 0 and "waits at 40 %" in result.stdout
+    assert cli.body() == {"api_limit_percent": 40}
+    assert cli.type("job", "edit", "Nightly", "--api-limit", "101").exit_code == 2
+
+
 def test_terminal_is_spared_columns_that_say_nothing(cli, monkeypatch):
     monkeypatch.setattr(output, "on_terminal", lambda: True)
     cli.answers["GET /v1/runs"] = page(run(3))

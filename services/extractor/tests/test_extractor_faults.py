@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.postgres import Unit
 from holdfast.extractor import store
+from holdfast.extractor.aborting import Aborts
 from holdfast.extractor.leased_rows import RunRows, TaskRows, release_own
-from holdfast.extractor.steps import OBJECT_CLOSED, RUN_RECEIVED
+from holdfast.extractor.steps import OBJECT_CLOSED, RUN_ORDERED, RUN_RECEIVED
 from holdfast.orgsim.testing import RunningOrg
 
 pytestmark = pytest.mark.integration
@@ -295,3 +297,82 @@ async def test_a_closing_that_was_put_off_does_not_take_the_time_of_a_later_job(
     await one.db.run(RUN_RECEIVED, died_before_closing)
     await one.worker.read(await TaskRows(one.db, "test", lease).claim())
     assert datetime.fromisoformat(extracted(await one.events(run_id))["watermark"]) == newest
+
+
+async def ordered(one: Any, change: Any, run_id: UUID) -> float:
+    """Carry an order out as the consumer would; seconds until nobody works on the run any more."""
+    began = time.monotonic()
+    await one.db.run(RUN_ORDERED, lambda unit: change(unit, run_id))
+    async with asyncio.timeout(10):
+        while one.workers.busy or one.planners.busy:
+            await asyncio.sleep(0.01)
+    return time.monotonic() - began
+
+
+async def test_a_paused_run_stops_at_once_and_goes_on_after_the_last_durable_page(
+    org: RunningOrg, harness: Make, thing: str
+) -> None:
+    define(org, thing, 6000)
+    org.faults({"path": RESULTS, "skip": 3, "count": 1, "effect": {"latency_s": 30}})
+    one = harness(**SMALL_PAGES)
+    async with one.running():
+        run_id = await one.request(thing)
+        await staged(one, 3)
+        # The order came in by another process: this one only has its watch to find out.
+        assert await ordered(one, store.pause_run, run_id) < 3
+        await ordered(one, store.pause_run, run_id)
+        one.workers.signal.set()
+        await asyncio.sleep(0.3)
+        assert await one.db.fetchval("SELECT count(*) FROM page") == 3
+        assert await one.db.fetchval("SELECT holder FROM task") is None
+        await one.db.run(RUN_ORDERED, lambda unit: store.resume_run(unit, run_id))
+        events = await one.finished(run_id)
+    assert extracted(events)["rows"] == rows_staged(events) == 6000
+    assert [body["seq"] for kind, body in events if kind == "page.staged"] == [1, 2, 3, 4, 5, 6]
+    assert sorted(fetched(org))[:-1] == [1] * 5, "only the page that was not durable came twice"
+
+
+async def test_a_cancelled_run_leaves_the_mark_and_stops_the_bulk_job(
+    org: RunningOrg, harness: Make, thing: str
+) -> None:
+    define(org, thing, 6000)
+    org.faults({"path": "/jobs/query/?$", "method": "POST", "count": 1, "effect": {"job": "stuck"}})
+    org.faults({"path": "/jobs/query/[^/]+$", "method": "GET", "count": None, "effect": {"job": "stuck"}})
+    one = harness(**SMALL_PAGES)
+    async with one.running():
+        run_id = await one.request(thing)
+        async with asyncio.timeout(20):
+            while await one.db.fetchval("SELECT bulk_job FROM task") is None:
+                await asyncio.sleep(0.01)
+        assert await ordered(one, store.cancel_run, run_id) < 3
+        await ordered(one, store.cancel_run, run_id)
+        bulk_job = await one.db.fetchval("SELECT bulk_job FROM abandoned_job")
+        aborts = Aborts(one.db, one.orgs)
+        assert await aborts.stop_one()
+        assert not await aborts.stop_one()
+        org.clear_faults()
+        client = await one.orgs.client(one.connection_id)
+        assert (await client.get_query_job(bulk_job)).state == "Aborted"
+        assert await one.db.fetchval("SELECT count(*) FROM watermark") == 0
+        assert "object.extracted" not in [kind for kind, _ in await one.events(run_id)]
+        events = await one.finished(await one.request(thing))
+    assert (extracted(events)["mode"], extracted(events)["rows"]) == ("baseline", 6000)
+
+
+async def test_a_run_that_is_paused_or_cancelled_while_it_is_planned_is_not_planned(
+    org: RunningOrg, harness: Make, thing: str
+) -> None:
+    define(org, thing, 3)
+    org.faults({"path": "/describe", "count": 1, "effect": {"latency_s": 30}})
+    one = harness()
+    async with one.running():
+        run_id = await one.request(thing)
+        await asyncio.sleep(0.3)
+        assert one.planners.busy
+        assert await ordered(one, store.pause_run, run_id) < 3
+        assert await one.events(run_id) == []
+        await ordered(one, store.cancel_run, run_id)
+        await ordered(one, store.resume_run, run_id)  # the order to resume came too late
+        await asyncio.sleep(0.3)
+        assert await one.events(run_id) == []
+        assert await one.db.fetchval("SELECT state FROM extraction") == "cancelled"

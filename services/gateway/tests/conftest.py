@@ -107,6 +107,7 @@ class FakeScheduler:
             connection_id=found.id,
             objects=request.objects,
             status="pending first run",
+            api_limit_percent=request.api_limit_percent,
         )
         self.jobs[made.id] = made
         return self.once.keep(request, scheduler_pb2.CreateJobResponse(job=made))
@@ -119,6 +120,28 @@ class FakeScheduler:
             if request.id in (each.id, each.name):
                 return scheduler_pb2.GetJobResponse(job=each)
         raise missing(f"job '{request.id}'")
+
+    async def UpdateJob(self, request, **_):
+        self.jobs[request.id].api_limit_percent = request.api_limit_percent
+        return scheduler_pb2.UpdateJobResponse(job=self.jobs[request.id])
+
+    def _ordered(self, request, state):
+        if request.id not in self.runs:
+            raise missing(f"run '{request.id}'")
+        run = self.runs[request.id]
+        if run.state in ("completed", "partial", "failed", "cancelled") and run.state != state:
+            raise HoldfastError(Kind.CONFLICT, f"Run {run.number} has ended: {run.state}.", code="run-ended")
+        run.state = state
+        return run
+
+    async def PauseRun(self, request, **_):
+        return scheduler_pb2.PauseRunResponse(run=self._ordered(request, "paused"))
+
+    async def ResumeRun(self, request, **_):
+        return scheduler_pb2.ResumeRunResponse(run=self._ordered(request, "running"))
+
+    async def CancelRun(self, request, **_):
+        return scheduler_pb2.CancelRunResponse(run=self._ordered(request, "cancelled"))
 
     async def RequestRun(self, request, **_):
         if (repeated := self.once.repeat(request)) is not None:

@@ -99,6 +99,26 @@ async def test_run_can_be_looked_at_while_the_extractor_is_down(world, api):
     assert answer.status_code == 200 and answer.json()["progress"] is None
 
 
+async def test_run_is_paused_resumed_and_cancelled_and_then_refuses(world, api):
+    run = await world.run(await world.job())
+    at = f"/v1/runs/{run.id}"
+    for order, state in (("pause", "paused"), ("pause", "paused"), ("resume", "running"), ("cancel", "cancelled")):
+        answer = await api.post(f"{at}/{order}")
+        assert (answer.status_code, answer.json()["state"]) == (200, state)
+    assert (await api.post(f"{at}/cancel")).status_code == 200
+    refused = await api.post(f"{at}/pause")
+    assert (refused.status_code, refused.json()["detail"]) == (409, "Run 1 has ended: cancelled.")
+    assert (await api.post("/v1/runs/nothing/pause")).status_code == 404
+
+
+async def test_api_limit_of_a_job_is_changed(world, api):
+    await world.job()
+    changed = await api.patch("/v1/jobs/Nightly", json={"api_limit_percent": 40})
+    assert (changed.status_code, changed.json()["api_limit_percent"]) == (200, 40)
+    for wrong in (0, 101, "many"):
+        assert (await api.patch("/v1/jobs/Nightly", json={"api_limit_percent": wrong})).status_code == 422
+
+
 async def test_runs_are_paged_newest_first_without_loss(world, api):
     job = await world.job()
     for _ in range(5):

@@ -11,6 +11,8 @@ from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.eventstore import DomainEvent
 from holdfast.scheduler.domain.job import (
     JOB,
+    ApiLimitChanged,
+    ChangeApiLimit,
     CreateJob,
     JobCommand,
     JobCreated,
@@ -182,3 +184,13 @@ def test_selection_of_nothing_is_refused() -> None:
         choose([], OFFER[1:])
     assert refused.value.code == "empty-selection"
     assert refused.value.message.startswith("The selection is empty:")
+
+
+def test_api_limit_is_changed_once_and_only_to_a_percentage() -> None:
+    assert when([CREATED], ChangeApiLimit(80)) == []
+    assert when([CREATED], ChangeApiLimit(40)) == [ApiLimitChanged(percent=40)]
+    assert when([CREATED, ApiLimitChanged(percent=40)], ChangeApiLimit(40)) == []
+    for wrong in (0, 101, -5):
+        with pytest.raises(HoldfastError) as refused:
+            when([CREATED], ChangeApiLimit(wrong))
+        assert (refused.value.kind, refused.value.field) == (Kind.INVALID, "api_limit_percent")

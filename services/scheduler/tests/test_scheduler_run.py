@@ -16,14 +16,20 @@ from holdfast.scheduler import announcements
 from holdfast.scheduler.domain.run import (
     RUN,
     AcceptPlan,
+    CancelRun,
     HoldObject,
     LoseObject,
     Missing,
     OpenRun,
+    Order,
+    PauseRun,
     RefuseRun,
     Report,
+    ResumeRun,
     RunEnded,
     RunOpened,
+    RunPaused,
+    RunResumed,
     Totals,
 )
 from holdfast.scheduler.store import LockedRun
@@ -46,7 +52,7 @@ def lose(name: str, reason: str = "no access") -> LoseObject:
     return LoseObject(object=name, reason=reason, at=NOW)
 
 
-def fold(*reports: Report) -> list[DomainEvent]:
+def fold(*reports: Report | Order) -> list[DomainEvent]:
     """All events of a run that gets these reports."""
     events: list[DomainEvent] = [OPENED]
     state = RUN.fold(events)
@@ -57,7 +63,7 @@ def fold(*reports: Report) -> list[DomainEvent]:
     return events
 
 
-def end_of(*reports: Report) -> RunEnded | None:
+def end_of(*reports: Report | Order) -> RunEnded | None:
     ended = [event for event in fold(*reports) if isinstance(event, RunEnded)]
     assert len(ended) <= 1
     return ended[0] if ended else None
@@ -175,3 +181,41 @@ def test_end_of_a_run_that_lost_thousands_of_objects_fits_into_an_event() -> Non
     assert isinstance(event, RunPartial)
     assert len(event.missing) == 2000
     assert len(event.model_dump_json().encode()) <= 262_144
+
+
+def test_paused_and_resumed_once_however_often_it_is_asked() -> None:
+    events = fold(PauseRun(), PauseRun(), ResumeRun(), ResumeRun(), PauseRun())
+    assert events[1:] == [RunPaused(), RunResumed(), RunPaused()]
+
+
+def test_run_that_holds_everything_ends_although_it_is_paused() -> None:
+    ended = end_of(plan("Account"), PauseRun(), hold("Account", captured=2))
+    assert ended is not None and ended.state == "completed"
+
+
+def test_cancelled_run_keeps_what_it_holds_and_names_what_it_does_not() -> None:
+    ended = end_of(plan("Account", "Contact", "Lead"), hold("Account", captured=2), lose("Lead"), CancelRun(NOW))
+    assert ended is not None
+    assert (ended.state, ended.objects, ended.totals) == ("cancelled", 3, Totals(captured=2))
+    assert {gap.object: gap.reason for gap in ended.missing} == {
+        "Lead": "no access",
+        "Contact": "The run was cancelled before it held this object.",
+    }
+
+
+@pytest.mark.parametrize("before", [(), (plan("Account"),), (plan("Account"), PauseRun())])
+def test_run_can_be_cancelled_at_any_moment_and_what_comes_later_does_no_harm(
+    before: tuple[Report | Order, ...],
+) -> None:
+    events = fold(*before, CancelRun(NOW), CancelRun(NOW), plan("Account"), hold("Account", captured=1), lose("Lead"))
+    assert sum(isinstance(event, RunEnded) for event in events) == 1
+    assert isinstance(events[-1], RunEnded) and events[-1].state == "cancelled"
+
+
+@pytest.mark.parametrize("order", [PauseRun(), ResumeRun(), CancelRun(NOW)])
+def test_orders_to_a_run_that_has_ended_are_refused(order: Order) -> None:
+    state = RUN.fold(fold(plan("Account"), hold("Account")))
+    with pytest.raises(HoldfastError) as refused:
+        RUN.decide(order, state)
+    assert (refused.value.kind, refused.value.code) == (Kind.CONFLICT, "run-ended")
+    assert refused.value.message.startswith("Run 1 has ended: completed. There is nothing left to ")

@@ -25,8 +25,18 @@ from holdfast.common.meta import Meta
 from holdfast.common.postgres import Database, Unit
 from holdfast.scheduler import handlers, store
 from holdfast.scheduler.domain.job import CreateJob
+from holdfast.scheduler.domain.run import CancelRun, Order, PauseRun, ResumeRun
 from holdfast.scheduler.due_slots import DueSlots
-from holdfast.scheduler.steps import DIFF_FOLDED, JOB_CREATED, LOSS_FOLDED, PLAN_FOLDED, REFUSAL_FOLDED, RUN_REQUESTED
+from holdfast.scheduler.steps import (
+    DIFF_FOLDED,
+    JOB_CHANGED,
+    JOB_CREATED,
+    LOSS_FOLDED,
+    PLAN_FOLDED,
+    REFUSAL_FOLDED,
+    RUN_ORDERED,
+    RUN_REQUESTED,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -202,3 +212,50 @@ async def test_report_on_an_unknown_run_is_refused(db: Database) -> None:
     with pytest.raises(HoldfastError) as refused:
         await refuse(db, run_id, IDS.new())
     assert refused.value.message == f"There is no run '{run_id}'."
+
+
+async def order(db: Database, run_id: UUID, what: Order) -> None:
+    await db.run(RUN_ORDERED, lambda unit: handlers.order_run(unit, run_id, what, meta()))
+
+
+async def test_slot_that_came_due_during_a_paused_run_fires_once_after_it_was_cancelled(db: Database) -> None:
+    job_id = await new_job(db, cron="0 * * * *")
+    clock = ManualClock(START)
+    run_id = await open_run(db, job_id)
+    await order(db, run_id, PauseRun())
+    clock.advance(timedelta(hours=3))  # three slots come due
+    first = DueSlots(db, Leases(db, SystemClock(), "first"), clock, IDS, LEASE)
+    assert not await first.fire_one()
+    await order(db, run_id, ResumeRun())
+    assert not await first.fire_one()
+    await order(db, run_id, CancelRun(clock.now()))
+    await order(db, run_id, CancelRun(clock.now()))
+    await first.release()
+    # The scheduler restarts: what was due is in the database, not in a process.
+    again = DueSlots(db, Leases(db, SystemClock(), "again"), clock, IDS, LEASE)
+    assert await again.fire_one()
+    assert not await again.fire_one()
+    await again.release()
+    assert await runs_of(db, job_id) == [(2, "slot", "requested"), (1, "manual", "cancelled")]
+    types = [row["ce"] for row in await db.fetch("SELECT headers::jsonb ->> 'ce_type' AS ce FROM outbox ORDER BY id")]
+    assert [name.split(".")[3] for name in types if ".run." in name] == [
+        "requested", "paused", "resumed", "cancelled", "requested"
+    ]  # fmt: skip
+
+
+async def test_late_reports_on_a_cancelled_run_free_nothing_and_end_nothing(db: Database) -> None:
+    job_id = await new_job(db)
+    run_id = await open_run(db, job_id)
+    await order(db, run_id, CancelRun(START))
+    following = await open_run(db, job_id)
+    await refuse(db, run_id, job_id)
+    assert await runs_of(db, job_id) == [(2, "manual", "requested"), (1, "manual", "cancelled")]
+    assert await db.fetchval("SELECT active_run_id FROM job") == following
+
+
+async def test_api_limit_of_the_job_is_that_of_its_next_run(db: Database) -> None:
+    job_id = await new_job(db)
+    await db.run(JOB_CHANGED, lambda unit: handlers.change_api_limit(unit, job_id, 40, meta()))
+    await open_run(db, job_id)
+    asked = await db.fetchval("SELECT convert_from(payload, 'UTF8') FROM outbox ORDER BY id DESC LIMIT 1")
+    assert '"api_limit_percent":40' in asked

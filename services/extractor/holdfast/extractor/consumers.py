@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from holdfast.common.contracts.differ import ObjectGivenUp
-from holdfast.common.contracts.scheduler import RunRequested
+from holdfast.common.contracts.scheduler import RunCancelled, RunPaused, RunRequested, RunResumed
 from holdfast.common.messaging import Bus
 from holdfast.common.meta import Meta
 from holdfast.common.postgres import Unit
 from holdfast.extractor import store
-from holdfast.extractor.steps import LOSS_NOTED, RUN_RECEIVED
+from holdfast.extractor.steps import LOSS_NOTED, RUN_ORDERED, RUN_RECEIVED
 
 
-def consume(bus: Bus, wake_planner: Callable[[], None]) -> None:
+class Desk(Protocol):
+    """The loops that work on runs, as far as events concern them."""
+
+    def wake(self) -> None:
+        """There may be something new to do."""
+
+    def check(self) -> None:
+        """Some work may no longer be wanted: look at once, do not wait for the watch."""
+
+
+def consume(bus: Bus, wake_planner: Callable[[], None], desk: Desk) -> None:
     """Declare the consumers; call before the bus starts."""
 
     async def run_requested(unit: Unit, event: RunRequested, meta: Meta) -> None:
@@ -23,5 +34,20 @@ def consume(bus: Bus, wake_planner: Callable[[], None]) -> None:
     async def object_given_up(unit: Unit, event: ObjectGivenUp, meta: Meta) -> None:
         await store.note_loss(unit, event)
 
+    async def run_paused(unit: Unit, event: RunPaused, meta: Meta) -> None:
+        await store.pause_run(unit, event.run_id)
+        unit.after_commit(desk.check)
+
+    async def run_resumed(unit: Unit, event: RunResumed, meta: Meta) -> None:
+        await store.resume_run(unit, event.run_id)
+        unit.after_commit(desk.wake)
+
+    async def run_cancelled(unit: Unit, event: RunCancelled, meta: Meta) -> None:
+        await store.cancel_run(unit, event.run_id)
+        unit.after_commit(desk.check)
+
+    bus.consume(RunPaused, run_paused, step=RUN_ORDERED)
+    bus.consume(RunResumed, run_resumed, step=RUN_ORDERED)
+    bus.consume(RunCancelled, run_cancelled, step=RUN_ORDERED)
     bus.consume(RunRequested, run_requested, step=RUN_RECEIVED)
     bus.consume(ObjectGivenUp, object_given_up, step=LOSS_NOTED)

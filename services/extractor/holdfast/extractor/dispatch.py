@@ -20,6 +20,8 @@ from holdfast.common.loops import Loop
 from holdfast.common.tasks import end_tasks
 from holdfast.common.wakeup import Signal
 
+# Work that was taken away (its run was paused or cancelled) ends at the latest so long after.
+WATCH = timedelta(seconds=1)
 log = structlog.get_logger(__name__)
 
 
@@ -44,6 +46,9 @@ class LeasedRows(Protocol[C]):
 
     async def renew(self, claims: Sequence[C]) -> set[UUID]:
         """Prolong leases; returns the keys of those that were still held."""
+
+    async def still_held(self, claims: Sequence[C]) -> set[UUID]:
+        """The keys of those that nobody has taken away; only looks."""
 
     async def release(self, claims: Sequence[C]) -> None:
         """Give rows back, so that another may take them at once."""
@@ -74,12 +79,23 @@ class Dispatcher(Loop, Generic[C]):
         self._slots = slots
         self._lease = lease
         self._running: dict[UUID, tuple[C, asyncio.Task[None]]] = {}
+        self._look = Signal()
+
+    @property
+    def busy(self) -> int:
+        """Rows in hand."""
+        return len(self._running)
+
+    def check(self) -> None:
+        """Look now whether work in hand was taken away."""
+        self._look.set()
 
     async def run(self) -> None:
         """Until cancelled; then ends the work in hand and gives its rows back."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._heartbeat(), name=f"{self.name}-heartbeat")
+                group.create_task(self._watch(), name=f"{self.name}-watch")
                 group.create_task(super().run(), name=self.name)
         finally:
             await self._stop()
@@ -117,6 +133,22 @@ class Dispatcher(Loop, Generic[C]):
             except HoldfastError as error:
                 # The database may be back before the lease ends; if not, the epoch stops every write.
                 log.warning("lease_not_renewed", loop=self.name, error=error.message)
+                continue
+            for claim in held:
+                if claim.key not in kept:
+                    self._lost(claim)
+
+    async def _watch(self) -> None:
+        """End work that was taken away, sooner than the heartbeat would find out."""
+        while True:
+            await self._look.wait(WATCH)
+            held = [claim for claim, _ in self._running.values()]
+            if not held:
+                continue
+            try:
+                kept = await self._rows.still_held(held)
+            except HoldfastError as error:
+                log.warning("work_not_watched", loop=self.name, error=error.message)
                 continue
             for claim in held:
                 if claim.key not in kept:

@@ -103,6 +103,6 @@ def _object_state(state: str, holder: str | None) -> str:
 def _run_state(state: str, objects: list[messages.ObjectRead]) -> str:
     if state == "waiting":
         return "planning"
-    if state == "refused":
-        return "refused"
+    if state in ("refused", "cancelled"):
+        return state
     return "done" if all(item.state in ("extracted", "failed") for item in objects) else "reading"

@@ -34,6 +34,10 @@ class RunRows:
         """Prolong leases; returns those that were still held."""
         return await _renew(self._db, sql.renew_extractions, self._holder, claims, self._lease)
 
+    async def still_held(self, claims: Sequence[RunClaim]) -> set[UUID]:
+        """Those that nobody has taken away."""
+        return await _still_held(self._db, sql.still_held_extractions, claims)
+
     async def release(self, claims: Sequence[RunClaim]) -> None:
         """Give runs back."""
         await _release(self._db, sql.release_extraction, claims)
@@ -60,6 +64,10 @@ class TaskRows:
         """Prolong leases; returns those that were still held."""
         return await _renew(self._db, sql.renew_tasks, self._holder, claims, self._lease)
 
+    async def still_held(self, claims: Sequence[TaskClaim]) -> set[UUID]:
+        """Those that nobody has taken away."""
+        return await _still_held(self._db, sql.still_held_tasks, claims)
+
     async def release(self, claims: Sequence[TaskClaim]) -> None:
         """Give objects back."""
         await _release(self._db, sql.release_task, claims)
@@ -75,6 +83,11 @@ async def _renew(
         return {row[0] for row in await unit.fetch(statement, holder, keys, epochs, lease)}
 
     return await db.run(LEASE_WRITTEN, work)
+
+
+async def _still_held(db: Database, statement: str, claims: Sequence[RunClaim | TaskClaim]) -> set[UUID]:
+    keys, epochs = [claim.key for claim in claims], [claim.epoch for claim in claims]
+    return {row[0] for row in await db.fetch(statement, keys, epochs)}
 
 
 async def _release(db: Database, statement: str, claims: Sequence[RunClaim | TaskClaim]) -> None:

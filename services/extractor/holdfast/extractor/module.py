@@ -22,6 +22,7 @@ from holdfast.common.postgres import Database
 from holdfast.common.rpc.extractor.v1.extractor_pb2_grpc import add_ExtractorServiceServicer_to_server
 from holdfast.common.service import Module, Platform, ServiceModule
 from holdfast.common.wakeup import Signal
+from holdfast.extractor.aborting import Aborts
 from holdfast.extractor.closing import Closer
 from holdfast.extractor.connections import ConnectionsPort
 from holdfast.extractor.consumers import consume
@@ -40,6 +41,7 @@ from holdfast.extractor.worker import Worker
 NAME = "extractor"
 # One report a second keeps the org's ledger fresh enough to plan by.
 USAGE_PAUSE = timedelta(seconds=1)
+ABORT_POLL = timedelta(seconds=30)
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Rooms:
     planners: Dispatcher[RunClaim]
     workers: Dispatcher[TaskClaim]
     usage: Loop
+    aborts: Loop
 
 
 class ExtractorModule(ServiceModule):
@@ -62,7 +65,12 @@ class ExtractorModule(ServiceModule):
 
     def __init__(self, rooms: Rooms, platform: Platform) -> None:
         super().__init__(
-            NAME, rooms.db, rooms.bus, rooms.server, [rooms.planners, rooms.workers, rooms.usage], rooms.channels
+            NAME,
+            rooms.db,
+            rooms.bus,
+            rooms.server,
+            [rooms.planners, rooms.workers, rooms.usage, rooms.aborts],
+            rooms.channels,
         )
         self._rooms = rooms
         self._holder = platform.holder
@@ -109,12 +117,34 @@ def _rooms(
     planners = _planners(platform, settings, db, orgs, workers.signal)
     bus = Bus(settings, NAME, db, platform.clock, holder=platform.holder)
     bus.publishes(ExtractionPlanned, ExtractionRefused, PageStaged, ObjectExtracted, ObjectFailed)
-    consume(bus, planners.signal.set)
+    abort_signal = Signal()
+    consume(bus, planners.signal.set, Desk(planners, workers, abort_signal))
     server = Server(settings, settings.extractor_grpc)
     service = ExtractorService(db, orgs, worker.live_calls)
     server.add(lambda registry: add_ExtractorServiceServicer_to_server(service, registry))
     usage = Loop("usage", orgs.ledger.report, Signal(), USAGE_PAUSE, platform.clock)
-    return Rooms(db, bus, server, [connections], orgs, staging, planners, workers, usage)
+    aborts = Loop("aborts", Aborts(db, orgs).stop_one, abort_signal, ABORT_POLL, platform.clock)
+    return Rooms(db, bus, server, [connections], orgs, staging, planners, workers, usage, aborts)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The loops that work on runs."""
+
+    planners: Dispatcher[RunClaim]
+    workers: Dispatcher[TaskClaim]
+    aborts: Signal
+
+    def wake(self) -> None:
+        """There may be something new to do."""
+        self.planners.signal.set()
+        self.workers.signal.set()
+
+    def check(self) -> None:
+        """Some work may no longer be wanted."""
+        self.planners.check()
+        self.workers.check()
+        self.aborts.set()
 
 
 def _patience(settings: ExtractorSettings) -> Patience:

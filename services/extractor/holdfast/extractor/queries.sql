@@ -2,31 +2,39 @@
 
 -- name: receive_run
 -- A repeated announcement of a run changes nothing.
-INSERT INTO extraction (run_id, job_id, run, connection_id, objects, full_scan, correlation_id, causation_id, actor)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+INSERT INTO extraction (run_id, job_id, run, connection_id, objects, full_scan, correlation_id, causation_id, actor,
+                        api_limit_percent)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (run_id) DO NOTHING;
 
 -- name: claim_extraction
 -- The oldest run that waits for a plan and that nobody holds.
-UPDATE extraction SET holder = $1, epoch = epoch + 1, lease_until = clock_timestamp() + $2
+UPDATE extraction SET holder = $1, epoch = epoch + 1, lease_until = clock_timestamp() + $2, wait_reason = '',
+    wait_until = NULL
 WHERE run_id = (
     SELECT run_id FROM extraction
-    WHERE state = 'waiting'
+    WHERE state = 'waiting' AND NOT paused
       AND (lease_until IS NULL OR lease_until < clock_timestamp())
       AND (not_before IS NULL OR not_before <= clock_timestamp())
     ORDER BY received_at
     LIMIT 1
     FOR UPDATE SKIP LOCKED
 )
-RETURNING run_id, job_id, run, connection_id, objects, full_scan, correlation_id, causation_id, actor, epoch;
+RETURNING run_id, job_id, run, connection_id, objects, full_scan, correlation_id, causation_id, actor, epoch,
+    api_limit_percent;
 
 -- name: claim_task
 -- The largest object that waits and that nobody holds, with what its worker must know of the run.
 WITH claimed AS (
-    UPDATE task SET holder = $1, epoch = epoch + 1, lease_until = clock_timestamp() + $2
+    UPDATE task SET holder = $1, epoch = epoch + 1, lease_until = clock_timestamp() + $2, wait_reason = '',
+        wait_until = NULL
     WHERE task_id = (
         SELECT task_id FROM task
         WHERE state = 'waiting'
+          AND EXISTS (
+              SELECT FROM extraction
+              WHERE extraction.run_id = task.run_id AND NOT extraction.paused AND extraction.state = 'planned'
+          )
           AND (lease_until IS NULL OR lease_until < clock_timestamp())
           AND (not_before IS NULL OR not_before <= clock_timestamp())
         ORDER BY estimated_rows DESC, object
@@ -37,7 +45,7 @@ WITH claimed AS (
               read_from, drained, next_seq, max_stamp, last_stamp, last_id, epoch
 )
 SELECT claimed.*, extraction.job_id, extraction.run, extraction.connection_id, extraction.correlation_id,
-       extraction.causation_id, extraction.actor
+       extraction.causation_id, extraction.actor, extraction.api_limit_percent
 FROM claimed JOIN extraction USING (run_id);
 
 -- name: renew_extractions
@@ -53,6 +61,16 @@ UPDATE task SET lease_until = clock_timestamp() + $4
 FROM unnest($2::uuid[], $3::bigint[]) AS held (id, held_epoch)
 WHERE task_id = held.id AND epoch = held.held_epoch AND (holder = $1 OR state <> 'waiting')
 RETURNING task_id;
+
+-- name: still_held_extractions
+-- Those of the named leases that nobody has taken away; only looks.
+SELECT run_id FROM extraction, unnest($1::uuid[], $2::bigint[]) AS held (id, held_epoch)
+WHERE run_id = held.id AND epoch = held.held_epoch;
+
+-- name: still_held_tasks
+-- Those of the named leases that nobody has taken away; only looks.
+SELECT task_id FROM task, unnest($1::uuid[], $2::bigint[]) AS held (id, held_epoch)
+WHERE task_id = held.id AND epoch = held.held_epoch;
 
 -- name: release_extraction
 UPDATE extraction SET lease_until = NULL, holder = NULL WHERE run_id = $1 AND epoch = $2;
@@ -93,6 +111,58 @@ SELECT epoch, state FROM extraction WHERE run_id = $1 FOR UPDATE;
 
 -- name: lock_task
 SELECT epoch, state, next_seq FROM task WHERE task_id = $1 FOR UPDATE;
+
+-- name: pause_extraction
+-- Whoever plans it is fenced by the epoch; nobody takes it until it is resumed.
+UPDATE extraction SET paused = true, epoch = epoch + 1, holder = NULL, lease_until = NULL
+WHERE run_id = $1 AND NOT paused AND state IN ('waiting', 'planned')
+RETURNING run_id;
+
+-- name: resume_extraction
+-- What failed or waited before the pause begins anew.
+UPDATE extraction SET paused = false, not_before = NULL, failures = 0, failing_since = NULL
+WHERE run_id = $1 AND paused;
+
+-- name: cancel_extraction
+UPDATE extraction SET state = 'cancelled', paused = false, epoch = epoch + 1, holder = NULL, lease_until = NULL,
+    wait_reason = '', wait_until = NULL
+WHERE run_id = $1 AND state IN ('waiting', 'planned')
+RETURNING connection_id;
+
+-- name: fence_tasks
+-- Whoever reads an object of the run can write nothing more of it.
+UPDATE task SET epoch = epoch + 1, holder = NULL, lease_until = NULL WHERE run_id = $1 AND state = 'waiting';
+
+-- name: resume_tasks
+UPDATE task SET not_before = NULL, failures = 0, failing_since = NULL, wait_reason = '', wait_until = NULL
+WHERE run_id = $1 AND state = 'waiting';
+
+-- name: abandon_jobs
+-- Bulk jobs that the org may still be working on for a run.
+INSERT INTO abandoned_job (bulk_job, connection_id)
+SELECT bulk_job, $2 FROM task WHERE run_id = $1 AND state = 'waiting' AND bulk_job IS NOT NULL
+ON CONFLICT DO NOTHING;
+
+-- name: cancel_tasks
+-- The marks of these objects stay where they were, so that the next run reads what is left.
+UPDATE task SET state = 'cancelled', epoch = epoch + 1, holder = NULL, lease_until = NULL, wait_reason = '',
+    wait_until = NULL
+WHERE run_id = $1 AND state = 'waiting';
+
+-- name: some_job_is_due
+SELECT EXISTS (SELECT FROM abandoned_job WHERE not_before <= clock_timestamp());
+
+-- name: next_abandoned_job
+-- Due, and put off at once, so that a crash or a second process only tries it again later.
+UPDATE abandoned_job SET tries = tries + 1, not_before = clock_timestamp() + $1
+WHERE bulk_job = (
+    SELECT bulk_job FROM abandoned_job WHERE not_before <= clock_timestamp()
+    ORDER BY not_before LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+RETURNING bulk_job, connection_id, tries;
+
+-- name: forget_abandoned_job
+DELETE FROM abandoned_job WHERE bulk_job = $1;
 
 -- name: end_planning
 UPDATE extraction SET state = $2, reason = $3, plan_calls = plan_calls + $4, lease_until = NULL, holder = NULL
@@ -200,9 +270,11 @@ RETURNING mark;
 SELECT mark FROM watermark WHERE job_id = $1 AND object = $2;
 
 -- name: run_progress
-SELECT state, plan_calls FROM extraction WHERE run_id = $1;
+SELECT state, plan_calls, paused, wait_reason, wait_until, connection_id, api_limit_percent, received_at
+FROM extraction WHERE run_id = $1;
 
 -- name: task_progress
 SELECT task.task_id, task.object, task.state, task.strategy, task.estimated_rows, task.rows, task.bytes,
-       task.next_seq - 1 AS pages, task.api_calls, task.holder
+       task.next_seq - 1 AS pages, task.api_calls, task.holder, task.wait_reason, task.wait_until,
+       task.estimated_calls
 FROM task WHERE task.run_id = $1 ORDER BY task.object;

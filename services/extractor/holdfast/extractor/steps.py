@@ -5,6 +5,10 @@ from __future__ import annotations
 from holdfast.common.failpoints import durable_step
 
 RUN_RECEIVED = durable_step("extractor.run_received")
+# Paused, resumed or cancelled by order.
+RUN_ORDERED = durable_step("extractor.run_ordered")
+# A Bulk job of a cancelled run: about to be stopped in the org, and stopped.
+ABORT_WRITTEN = durable_step("extractor.abort_written")
 RUN_PLANNED = durable_step("extractor.run_planned")
 # Claiming, renewing, postponing and giving back a row: nothing but who works on it and when.
 LEASE_WRITTEN = durable_step("extractor.lease_written")

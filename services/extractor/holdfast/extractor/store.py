@@ -32,12 +32,13 @@ class Run:
     number: int
     connection_id: UUID
     meta: Meta
+    api_limit_percent: int = 80
 
     @classmethod
     def of(cls, row: Record) -> Run:
         """The run columns of a claim."""
         meta = Meta(row["correlation_id"], row["causation_id"], row["actor"])
-        return cls(row["run_id"], row["job_id"], row["run"], row["connection_id"], meta)
+        return cls(row["run_id"], row["job_id"], row["run"], row["connection_id"], meta, row["api_limit_percent"])
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,28 @@ async def receive_run(unit: Unit, event: RunRequested, meta: Meta) -> None:
         meta.correlation_id,
         meta.causation_id,
         meta.actor,
+        event.api_limit_percent,
     )
+
+
+async def pause_run(unit: Unit, run_id: UUID) -> None:
+    """Nobody works on the run until it is resumed; whoever does now is fenced."""
+    if await unit.fetchval(sql.pause_extraction, run_id) is not None:
+        await unit.execute(sql.fence_tasks, run_id)
+
+
+async def resume_run(unit: Unit, run_id: UUID) -> None:
+    """The run goes on from its durable pages; a repeat changes nothing."""
+    await unit.execute(sql.resume_extraction, run_id)
+    await unit.execute(sql.resume_tasks, run_id)
+
+
+async def cancel_run(unit: Unit, run_id: UUID) -> None:
+    """The run ends here; whoever works on it is fenced, and the org's Bulk jobs for it are to be stopped."""
+    connection_id = await unit.fetchval(sql.cancel_extraction, run_id)
+    if connection_id is not None:
+        await unit.execute(sql.abandon_jobs, run_id, connection_id)
+        await unit.execute(sql.cancel_tasks, run_id)
 
 
 async def note_loss(unit: Unit, event: ObjectGivenUp) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from holdfast.common.contracts.differ import ChangesCommitted, ObjectDiffed
 from holdfast.common.contracts.scheduler import (
     JobCreated,
+    RunCancelled,
     RunCompleted,
     RunFailed,
     RunPartial,
@@ -18,6 +19,7 @@ from holdfast.history.steps import (
     JOB_KNOWN,
     OBJECT_COMPLETED,
     PAGE_ADDED,
+    RUN_CANCELLED,
     RUN_COMPLETED,
     RUN_FAILED,
     RUN_KNOWN,
@@ -32,6 +34,7 @@ def subscribe(bus: Bus) -> None:
     bus.consume(RunCompleted, run_ended, step=RUN_COMPLETED)
     bus.consume(RunPartial, run_ended, step=RUN_PARTIAL)
     bus.consume(RunFailed, run_ended, step=RUN_FAILED)
+    bus.consume(RunCancelled, run_ended, step=RUN_CANCELLED)
     bus.consume(ChangesCommitted, changes_committed, step=PAGE_ADDED)
     bus.consume(ObjectDiffed, object_diffed, step=OBJECT_COMPLETED)
 

@@ -8,13 +8,13 @@ from uuid import UUID
 
 from holdfast.common.contracts.differ import ChangeCounts, ChangesCommitted, ObjectDiffed
 from holdfast.common.contracts.history import IntegrityVerified
-from holdfast.common.contracts.scheduler import RunCompleted, RunFailed, RunPartial, RunRequested
+from holdfast.common.contracts.scheduler import RunCancelled, RunCompleted, RunFailed, RunPartial, RunRequested
 from holdfast.common.postgres import Database, Queries, Record, Unit
 
 SQL = Queries.load("holdfast.history")
 
 Row = Record
-RunEnd = RunCompleted | RunPartial | RunFailed
+RunEnd = RunCompleted | RunPartial | RunFailed | RunCancelled
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ async def end_run(unit: Unit, event: RunEnd) -> None:
         state, missing = "partial", json.dumps([gap.model_dump() for gap in event.missing])
     if isinstance(event, RunFailed):
         state, reason = "failed", event.reason
+    if isinstance(event, RunCancelled):
+        state = "cancelled"
     await know_job(unit, event.job_id)
     await unit.execute(
         SQL.end_run, event.run_id, event.job_id, event.run, state, event.completed_at, reason, missing, objects

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from holdfast.common.contracts import scheduler as public
 from holdfast.scheduler.domain.job import JobCreated
-from holdfast.scheduler.domain.run import Missing, RunEnded, RunOpened
+from holdfast.scheduler.domain.run import Missing, RunEnded, RunOpened, RunPaused, RunResumed
 from holdfast.scheduler.store import LockedJob, LockedRun
 
 # An event has at most 262,144 bytes; the names of 2,000 objects take half of it, and JSON may double a text.
@@ -37,11 +37,24 @@ def run_requested(run: RunOpened, job: LockedJob) -> public.RunRequested:
         label=run.label,
         full=run.full,
         requested_at=run.requested_at,
+        api_limit_percent=job.api_limit_percent,
     )
 
 
-def run_ended(run: LockedRun, ended: RunEnded) -> public.RunCompleted | public.RunPartial | public.RunFailed:
-    """A run is over, in one of three ways."""
+def run_halted(run: LockedRun, event: RunPaused | RunResumed) -> public.RunPaused | public.RunResumed:
+    """A run rests, or goes on."""
+    kind = public.RunPaused if isinstance(event, RunPaused) else public.RunResumed
+    return kind(run_id=run.run_id, job_id=run.job_id, run=run.number)
+
+
+def run_ended(
+    run: LockedRun, ended: RunEnded
+) -> public.RunCompleted | public.RunPartial | public.RunFailed | public.RunCancelled:
+    """A run is over, in one of four ways."""
+    if ended.state == "cancelled":
+        return public.RunCancelled(
+            run_id=run.run_id, job_id=run.job_id, run=run.number, completed_at=ended.completed_at
+        )
     if ended.state == "failed":
         return public.RunFailed(
             run_id=run.run_id,

@@ -19,13 +19,15 @@ from holdfast.common.paging import bad_cursor, decode_cursor, encode_cursor, pag
 from holdfast.common.postgres import Database, Unit
 from holdfast.common.rpc.scheduler.v1 import scheduler_pb2 as pb
 from holdfast.common.rpc.scheduler.v1 import scheduler_pb2_grpc
+from holdfast.common.wakeup import Signal
 from holdfast.scheduler import handlers, store
 from holdfast.scheduler.domain import job as jobs
+from holdfast.scheduler.domain import run as runs
 from holdfast.scheduler.domain.selection import choose
 from holdfast.scheduler.domain.slots import check_schedule
 from holdfast.scheduler.messages import job_message, run_message
 from holdfast.scheduler.peers import Peers
-from holdfast.scheduler.steps import JOB_CREATED, RUN_REQUESTED
+from holdfast.scheduler.steps import JOB_CHANGED, JOB_CREATED, RUN_ORDERED, RUN_REQUESTED
 
 PAGE_DEFAULT = 50
 PAGE_MAX = 1000
@@ -37,7 +39,9 @@ Context = ServicerContext[Any, Any]
 class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
     """Jobs and runs, for the gateway."""
 
-    def __init__(self, db: Database, peers: Peers, clock: Clock, ids: Ids) -> None:
+    def __init__(self, db: Database, peers: Peers, clock: Clock, ids: Ids, slots: Signal) -> None:
+        """`slots` is woken when a run is cancelled: a slot may have waited for its end."""
+        self._slots = slots
         self._db = db
         self._peers = peers
         self._clock = clock
@@ -72,6 +76,28 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
             return pb.RequestRunResponse(run=run_message(rows[order.run_id]))
 
         return await self._commit(RUN_REQUESTED, request.idempotency_key, request, make)
+
+    async def UpdateJob(self, request: pb.UpdateJobRequest, context: Context) -> pb.UpdateJobResponse:
+        """Change settings of a job."""
+        job_id = await self._resolve(request.id)
+
+        async def work(unit: Unit) -> pb.UpdateJobResponse:
+            await handlers.change_api_limit(unit, job_id, request.api_limit_percent, self._meta())
+            return pb.UpdateJobResponse(job=await self._job(unit, job_id))
+
+        return await self._db.run(JOB_CHANGED, work)
+
+    async def PauseRun(self, request: pb.PauseRunRequest, context: Context) -> pb.PauseRunResponse:
+        """Let a run rest."""
+        return pb.PauseRunResponse(run=await self._order(request.id, runs.PauseRun()))
+
+    async def ResumeRun(self, request: pb.ResumeRunRequest, context: Context) -> pb.ResumeRunResponse:
+        """Let a run go on."""
+        return pb.ResumeRunResponse(run=await self._order(request.id, runs.ResumeRun()))
+
+    async def CancelRun(self, request: pb.CancelRunRequest, context: Context) -> pb.CancelRunResponse:
+        """End a run."""
+        return pb.CancelRunResponse(run=await self._order(request.id, runs.CancelRun(self._clock.now())))
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
         """A job by id or name."""
@@ -116,9 +142,24 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         name = jobs.check_name(request.name)
         cron, time_zone = request.cron.strip(), request.time_zone or "UTC"
         check_schedule(cron, time_zone, now)
+        percent = jobs.check_percent(request.api_limit_percent or jobs.API_LIMIT_PERCENT)
         connection_id = await self._peers.connection_id(request.connection_id)
         objects = choose(request.objects, await self._peers.offered(connection_id))
-        return jobs.CreateJob(self._ids.new(), name, connection_id, objects, cron, time_zone, now)
+        return jobs.CreateJob(self._ids.new(), name, connection_id, objects, cron, time_zone, now, percent)
+
+    async def _order(self, id_: str, order: runs.Order) -> pb.Run:
+        """Carry an order out; the run as it then is. Orders are idempotent by themselves."""
+        run_id = _uuid(id_)
+        if run_id is None:
+            raise handlers.unknown_run(id_)
+
+        async def work(unit: Unit) -> pb.Run:
+            await handlers.order_run(unit, run_id, order, self._meta())
+            unit.after_commit(self._slots.set)
+            rows = await store.get_runs(unit, [run_id])
+            return run_message(rows[run_id], await store.run_objects(unit, run_id))
+
+        return await self._db.run(RUN_ORDERED, work)
 
     async def _commit(
         self,

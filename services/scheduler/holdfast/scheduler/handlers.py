@@ -16,6 +16,8 @@ from holdfast.common.postgres import Unit
 from holdfast.scheduler import announcements, store
 from holdfast.scheduler.domain.job import (
     JOB,
+    ApiLimitChanged,
+    ChangeApiLimit,
     CreateJob,
     JobCreated,
     NumberRun,
@@ -30,10 +32,13 @@ from holdfast.scheduler.domain.run import (
     HoldObject,
     LoseObject,
     OpenRun,
+    Order,
     RefuseRun,
     Report,
     RunEnded,
     RunOpened,
+    RunPaused,
+    RunResumed,
     Totals,
     run_stream,
 )
@@ -74,6 +79,27 @@ async def create_job(unit: Unit, command: CreateJob, meta: Meta) -> None:
         await outbox.enqueue(unit, announcements.job_created(event), meta)
 
 
+async def change_api_limit(unit: Unit, job_id: UUID, percent: int, meta: Meta) -> None:
+    """The job's runs, from the next one on, wait at another share of the org's daily API calls.
+
+    Raises:
+        HoldfastError: NOT_FOUND; INVALID outside 1 to 100.
+    """
+    await store.lock_job(unit, job_id)
+    for event in (await handle(unit, JOB, job_stream(job_id), ChangeApiLimit(percent), meta)).events:
+        if isinstance(event, ApiLimitChanged):
+            await store.change_api_limit(unit, job_id, event.percent)
+
+
+async def order_run(unit: Unit, run_id: UUID, order: Order, meta: Meta) -> None:
+    """Pause, resume or cancel a run, and tell the others. A repeat changes nothing.
+
+    Raises:
+        HoldfastError: NOT_FOUND; CONFLICT `run-ended`.
+    """
+    await _carry_out(unit, await _lock(unit, run_id), order, meta)
+
+
 async def open_run(unit: Unit, job_id: UUID, order: RunOrder, meta: Meta) -> bool:
     """Number a run, open it and ask for it. False when its slot has fired before.
 
@@ -97,7 +123,7 @@ async def open_run(unit: Unit, job_id: UUID, order: RunOrder, meta: Meta) -> boo
         requested_at=order.at,
     )
     await handle(unit, RUN, run_stream(order.run_id), OpenRun(opened), meta)
-    await store.insert_run(unit, opened, order.slot)
+    await store.insert_run(unit, opened, order.slot, job.api_limit_percent)
     await store.occupy_job(unit, job_id, order.run_id)
     await outbox.enqueue(unit, announcements.run_requested(opened, job), meta)
     return True
@@ -109,13 +135,13 @@ async def accept_plan(unit: Unit, event: extraction.ExtractionPlanned, meta: Met
     await store.start_run(unit, run.run_id)
     await store.plan_objects(unit, run.run_id, event.objects)
     command = AcceptPlan(objects=tuple(one.object for one in event.objects), at=at)
-    await _report(unit, run, command, meta)
+    await _carry_out(unit, run, command, meta)
 
 
 async def refuse_run(unit: Unit, event: extraction.ExtractionRefused, meta: Meta, at: datetime) -> None:
     """The run cannot be planned."""
     run = await _lock(unit, event.run_id)
-    await _report(unit, run, RefuseRun(reason=event.reason, at=at), meta)
+    await _carry_out(unit, run, RefuseRun(reason=event.reason, at=at), meta)
 
 
 async def note_read(unit: Unit, event: extraction.ObjectExtracted) -> None:
@@ -128,7 +154,7 @@ async def lose_object(unit: Unit, event: extraction.ObjectFailed | ObjectGivenUp
     """An object could not be read, or not be brought into the vault."""
     run = await _lock(unit, event.run_id)
     await store.lose_object(unit, event)
-    await _report(unit, run, LoseObject(object=event.object, reason=event.reason, at=at), meta)
+    await _carry_out(unit, run, LoseObject(object=event.object, reason=event.reason, at=at), meta)
 
 
 async def hold_object(unit: Unit, event: ObjectDiffed, meta: Meta, at: datetime) -> None:
@@ -137,7 +163,7 @@ async def hold_object(unit: Unit, event: ObjectDiffed, meta: Meta, at: datetime)
     totals = Totals(**event.counts.model_dump())
     await store.hold_object(unit, event, totals)
     command = HoldObject(object=event.object, totals=totals, gaps=tuple(event.gaps), at=at)
-    await _report(unit, run, command, meta)
+    await _carry_out(unit, run, command, meta)
 
 
 def unknown_job(id_or_name: str) -> HoldfastError:
@@ -157,11 +183,14 @@ async def _lock(unit: Unit, run_id: UUID) -> store.LockedRun:
     return run
 
 
-async def _report(unit: Unit, run: store.LockedRun, command: Report, meta: Meta) -> None:
+async def _carry_out(unit: Unit, run: store.LockedRun, command: Report | Order, meta: Meta) -> None:
     handled = await handle(unit, RUN, run_stream(run.run_id), command, meta)
     for event in handled.events:
         if isinstance(event, RunEnded):
             await _end(unit, run, event, meta)
+        elif isinstance(event, RunPaused | RunResumed):
+            await store.halt_run(unit, run.run_id, paused=isinstance(event, RunPaused))
+            await outbox.enqueue(unit, announcements.run_halted(run, event), meta)
 
 
 async def _end(unit: Unit, run: store.LockedRun, ended: RunEnded, meta: Meta) -> None:

@@ -27,6 +27,7 @@ def job_message(job: Row, last_run: Row | None) -> pb.Job:
         next_run_at=_stamp(job["next_run_at"]),
         status=_status(last_run),
         last_run=run_message(last_run) if last_run else None,
+        api_limit_percent=job["api_limit_percent"],
     )
 
 
@@ -36,7 +37,7 @@ def run_message(run: Row, objects: Iterable[Row] = ()) -> pb.Run:
         id=str(run["run_id"]),
         job_id=str(run["job_id"]),
         number=run["number"],
-        state=run["state"],
+        state=_state(run),
         trigger=run["trigger"],
         label=run["label"],
         requested_at=_stamp(run["requested_at"]),
@@ -45,6 +46,7 @@ def run_message(run: Row, objects: Iterable[Row] = ()) -> pb.Run:
         missing=[pb.Gap(object=gap["object"], reason=gap["reason"]) for gap in json.loads(run["missing"])],
         reason=run["reason"],
         objects=[_object_message(one) for one in objects],
+        api_limit_percent=run["api_limit_percent"],
     )
 
 
@@ -76,7 +78,12 @@ def _counts(row: Row) -> pb.Counts:
 def _status(last_run: Row | None) -> str:
     if last_run is None:
         return "pending first run"
-    return "running" if last_run["state"] in _ACTIVE else str(last_run["state"])
+    state = _state(last_run)
+    return "running" if state in _ACTIVE else state
+
+
+def _state(run: Row) -> str:
+    return "paused" if run["paused"] else str(run["state"])
 
 
 def _stamp(at: datetime | None) -> Timestamp | None:

@@ -1,13 +1,13 @@
 -- name: insert_job
 -- Takes the name; returns nothing when another job has it.
-INSERT INTO job (job_id, name, connection_id, objects, cron, time_zone, created_at, next_run_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO job (job_id, name, connection_id, objects, cron, time_zone, created_at, next_run_at, api_limit_percent)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (name) DO NOTHING
 RETURNING job_id;
 
 -- name: lock_job
 -- Orders everything that changes one job: numbering of runs, slots, releases.
-SELECT job_id, name, connection_id, objects, cron, time_zone, next_run_at
+SELECT job_id, name, connection_id, objects, cron, time_zone, next_run_at, api_limit_percent
 FROM job
 WHERE job_id = $1
 FOR UPDATE;
@@ -45,8 +45,8 @@ LIMIT 1
 FOR UPDATE SKIP LOCKED;
 
 -- name: insert_run
-INSERT INTO run (run_id, job_id, number, state, trigger, label, slot, requested_at)
-VALUES ($1, $2, $3, 'requested', $4, $5, $6, $7);
+INSERT INTO run (run_id, job_id, number, state, trigger, label, slot, requested_at, api_limit_percent)
+VALUES ($1, $2, $3, 'requested', $4, $5, $6, $7, $8);
 
 -- name: lock_run
 -- Orders the reports on one run, whichever topic brings them.
@@ -58,7 +58,7 @@ RETURNING run_id, job_id, number;
 -- name: silent_runs
 SELECT run_id
 FROM run
-WHERE state IN ('requested', 'running') AND heard_at < clock_timestamp() - $1::interval
+WHERE state IN ('requested', 'running') AND NOT paused AND heard_at < clock_timestamp() - $1::interval
 ORDER BY heard_at
 LIMIT 100;
 
@@ -67,9 +67,24 @@ UPDATE run
 SET state = 'running'
 WHERE run_id = $1 AND state = 'requested';
 
+-- name: pause_run
+UPDATE run
+SET paused = true
+WHERE run_id = $1;
+
+-- name: resume_run
+UPDATE run
+SET paused = false
+WHERE run_id = $1;
+
+-- name: change_api_limit
+UPDATE job
+SET api_limit_percent = $2
+WHERE job_id = $1;
+
 -- name: end_run
 UPDATE run
-SET state = $2, completed_at = $3, captured = $4, created = $5, updated = $6, touched = $7, deleted = $8,
+SET state = $2, paused = false, completed_at = $3, captured = $4, created = $5, updated = $6, touched = $7, deleted = $8,
     undeleted = $9, reason = $10, missing = $11::text::jsonb
 WHERE run_id = $1;
 
@@ -104,13 +119,15 @@ ON CONFLICT (run_id, object) DO UPDATE
 SET state = 'failed', reason = excluded.reason;
 
 -- name: get_job
-SELECT job_id, name, connection_id, objects, cron, time_zone, created_at, next_run_at, last_run_id
+SELECT job_id, name, connection_id, objects, cron, time_zone, created_at, next_run_at, last_run_id,
+    api_limit_percent
 FROM job
 WHERE job_id = $1;
 
 -- name: list_jobs
 -- In order of name, after the name $1.
-SELECT job_id, name, connection_id, objects, cron, time_zone, created_at, next_run_at, last_run_id
+SELECT job_id, name, connection_id, objects, cron, time_zone, created_at, next_run_at, last_run_id,
+    api_limit_percent
 FROM job
 WHERE name > $1
 ORDER BY name
@@ -118,14 +135,14 @@ LIMIT $2;
 
 -- name: get_runs
 SELECT run_id, job_id, number, state, trigger, label, requested_at, completed_at, captured, created, updated,
-    touched, deleted, undeleted, reason, missing::text AS missing
+    touched, deleted, undeleted, reason, missing::text AS missing, api_limit_percent, paused
 FROM run
 WHERE run_id = ANY ($1::uuid[]);
 
 -- name: list_runs
 -- Newest first, older than the position ($2, $3); of all jobs when $1 is null.
 SELECT run_id, job_id, number, state, trigger, label, requested_at, completed_at, captured, created, updated,
-    touched, deleted, undeleted, reason, missing::text AS missing
+    touched, deleted, undeleted, reason, missing::text AS missing, api_limit_percent, paused
 FROM run
 WHERE ($1::uuid IS NULL OR job_id = $1)
     AND ($2::timestamptz IS NULL OR (requested_at, run_id) < ($2, $3::uuid))

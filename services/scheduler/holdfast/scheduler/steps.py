@@ -6,6 +6,9 @@ from holdfast.common.failpoints import durable_step
 
 JOB_CREATED = durable_step("scheduler.job_created")
 RUN_REQUESTED = durable_step("scheduler.run_requested")
+JOB_CHANGED = durable_step("scheduler.job_changed")
+# Paused, resumed or cancelled by order.
+RUN_ORDERED = durable_step("scheduler.run_ordered")
 SLOT_FIRED = durable_step("scheduler.slot_fired")
 PLAN_FOLDED = durable_step("scheduler.plan_folded")
 REFUSAL_FOLDED = durable_step("scheduler.refusal_folded")

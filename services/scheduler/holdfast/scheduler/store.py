@@ -31,6 +31,7 @@ class LockedJob:
     cron: str
     time_zone: str
     next_run_at: datetime | None
+    api_limit_percent: int
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ async def insert_job(unit: Unit, job: JobCreated, next_run_at: datetime | None) 
         job.time_zone,
         job.created_at,
         next_run_at,
+        job.api_limit_percent,
     )
     return taken is not None
 
@@ -93,10 +95,20 @@ async def next_due_job(unit: Unit, now: datetime) -> tuple[UUID, datetime] | Non
     return (row["job_id"], row["next_run_at"]) if row else None
 
 
-async def insert_run(unit: Unit, run: RunOpened, slot: datetime | None) -> None:
+async def insert_run(unit: Unit, run: RunOpened, slot: datetime | None, api_limit_percent: int) -> None:
     """Adds the run as requested."""
     trigger: Trigger = run.trigger
-    await unit.execute(SQL.insert_run, run.run_id, run.job_id, run.number, trigger, run.label, slot, run.requested_at)
+    await unit.execute(
+        SQL.insert_run,
+        run.run_id,
+        run.job_id,
+        run.number,
+        trigger,
+        run.label,
+        slot,
+        run.requested_at,
+        api_limit_percent,
+    )
 
 
 async def lock_run(unit: Unit, run_id: UUID) -> LockedRun | None:
@@ -113,6 +125,16 @@ async def silent_runs(db: Database, silence: timedelta) -> list[UUID]:
 async def start_run(unit: Unit, run_id: UUID) -> None:
     """Somebody works on the run."""
     await unit.execute(SQL.start_run, run_id)
+
+
+async def halt_run(unit: Unit, run_id: UUID, *, paused: bool) -> None:
+    """The run rests, or goes on."""
+    await unit.execute(SQL.pause_run if paused else SQL.resume_run, run_id)
+
+
+async def change_api_limit(unit: Unit, job_id: UUID, percent: int) -> None:
+    """The job has another API limit."""
+    await unit.execute(SQL.change_api_limit, job_id, percent)
 
 
 async def end_run(unit: Unit, run_id: UUID, ended: RunEnded) -> None:

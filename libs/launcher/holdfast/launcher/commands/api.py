@@ -69,6 +69,10 @@ class Api:
         except UnreachableError:
             return self._ask("POST", at, json=body or {}, headers=headers)
 
+    def patch(self, at: str, body: dict[str, Any]) -> Any:
+        """Other values of a resource; safe to repeat."""
+        return self._ask("PATCH", at, json=body)
+
     def items(self, at: str, limit: int | None = None, **params: Any) -> Iterator[dict[str, Any]]:
         """The items of a listing, page by page, up to `limit`."""
         cursor, left = None, limit

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Backup jobs.", no_args_is_help=True)
 Job = Annotated[str, typer.Argument(help="Name or id of the job.")]
+ApiLimit = Annotated[
+    int,
+    typer.Option(min=1, max=100, help="Percentage of the org's daily API calls, by everybody, at which runs wait."),
+]
 
 
 @app.command("create")
@@ -38,6 +42,7 @@ def create(
     ] = None,
     cron: Annotated[str, typer.Option(help="When to run, five fields, such as '0 2 * * *'.")] = "",
     time_zone: Annotated[str, typer.Option(help="Time zone of --cron, such as Europe/Berlin.")] = "UTC",
+    api_limit: ApiLimit = 80,
     api: ApiAddress = "",
     data: Data = DEFAULT_DATA,
     as_json: Json = False,
@@ -49,6 +54,7 @@ def create(
             "connection": connection or _only_connection(found),
             "cron": cron,
             "time_zone": time_zone,
+            "api_limit_percent": api_limit,
         }
         if objects is not None and objects != []:
             body["objects"] = [part.strip() for each in objects for part in each.split(",")]
@@ -107,6 +113,7 @@ def show(job: Job, api: ApiAddress = "", data: Data = DEFAULT_DATA, as_json: Jso
             ("Connection", found["connection_id"]),
             ("Objects", ", ".join(found["objects"]) or "all recommended"),
             ("Schedule", schedule),
+            ("API limit", f"{found['api_limit_percent']} % of the org's daily calls"),
             ("Next run", output.moment(found["next_run_at"])),
             ("Status", found["status"]),
             ("Last run", _last(found)),
@@ -130,6 +137,19 @@ def objects(
         items = list(found.get(path("jobs", job, "objects"))["items"])
     items = chosen(items, recommended=recommended, not_recommended=not_recommended, search=search, sort=sort)
     print_objects(items, as_json=as_json)
+
+
+@app.command("edit")
+def edit(job: Job, api_limit: ApiLimit, api: ApiAddress = "", data: Data = DEFAULT_DATA, as_json: Json = False) -> None:
+    """Change settings of a job; they hold from its next run on."""
+    with open_api(api, data) as found:
+        changed = found.patch(path("jobs", job), {"api_limit_percent": api_limit})
+    if as_json:
+        output.print_json(changed)
+    else:
+        output.say(
+            output.visible(f"The job '{changed['name']}' waits at {changed['api_limit_percent']} % from now on.")
+        )
 
 
 @app.command("run")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from holdfast.launcher.commands.api import Api
 
-ENDED = frozenset({"completed", "partial", "failed"})
+ENDED = frozenset({"completed", "partial", "failed", "cancelled"})
 _SHOWN_OBJECTS = 15
 _BAR_WIDTH = 24
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -78,6 +79,36 @@ def show(
         print_run(found)
 
 
+@app.command("pause")
+def pause(run: Run, api: ApiAddress = "", data: Data = DEFAULT_DATA, as_json: Json = False) -> None:
+    """Stop working on a run until it is resumed or cancelled."""
+    _order(run, "pause", "paused. Go on with: holdfast runs resume {id}", api, data, as_json=as_json)
+
+
+@app.command("resume")
+def resume(run: Run, api: ApiAddress = "", data: Data = DEFAULT_DATA, as_json: Json = False) -> None:
+    """Let a paused run go on where it was."""
+    _order(run, "resume", "goes on. Follow it with: holdfast runs show {id} --follow", api, data, as_json=as_json)
+
+
+@app.command("cancel")
+def cancel(run: Run, api: ApiAddress = "", data: Data = DEFAULT_DATA, as_json: Json = False) -> None:
+    """End a run. What it holds stays; the next run reads what this one did not."""
+    _order(run, "cancel", "is cancelled. What it holds stays; the next run reads the rest", api, data, as_json=as_json)
+
+
+def _order(words: list[str], order: str, done: str, address: str, data: Path, *, as_json: bool) -> None:
+    with open_api(address, data) as opened:
+        run_id, rest = resolve_run(opened, words)
+        if rest:
+            raise CommandError(f"What is '{rest[0]}'? {RUN_HELP}", ExitCode.USAGE)
+        run = opened.post(path("runs", run_id, order), {})
+    if as_json:
+        output.print_json(run)
+    else:
+        output.say(f"Run {run['number']} {done.format(id=run_id)}.")
+
+
 def follow_to_end(api: Api, run_id: str, *, as_json: bool) -> None:
     """Follow a run, print how it ended, and exit with 1 if it did not complete."""
     try:
@@ -115,7 +146,7 @@ def print_run(run: dict[str, Any]) -> None:
 
 
 def _sentence(run: dict[str, Any]) -> str:
-    if run["state"] in ("requested", "running"):
+    if run["state"] in ("requested", "running", "paused"):
         line = run_line(run)
         return line[0].upper() + line[1:]
     took = output.span(run["requested_at"], run["completed_at"])

@@ -12,6 +12,16 @@ from holdfast.gateway.inputs import Line, Name, ObjectName
 from holdfast.gateway.models.base import Command, Resource, moment
 from holdfast.gateway.models.runs import Run
 
+ApiLimit = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=100,
+        description="When the org's API calls of 24 hours, by everybody, reach this percentage of its limit, a run "
+        "stops calling and waits until enough of them are older. 80 leaves a fifth to others.",
+    ),
+]
+
 
 class CreateJob(Command):
     """A backup of an org, on a schedule or on request."""
@@ -31,6 +41,13 @@ class CreateJob(Command):
     time_zone: Annotated[Line, Field(min_length=1, max_length=64)] = Field(
         default="UTC", description="IANA time zone of `cron`.", examples=["Europe/Berlin"]
     )
+    api_limit_percent: ApiLimit = 80
+
+
+class UpdateJob(Command):
+    """Other settings of a job, from its next run on."""
+
+    api_limit_percent: ApiLimit
 
 
 class Job(Resource):
@@ -45,10 +62,11 @@ class Job(Resource):
     created_at: datetime | None
     next_run_at: datetime | None
     status: str = Field(
-        description="`pending first run`, `running`, `completed`, `partial` or `failed`.",
+        description="`pending first run`, `running`, `paused`, `completed`, `partial`, `failed` or `cancelled`.",
         examples=["completed"],
     )
     last_run: Run | None
+    api_limit_percent: int
 
     @classmethod
     def of(cls, job: scheduler_pb2.Job) -> Job:
@@ -63,4 +81,5 @@ class Job(Resource):
             next_run_at=moment(job.next_run_at),
             status=job.status,
             last_run=Run.of(job.last_run) if job.HasField("last_run") else None,
+            api_limit_percent=job.api_limit_percent,
         )

@@ -12,7 +12,7 @@ from holdfast.common.rpc.scheduler.v1 import scheduler_pb2
 from holdfast.gateway.inputs import Line
 from holdfast.gateway.models.base import Command, Resource, moment
 
-ENDED = frozenset({"completed", "partial", "failed"})
+ENDED = frozenset({"completed", "partial", "failed", "cancelled"})
 
 
 class RequestRun(Command):
@@ -74,14 +74,17 @@ class Run(Resource):
     id: str
     job_id: str
     number: int = Field(description="Counts the runs of the job from 1.", examples=[3])
-    state: str = Field(description="`requested`, `running`, `completed`, `partial` or `failed`.")
+    state: str = Field(description="`requested`, `running`, `paused`, `completed`, `partial`, `failed` or `cancelled`.")
     trigger: str
     label: str
     requested_at: datetime | None
     completed_at: datetime | None
     counts: Counts
     missing: list[Gap]
-    reason: str = Field(description="Why the run failed.")
+    reason: str = Field(description="Why the run failed, or that it was cancelled.")
+    api_limit_percent: int = Field(
+        description="Share of the org's daily API calls, by everybody, at which the run stops calling and waits."
+    )
 
     @classmethod
     def of(cls, run: scheduler_pb2.Run) -> Run:
@@ -130,6 +133,7 @@ def _head(run: scheduler_pb2.Run) -> dict[str, Any]:
         "counts": Counts.of(run.counts),
         "missing": [Gap(object=gap.object, reason=gap.reason) for gap in run.missing],
         "reason": run.reason,
+        "api_limit_percent": run.api_limit_percent,
     }
 
 

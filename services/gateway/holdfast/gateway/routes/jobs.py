@@ -10,7 +10,7 @@ from holdfast.common.rpc.scheduler.v1 import scheduler_pb2
 from holdfast.gateway.context import CommandKey, Ctx
 from holdfast.gateway.inputs import JobRef
 from holdfast.gateway.models.connections import OrgObject, OrgObjects
-from holdfast.gateway.models.jobs import CreateJob, Job
+from holdfast.gateway.models.jobs import CreateJob, Job, UpdateJob
 from holdfast.gateway.paging import DEFAULT_PAGE_SIZE, Cursor, Page, PageSize, to_cursor, to_page_token
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -29,6 +29,7 @@ async def create_job(command: CreateJob, context: Ctx, key: CommandKey, response
         cron=command.cron,
         time_zone=command.time_zone,
         idempotency_key=key,
+        api_limit_percent=command.api_limit_percent,
     )
     answer = await context.backends.ask(context.backends.scheduler.CreateJob, request, waits_for_org=True)
     response.headers["Location"] = f"/v1/jobs/{answer.job.id}"
@@ -58,3 +59,11 @@ async def list_job_objects(job: JobRef, context: Ctx) -> OrgObjects:
     named = {name.lower() for name in found.objects}
     items = [OrgObject.of(each, each.name.lower() in named if named else each.recommended) for each in answer.objects]
     return OrgObjects(items=items)
+
+
+@router.patch("/{job}", operation_id="updateJob")
+async def update_job(job: JobRef, command: UpdateJob, context: Ctx) -> Job:
+    """Change settings of a job. They hold from its next run on."""
+    found = await context.backends.job(job)
+    request = scheduler_pb2.UpdateJobRequest(id=found.id, api_limit_percent=command.api_limit_percent)
+    return Job.of((await context.backends.ask(context.backends.scheduler.UpdateJob, request)).job)

@@ -56,6 +56,27 @@ async def get_run(run: RunRef, context: Ctx) -> RunDetail:
     return RunDetail.at(answer.run, await _progress(context, wanted), context.clock.now())
 
 
+@router.post("/runs/{run}/pause", operation_id="pauseRun")
+async def pause_run(run: RunRef, context: Ctx) -> Run:
+    """Stop working on a run until it is resumed or cancelled, within seconds; what is durable of it stays."""
+    request = scheduler_pb2.PauseRunRequest(id=run_id(run))
+    return Run.of((await context.backends.ask(context.backends.scheduler.PauseRun, request)).run)
+
+
+@router.post("/runs/{run}/resume", operation_id="resumeRun")
+async def resume_run(run: RunRef, context: Ctx) -> Run:
+    """Let a paused run go on where it was."""
+    request = scheduler_pb2.ResumeRunRequest(id=run_id(run))
+    return Run.of((await context.backends.ask(context.backends.scheduler.ResumeRun, request)).run)
+
+
+@router.post("/runs/{run}/cancel", operation_id="cancelRun")
+async def cancel_run(run: RunRef, context: Ctx) -> Run:
+    """End a run. What it brought into the vault stays; what it did not read, the next run of the job reads."""
+    request = scheduler_pb2.CancelRunRequest(id=run_id(run))
+    return Run.of((await context.backends.ask(context.backends.scheduler.CancelRun, request)).run)
+
+
 async def _runs(context: Context, job_id: str, page_size: int, cursor: str | None) -> Page[Run]:
     listing = f"runs/{job_id}"
     request = scheduler_pb2.ListRunsRequest(

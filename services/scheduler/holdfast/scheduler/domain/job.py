@@ -12,6 +12,8 @@ from holdfast.common.eventstore import Decider, DomainEvent, EventTypes
 from holdfast.scheduler.domain.slots import check_schedule
 
 NAME_MAX_CHARS = 120
+# Leaves a fifth of the org's daily calls to everybody else.
+API_LIMIT_PERCENT = 80
 Trigger = Literal["manual", "slot"]
 
 
@@ -26,6 +28,14 @@ class JobCreated(DomainEvent):
     cron: str
     time_zone: str
     created_at: datetime
+    api_limit_percent: int = API_LIMIT_PERCENT
+
+
+class ApiLimitChanged(DomainEvent):
+    """From its next run on the job waits at another share of the org's daily API calls."""
+
+    TYPE: ClassVar[str] = "scheduler.job.api_limit_changed"
+    percent: int
 
 
 class RunNumbered(DomainEvent):
@@ -55,6 +65,14 @@ class CreateJob:
     cron: str
     time_zone: str
     at: datetime
+    api_limit_percent: int = API_LIMIT_PERCENT
+
+
+@dataclass(frozen=True)
+class ChangeApiLimit:
+    """Another share of the org's daily API calls at which the job's runs wait."""
+
+    percent: int
 
 
 @dataclass(frozen=True)
@@ -72,7 +90,7 @@ class ReleaseRun:
     run_id: UUID
 
 
-JobCommand = CreateJob | NumberRun | ReleaseRun
+JobCommand = CreateJob | ChangeApiLimit | NumberRun | ReleaseRun
 
 
 @dataclass(frozen=True)
@@ -82,6 +100,7 @@ class JobState:
     settings: JobCreated | None = None
     last_number: int = 0
     active: UUID | None = None
+    api_limit_percent: int = API_LIMIT_PERCENT
     last_slot: datetime | None = None
 
 
@@ -98,13 +117,18 @@ def decide(command: JobCommand, state: JobState) -> list[DomainEvent]:
         raise HoldfastError(Kind.NOT_FOUND, "There is no such job.", code="unknown-job")
     if isinstance(command, NumberRun):
         return _number(command, state, state.settings)
+    if isinstance(command, ChangeApiLimit):
+        percent = check_percent(command.percent)
+        return [] if percent == state.api_limit_percent else [ApiLimitChanged(percent=percent)]
     return [RunReleased(run_id=command.run_id)] if state.active == command.run_id else []
 
 
 def evolve(state: JobState, event: DomainEvent) -> JobState:
     """The state after the event."""
     if isinstance(event, JobCreated):
-        return replace(state, settings=event)
+        return replace(state, settings=event, api_limit_percent=event.api_limit_percent)
+    if isinstance(event, ApiLimitChanged):
+        return replace(state, api_limit_percent=event.percent)
     if isinstance(event, RunNumbered):
         slot = event.slot or state.last_slot
         return replace(state, last_number=event.number, active=event.run_id, last_slot=slot)
@@ -114,7 +138,10 @@ def evolve(state: JobState, event: DomainEvent) -> JobState:
 
 
 JOB: Decider[JobCommand, JobState, DomainEvent] = Decider(
-    initial=JobState, decide=decide, evolve=evolve, types=EventTypes(JobCreated, RunNumbered, RunReleased)
+    initial=JobState,
+    decide=decide,
+    evolve=evolve,
+    types=EventTypes(JobCreated, ApiLimitChanged, RunNumbered, RunReleased),
 )
 
 
@@ -139,6 +166,22 @@ def check_name(name: str) -> str:
     return trimmed
 
 
+def check_percent(percent: int) -> int:
+    """The share of the org's daily API calls at which runs wait.
+
+    Raises:
+        HoldfastError: INVALID, field `api_limit_percent`, outside 1 to 100.
+    """
+    if not 1 <= percent <= 100:
+        raise HoldfastError(
+            Kind.INVALID,
+            f"The API limit is a percentage from 1 to 100 of the org's daily calls, not {percent}.",
+            code="bad-api-limit",
+            field="api_limit_percent",
+        )
+    return percent
+
+
 def _create(command: CreateJob, state: JobState) -> list[DomainEvent]:
     if state.settings is not None:
         return []
@@ -152,6 +195,7 @@ def _create(command: CreateJob, state: JobState) -> list[DomainEvent]:
             cron=command.cron,
             time_zone=command.time_zone,
             created_at=command.at,
+            api_limit_percent=check_percent(command.api_limit_percent),
         )
     ]
 

@@ -1,4 +1,4 @@
-"""A run, from requested to completed, partial or failed: the saga that folds what other services report.
+"""A run, from requested to completed, partial, failed or cancelled: the saga that folds what other services report.
 
 The reports come from different topics, so that they may arrive in any order and any number of times: an
 object's outcome may be known before the plan that lists it. The run ends when the plan is known and each of
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import reduce
 from typing import ClassVar, Literal
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.eventstore import Decider, DomainEvent, EventTypes
 from holdfast.scheduler.domain.job import Trigger
 
-End = Literal["completed", "partial", "failed"]
+End = Literal["completed", "partial", "failed", "cancelled"]
 _REASONS_SHOWN = 5
 _REASON_MAX_CHARS = 500
 
@@ -83,6 +84,18 @@ class ObjectLost(DomainEvent):
     reason: str
 
 
+class RunPaused(DomainEvent):
+    """Nobody works on the run for now. What is already on its way into the vault still arrives."""
+
+    TYPE: ClassVar[str] = "scheduler.run.paused"
+
+
+class RunResumed(DomainEvent):
+    """The run goes on."""
+
+    TYPE: ClassVar[str] = "scheduler.run.resumed"
+
+
 class RunEnded(DomainEvent):
     """The run is over, for good."""
 
@@ -137,8 +150,26 @@ class RefuseRun:
     at: datetime
 
 
+@dataclass(frozen=True)
+class PauseRun:
+    """A person wants the run to rest."""
+
+
+@dataclass(frozen=True)
+class ResumeRun:
+    """A person wants the run to go on."""
+
+
+@dataclass(frozen=True)
+class CancelRun:
+    """A person wants the run to end now."""
+
+    at: datetime
+
+
 Report = AcceptPlan | HoldObject | LoseObject | RefuseRun
-RunCommand = OpenRun | Report
+Order = PauseRun | ResumeRun | CancelRun
+RunCommand = OpenRun | Report | Order
 
 
 @dataclass(frozen=True)
@@ -149,19 +180,23 @@ class RunState:
     planned: tuple[str, ...] | None = None
     held: Mapping[str, ObjectHeld] = field(default_factory=dict)
     lost: Mapping[str, str] = field(default_factory=dict)
+    paused: bool = False
     end: End | None = None
 
 
 def decide(command: RunCommand, state: RunState) -> list[DomainEvent]:
-    """What happens to the run because of the report; nothing for a repeat or after the end.
+    """What happens to the run because of the command; nothing for a repeat, or for a report after the end.
 
     Raises:
-        HoldfastError: NOT_FOUND for a run that was never opened.
+        HoldfastError: NOT_FOUND for a run that was never opened; CONFLICT `run-ended` for an order to a run that
+            has ended in another way.
     """
     if isinstance(command, OpenRun):
         return [] if state.opened else [command.opened]
     if state.opened is None:
         raise HoldfastError(Kind.NOT_FOUND, "There is no such run.", code="unknown-run")
+    if isinstance(command, PauseRun | ResumeRun | CancelRun):
+        return _ordered(command, state, state.opened)
     if state.end is not None:
         return []
     if isinstance(command, RefuseRun):
@@ -175,16 +210,19 @@ def decide(command: RunCommand, state: RunState) -> list[DomainEvent]:
 
 def evolve(state: RunState, event: DomainEvent) -> RunState:
     """The state after the event."""
-    if isinstance(event, RunOpened):
-        return replace(state, opened=event)
-    if isinstance(event, PlanAccepted):
-        return replace(state, planned=event.objects)
-    if isinstance(event, ObjectHeld):
-        return replace(state, held={**state.held, event.object: event})
-    if isinstance(event, ObjectLost):
-        return replace(state, lost={**state.lost, event.object: event.reason})
-    if isinstance(event, RunEnded):
-        return replace(state, end=event.state)
+    match event:
+        case RunOpened():
+            state = replace(state, opened=event)
+        case PlanAccepted():
+            state = replace(state, planned=event.objects)
+        case ObjectHeld():
+            state = replace(state, held={**state.held, event.object: event})
+        case ObjectLost():
+            state = replace(state, lost={**state.lost, event.object: event.reason})
+        case RunPaused() | RunResumed():
+            state = replace(state, paused=isinstance(event, RunPaused))
+        case RunEnded():
+            state = replace(state, end=event.state)
     return state
 
 
@@ -192,13 +230,46 @@ RUN: Decider[RunCommand, RunState, DomainEvent] = Decider(
     initial=RunState,
     decide=decide,
     evolve=evolve,
-    types=EventTypes(RunOpened, PlanAccepted, ObjectHeld, ObjectLost, RunEnded),
+    types=EventTypes(RunOpened, PlanAccepted, ObjectHeld, ObjectLost, RunPaused, RunResumed, RunEnded),
 )
 
 
 def run_stream(run_id: UUID) -> str:
     """The stream of that run."""
     return f"run-{run_id}"
+
+
+def _ordered(command: Order, state: RunState, opened: RunOpened) -> list[DomainEvent]:
+    if state.end is not None:
+        if isinstance(command, CancelRun) and state.end == "cancelled":
+            return []
+        sentence = f"Run {opened.number} has ended: {state.end}. There is nothing left to {_VERBS[type(command)]}."
+        raise HoldfastError(Kind.CONFLICT, sentence, code="run-ended")
+    if isinstance(command, CancelRun):
+        return [_cancelled(state, command.at)]
+    if isinstance(command, PauseRun):
+        return [] if state.paused else [RunPaused()]
+    return [RunResumed()] if state.paused else []
+
+
+_VERBS: Mapping[type, str] = {PauseRun: "pause", ResumeRun: "resume", CancelRun: "cancel"}
+
+
+def _cancelled(state: RunState, at: datetime) -> RunEnded:
+    """The end by order: what is in the vault counts, everything else that was planned is missing."""
+    planned = state.planned or ()
+    held = [state.held[name] for name in planned if name in state.held and name not in state.lost]
+    left = [name for name in planned if name not in state.held and name not in state.lost]
+    missing = [gap for name in planned if name not in left for gap in _missing_of(name, state)]
+    missing += [Missing(object=name, reason="The run was cancelled before it held this object.") for name in left]
+    return RunEnded(
+        state="cancelled",
+        objects=len(planned),
+        totals=reduce(Totals.plus, (one.totals for one in held), Totals()),
+        missing=tuple(missing),
+        reason="The run was cancelled. The next run reads what this one did not.",
+        completed_at=at,
+    )
 
 
 def _reported(command: AcceptPlan | HoldObject | LoseObject, state: RunState) -> DomainEvent | None:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%holdfast/scheduler/v1/scheduler.proto\x12\x15holdfast.scheduler.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x87\x02\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x15\n\rconnection_id\x18\x03 \x01(\t\x12\x0f\n\x07objects\x18\x04 \x03(\t\x12\x0c\n\x04\x63ron\x18\x05 \x01(\t\x12\x11\n\ttime_zone\x18\x06 \x01(\t\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bnext_run_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06status\x18\t \x01(\t\x12,\n\x08last_run\x18\n \x01(\x0b\x32\x1a.holdfast.scheduler.v1.Run\"%\n\x03Gap\x12\x0e\n\x06object\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"q\n\x06\x43ounts\x12\x10\n\x08\x63\x61ptured\x18\x01 \x01(\x03\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x03\x12\x0f\n\x07updated\x18\x03 \x01(\x03\x12\x0f\n\x07touched\x18\x04 \x01(\x03\x12\x0f\n\x07\x64\x65leted\x18\x05 \x01(\x03\x12\x11\n\tundeleted\x18\x06 \x01(\x03\"\xc7\x01\n\x0eObjectProgress\x12\x0e\n\x06object\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0c\n\x04mode\x18\x03 \x01(\t\x12\x10\n\x08strategy\x18\x04 \x01(\t\x12\x16\n\x0e\x65stimated_rows\x18\x05 \x01(\x03\x12\x0c\n\x04rows\x18\x06 \x01(\x03\x12\x11\n\tapi_calls\x18\x07 \x01(\x03\x12-\n\x06\x63ounts\x18\x08 \x01(\x0b\x32\x1d.holdfast.scheduler.v1.Counts\x12\x0e\n\x06reason\x18\t \x01(\t\"\xe8\x02\n\x03Run\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x03\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0f\n\x07trigger\x18\x05 \x01(\t\x12\r\n\x05label\x18\x06 \x01(\t\x12\x30\n\x0crequested_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63ompleted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x06\x63ounts\x18\t \x01(\x0b\x32\x1d.holdfast.scheduler.v1.Counts\x12+\n\x07missing\x18\n \x03(\x0b\x32\x1a.holdfast.scheduler.v1.Gap\x12\x0e\n\x06reason\x18\x0b \x01(\t\x12\x36\n\x07objects\x18\x0c \x03(\x0b\x32%.holdfast.scheduler.v1.ObjectProgress\"\x82\x01\n\x10\x43reateJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rconnection_id\x18\x02 \x01(\t\x12\x0f\n\x07objects\x18\x03 \x03(\t\x12\x0c\n\x04\x63ron\x18\x04 \x01(\t\x12\x11\n\ttime_zone\x18\x05 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\"<\n\x11\x43reateJobResponse\x12\'\n\x03job\x18\x01 \x01(\x0b\x32\x1a.holdfast.scheduler.v1.Job\"8\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"U\n\x10ListJobsResponse\x12(\n\x04jobs\x18\x01 \x03(\x0b\x32\x1a.holdfast.scheduler.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1b\n\rGetJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\"9\n\x0eGetJobResponse\x12\'\n\x03job\x18\x01 \x01(\x0b\x32\x1a.holdfast.scheduler.v1.Job\"Y\n\x11RequestRunRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0c\n\x04\x66ull\x18\x03 \x01(\x08\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\"=\n\x12RequestRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.holdfast.scheduler.v1.Run\"H\n\x0fListRunsRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"U\n\x10ListRunsResponse\x12(\n\x04runs\x18\x01 \x03(\x0b\x32\x1a.holdfast.scheduler.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1b\n\rGetRunRequest\x12\n\n\x02id\x18\x01 \x01(\t\"9\n\x0eGetRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.holdfast.scheduler.v1.Run2\xbd\x04\n\x10SchedulerService\x12^\n\tCreateJob\x12\'.holdfast.scheduler.v1.CreateJobRequest\x1a(.holdfast.scheduler.v1.CreateJobResponse\x12[\n\x08ListJobs\x12&.holdfast.scheduler.v1.ListJobsRequest\x1a\'.holdfast.scheduler.v1.ListJobsResponse\x12U\n\x06GetJob\x12$.holdfast.scheduler.v1.GetJobRequest\x1a%.holdfast.scheduler.v1.GetJobResponse\x12\x61\n\nRequestRun\x12(.holdfast.scheduler.v1.RequestRunRequest\x1a).holdfast.scheduler.v1.RequestRunResponse\x12[\n\x08ListRuns\x12&.holdfast.scheduler.v1.ListRunsRequest\x1a\'.holdfast.scheduler.v1.ListRunsResponse\x12U\n\x06GetRun\x12$.holdfast.scheduler.v1.GetRunRequest\x1a%.holdfast.scheduler.v1.GetRunResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%holdfast/scheduler/v1/scheduler.proto\x12\x15holdfast.scheduler.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\x02\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x15\n\rconnection_id\x18\x03 \x01(\t\x12\x0f\n\x07objects\x18\x04 \x03(\t\x12\x0c\n\x04\x63ron\x18\x05 \x01(\t\x12\x11\n\ttime_zone\x18\x06 \x01(\t\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bnext_run_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06status\x18\t \x01(\t\x12,\n\x08last_run\x18\n \x01(\x0b\x32\x1a.holdfast.scheduler.v1.Run\x12\x19\n\x11\x61pi_limit_percent\x18\x14 \x01(\x05\"%\n\x03Gap\x12\x0e\n\x06object\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"q\n\x06\x43ounts\x12\x10\n\x08\x63\x61ptured\x18\x01 \x01(\x03\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x03\x12\x0f\n\x07updated\x18\x03 \x01(\x03\x12\x0f\n\x07touched\x18\x04 \x01(\x03\x12\x0f\n\x07\x64\x65leted\x18\x05 \x01(\x03\x12\x11\n\tundeleted\x18\x06 \x01(\x03\"\xc7\x01\n\x0eObjectProgress\x12\x0e\n\x06object\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0c\n\x04mode\x18\x03 \x01(\t\x12\x10\n\x08strategy\x18\x04 \x01(\t\x12\x16\n\x0e\x65stimated_rows\x18\x05 \x01(\x03\x12\x0c\n\x04rows\x18\x06 \x01(\x03\x12\x11\n\tapi_calls\x18\x07 \x01(\x03\x12-\n\x06\x63ounts\x18\x08 \x01(\x0b\x32\x1d.holdfast.scheduler.v1.Counts\x12\x0e\n\x06reason\x18\t \x01(\t\"\x83\x03\n\x03Run\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x03\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0f\n\x07trigger\x18\x05 \x01(\t\x12\r\n\x05label\x18\x06 \x01(\t\x12\x30\n\x0crequested_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63ompleted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x06\x63ounts\x18\t \x01(\x0b\x32\x1d.holdfast.scheduler.v1.Counts\x12+\n\x07missing\x18\n \x03(\x0b\x32\x1a.holdfast.scheduler.v1.Gap\x12\x0e\n\x06reason\x18\x0b \x01(\t\x12\x36\n\x07objects\x18\x0c \x03(\x0b\x32%.holdfast.scheduler.v1.ObjectProgress\x12\x19\n\x11\x61pi_limit_percent\x18\x14 \x01(\x05\"\x9d\x01\n\x10\x43reateJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rconnection_id\x18\x02 \x01(\t\x12\x0f\n\x07objects\x18\x03 \x03(\t\x12\x0c\n\x04\x63ron\x18\x04 \x01(\t\x12\x11\n\ttime_zone\x18\x05 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x12\x19\n\x11\x61pi_limit_percent\x18\x14 \x01(\x05\"<\n\x11\x43reateJobResponse\x12\'\n\x03job\x18\x01 \x01(\x0b\x32\x1a.holdfast.scheduler.v1.Job\"8\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"U\n\x10ListJobsResponse\x12(\n\x04jobs\x18\x01 \x03(\x0b\x32\x1a.holdfast.scheduler.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1b\n\rGetJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\"9\n\x0eGetJobResponse\x12\'\n\x03job\x18\x01 \x01(\x0b\x32\x1a.holdfast.scheduler.v1.Job\"Y\n\x11RequestRunRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0c\n\x04\x66ull\x18\x03 \x01(\x08\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\"=\n\x12RequestRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.holdfast.scheduler.v1.Run\"H\n\x0fListRunsRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"U\n\x10ListRunsResponse\x12(\n\x04runs\x18\x01 \x03(\x0b\x32\x1a.holdfast.scheduler.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1b\n\rGetRunRequest\x12\n\n\x02id\x18\x01 \x01(\t\"9\n\x0eGetRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.holdfast.scheduler.v1.Run\"9\n\x10UpdateJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x19\n\x11\x61pi_limit_percent\x18\x02 \x01(\x05\"<\n\x11UpdateJobResponse\x12\'\n\x03job\x18\x01 \x01(\x0b\x32\x1a.holdfast.scheduler.v1.Job\"\x1d\n\x0fPauseRunRequest\x12\n\n\x02id\x18\x01 \x01(\t\";\n\x10PauseRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.holdfast.scheduler.v1.Run\"\x1e\n\x10ResumeRunRequest\x12\n\n\x02id\x18\x01 \x01(\t\"<\n\x11ResumeRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.holdfast.scheduler.v1.Run\"\x1e\n\x10\x43\x61ncelRunRequest\x12\n\n\x02id\x18\x01 \x01(\t\"<\n\x11\x43\x61ncelRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.holdfast.scheduler.v1.Run2\xba\x07\n\x10SchedulerService\x12^\n\tCreateJob\x12\'.holdfast.scheduler.v1.CreateJobRequest\x1a(.holdfast.scheduler.v1.CreateJobResponse\x12[\n\x08ListJobs\x12&.holdfast.scheduler.v1.ListJobsRequest\x1a\'.holdfast.scheduler.v1.ListJobsResponse\x12U\n\x06GetJob\x12$.holdfast.scheduler.v1.GetJobRequest\x1a%.holdfast.scheduler.v1.GetJobResponse\x12\x61\n\nRequestRun\x12(.holdfast.scheduler.v1.RequestRunRequest\x1a).holdfast.scheduler.v1.RequestRunResponse\x12[\n\x08ListRuns\x12&.holdfast.scheduler.v1.ListRunsRequest\x1a\'.holdfast.scheduler.v1.ListRunsResponse\x12U\n\x06GetRun\x12$.holdfast.scheduler.v1.GetRunRequest\x1a%.holdfast.scheduler.v1.GetRunResponse\x12^\n\tUpdateJob\x12\'.holdfast.scheduler.v1.UpdateJobRequest\x1a(.holdfast.scheduler.v1.UpdateJobResponse\x12[\n\x08PauseRun\x12&.holdfast.scheduler.v1.PauseRunRequest\x1a\'.holdfast.scheduler.v1.PauseRunResponse\x12^\n\tResumeRun\x12\'.holdfast.scheduler.v1.ResumeRunRequest\x1a(.holdfast.scheduler.v1.ResumeRunResponse\x12^\n\tCancelRun\x12\'.holdfast.scheduler.v1.CancelRunRequest\x1a(.holdfast.scheduler.v1.CancelRunResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,39 +33,55 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'holdfast.common.rpc.schedul
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_JOB']._serialized_start=98
-  _globals['_JOB']._serialized_end=361
-  _globals['_GAP']._serialized_start=363
-  _globals['_GAP']._serialized_end=400
-  _globals['_COUNTS']._serialized_start=402
-  _globals['_COUNTS']._serialized_end=515
-  _globals['_OBJECTPROGRESS']._serialized_start=518
-  _globals['_OBJECTPROGRESS']._serialized_end=717
-  _globals['_RUN']._serialized_start=720
-  _globals['_RUN']._serialized_end=1080
-  _globals['_CREATEJOBREQUEST']._serialized_start=1083
-  _globals['_CREATEJOBREQUEST']._serialized_end=1213
-  _globals['_CREATEJOBRESPONSE']._serialized_start=1215
-  _globals['_CREATEJOBRESPONSE']._serialized_end=1275
-  _globals['_LISTJOBSREQUEST']._serialized_start=1277
-  _globals['_LISTJOBSREQUEST']._serialized_end=1333
-  _globals['_LISTJOBSRESPONSE']._serialized_start=1335
-  _globals['_LISTJOBSRESPONSE']._serialized_end=1420
-  _globals['_GETJOBREQUEST']._serialized_start=1422
-  _globals['_GETJOBREQUEST']._serialized_end=1449
-  _globals['_GETJOBRESPONSE']._serialized_start=1451
-  _globals['_GETJOBRESPONSE']._serialized_end=1508
-  _globals['_REQUESTRUNREQUEST']._serialized_start=1510
-  _globals['_REQUESTRUNREQUEST']._serialized_end=1599
-  _globals['_REQUESTRUNRESPONSE']._serialized_start=1601
-  _globals['_REQUESTRUNRESPONSE']._serialized_end=1662
-  _globals['_LISTRUNSREQUEST']._serialized_start=1664
-  _globals['_LISTRUNSREQUEST']._serialized_end=1736
-  _globals['_LISTRUNSRESPONSE']._serialized_start=1738
-  _globals['_LISTRUNSRESPONSE']._serialized_end=1823
-  _globals['_GETRUNREQUEST']._serialized_start=1825
-  _globals['_GETRUNREQUEST']._serialized_end=1852
-  _globals['_GETRUNRESPONSE']._serialized_start=1854
-  _globals['_GETRUNRESPONSE']._serialized_end=1911
-  _globals['_SCHEDULERSERVICE']._serialized_start=1914
-  _globals['_SCHEDULERSERVICE']._serialized_end=2487
+  _globals['_JOB']._serialized_end=388
+  _globals['_GAP']._serialized_start=390
+  _globals['_GAP']._serialized_end=427
+  _globals['_COUNTS']._serialized_start=429
+  _globals['_COUNTS']._serialized_end=542
+  _globals['_OBJECTPROGRESS']._serialized_start=545
+  _globals['_OBJECTPROGRESS']._serialized_end=744
+  _globals['_RUN']._serialized_start=747
+  _globals['_RUN']._serialized_end=1134
+  _globals['_CREATEJOBREQUEST']._serialized_start=1137
+  _globals['_CREATEJOBREQUEST']._serialized_end=1294
+  _globals['_CREATEJOBRESPONSE']._serialized_start=1296
+  _globals['_CREATEJOBRESPONSE']._serialized_end=1356
+  _globals['_LISTJOBSREQUEST']._serialized_start=1358
+  _globals['_LISTJOBSREQUEST']._serialized_end=1414
+  _globals['_LISTJOBSRESPONSE']._serialized_start=1416
+  _globals['_LISTJOBSRESPONSE']._serialized_end=1501
+  _globals['_GETJOBREQUEST']._serialized_start=1503
+  _globals['_GETJOBREQUEST']._serialized_end=1530
+  _globals['_GETJOBRESPONSE']._serialized_start=1532
+  _globals['_GETJOBRESPONSE']._serialized_end=1589
+  _globals['_REQUESTRUNREQUEST']._serialized_start=1591
+  _globals['_REQUESTRUNREQUEST']._serialized_end=1680
+  _globals['_REQUESTRUNRESPONSE']._serialized_start=1682
+  _globals['_REQUESTRUNRESPONSE']._serialized_end=1743
+  _globals['_LISTRUNSREQUEST']._serialized_start=1745
+  _globals['_LISTRUNSREQUEST']._serialized_end=1817
+  _globals['_LISTRUNSRESPONSE']._serialized_start=1819
+  _globals['_LISTRUNSRESPONSE']._serialized_end=1904
+  _globals['_GETRUNREQUEST']._serialized_start=1906
+  _globals['_GETRUNREQUEST']._serialized_end=1933
+  _globals['_GETRUNRESPONSE']._serialized_start=1935
+  _globals['_GETRUNRESPONSE']._serialized_end=1992
+  _globals['_UPDATEJOBREQUEST']._serialized_start=1994
+  _globals['_UPDATEJOBREQUEST']._serialized_end=2051
+  _globals['_UPDATEJOBRESPONSE']._serialized_start=2053
+  _globals['_UPDATEJOBRESPONSE']._serialized_end=2113
+  _globals['_PAUSERUNREQUEST']._serialized_start=2115
+  _globals['_PAUSERUNREQUEST']._serialized_end=2144
+  _globals['_PAUSERUNRESPONSE']._serialized_start=2146
+  _globals['_PAUSERUNRESPONSE']._serialized_end=2205
+  _globals['_RESUMERUNREQUEST']._serialized_start=2207
+  _globals['_RESUMERUNREQUEST']._serialized_end=2237
+  _globals['_RESUMERUNRESPONSE']._serialized_start=2239
+  _globals['_RESUMERUNRESPONSE']._serialized_end=2299
+  _globals['_CANCELRUNREQUEST']._serialized_start=2301
+  _globals['_CANCELRUNREQUEST']._serialized_end=2331
+  _globals['_CANCELRUNRESPONSE']._serialized_start=2333
+  _globals['_CANCELRUNRESPONSE']._serialized_end=2393
+  _globals['_SCHEDULERSERVICE']._serialized_start=2396
+  _globals['_SCHEDULERSERVICE']._serialized_end=3350
 # @@protoc_insertion_point(module_scope)

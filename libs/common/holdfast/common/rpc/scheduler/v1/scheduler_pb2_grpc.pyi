@@ -40,6 +40,16 @@ class SchedulerServiceStub:
     """Asks for a run now. While a run of the job is active this is refused with ALREADY_EXISTS naming it."""
     ListRuns: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.ListRunsRequest, _scheduler_pb2.ListRunsResponse]
     GetRun: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.GetRunRequest, _scheduler_pb2.GetRunResponse]
+    UpdateJob: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.UpdateJobRequest, _scheduler_pb2.UpdateJobResponse]
+    """Changes settings of a job; they hold from its next run on."""
+    PauseRun: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.PauseRunRequest, _scheduler_pb2.PauseRunResponse]
+    """Nobody works on the run until it is resumed or cancelled. Repeats change nothing; a run that has ended is
+    refused with ALREADY_EXISTS (`run-ended`), here and in the next two.
+    """
+    ResumeRun: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.ResumeRunRequest, _scheduler_pb2.ResumeRunResponse]
+    """The run goes on where it was paused."""
+    CancelRun: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.CancelRunRequest, _scheduler_pb2.CancelRunResponse]
+    """Ends the run. What it brought into the vault stays; what it did not read, the job's next run reads."""
 
 @_typing.type_check_only
 class SchedulerServiceAsyncStub(SchedulerServiceStub):
@@ -53,6 +63,16 @@ class SchedulerServiceAsyncStub(SchedulerServiceStub):
     """Asks for a run now. While a run of the job is active this is refused with ALREADY_EXISTS naming it."""
     ListRuns: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.ListRunsRequest, _scheduler_pb2.ListRunsResponse]  # type: ignore[assignment]
     GetRun: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.GetRunRequest, _scheduler_pb2.GetRunResponse]  # type: ignore[assignment]
+    UpdateJob: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.UpdateJobRequest, _scheduler_pb2.UpdateJobResponse]  # type: ignore[assignment]
+    """Changes settings of a job; they hold from its next run on."""
+    PauseRun: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.PauseRunRequest, _scheduler_pb2.PauseRunResponse]  # type: ignore[assignment]
+    """Nobody works on the run until it is resumed or cancelled. Repeats change nothing; a run that has ended is
+    refused with ALREADY_EXISTS (`run-ended`), here and in the next two.
+    """
+    ResumeRun: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.ResumeRunRequest, _scheduler_pb2.ResumeRunResponse]  # type: ignore[assignment]
+    """The run goes on where it was paused."""
+    CancelRun: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.CancelRunRequest, _scheduler_pb2.CancelRunResponse]  # type: ignore[assignment]
+    """Ends the run. What it brought into the vault stays; what it did not read, the job's next run reads."""
 
 class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Backup jobs and their runs. Deadlines are required on every call."""
@@ -99,5 +119,39 @@ class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _scheduler_pb2.GetRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_scheduler_pb2.GetRunResponse, _abc.Awaitable[_scheduler_pb2.GetRunResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def UpdateJob(
+        self,
+        request: _scheduler_pb2.UpdateJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduler_pb2.UpdateJobResponse, _abc.Awaitable[_scheduler_pb2.UpdateJobResponse]]:
+        """Changes settings of a job; they hold from its next run on."""
+
+    @_abc_1.abstractmethod
+    def PauseRun(
+        self,
+        request: _scheduler_pb2.PauseRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduler_pb2.PauseRunResponse, _abc.Awaitable[_scheduler_pb2.PauseRunResponse]]:
+        """Nobody works on the run until it is resumed or cancelled. Repeats change nothing; a run that has ended is
+        refused with ALREADY_EXISTS (`run-ended`), here and in the next two.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeRun(
+        self,
+        request: _scheduler_pb2.ResumeRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduler_pb2.ResumeRunResponse, _abc.Awaitable[_scheduler_pb2.ResumeRunResponse]]:
+        """The run goes on where it was paused."""
+
+    @_abc_1.abstractmethod
+    def CancelRun(
+        self,
+        request: _scheduler_pb2.CancelRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduler_pb2.CancelRunResponse, _abc.Awaitable[_scheduler_pb2.CancelRunResponse]]:
+        """Ends the run. What it brought into the vault stays; what it did not read, the job's next run reads."""
 
 def add_SchedulerServiceServicer_to_server(servicer: SchedulerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
