@@ -20,6 +20,8 @@ from pathlib import Path
 
 import httpx
 
+from holdfast.extractor.planning import bulk_page_rows
+from holdfast.extractor.settings import ExtractorSettings
 from holdfast.salesforce.rows import parse_csv
 from holdfast.vault.canonical import canonical
 from holdfast.vault.page import PageMeta, write_page
@@ -27,6 +29,7 @@ from holdfast.vault.schema import FieldType, RecordSchema
 
 VERSION = "v62.0"
 FETCHES = 4
+PAGE_BYTES = ExtractorSettings.model_fields["extractor_page_bytes"].default
 TRANSFORMS = 2
 NOT_VALUES = {"address", "location", "base64"}
 
@@ -42,7 +45,7 @@ class ResultPage:
 
 
 async def complete_jobs(url: str, token: str, objects: list[str]) -> list[ResultPage]:
-    """Make a queryAll job per object and walk its pages once, to learn their locators."""
+    """Make a queryAll job per object and walk its pages once, to learn their locators. Pages as Holdfast asks for."""
     pages: list[ResultPage] = []
     async with httpx.AsyncClient(base_url=url, headers=_authorized(token), timeout=120) as http:
         for name in objects:
@@ -52,9 +55,9 @@ async def complete_jobs(url: str, token: str, objects: list[str]) -> list[Result
             base = f"/services/data/{VERSION}/jobs/query/{job.raise_for_status().json()['id']}"
             while (await http.get(base)).json()["state"] != "JobComplete":
                 await asyncio.sleep(0.01)
-            locator = None
+            locator, most = None, bulk_page_rows(len(schema.fields), PAGE_BYTES)
             while locator != "null":
-                path = f"{base}/results" + (f"?locator={locator}" if locator else "")
+                path = f"{base}/results?maxRecords={most}" + (f"&locator={locator}" if locator else "")
                 answer = await http.get(path)
                 pages.append(ResultPage(name, path, int(answer.headers["Sforce-NumberOfRecords"]), schema))
                 locator = answer.headers["Sforce-Locator"]
@@ -118,6 +121,30 @@ async def bare_pipeline_seconds(url: str, token: str, pages: list[ResultPage]) -
             started = time.perf_counter()
             await asyncio.gather(*(one(number, page) for number, page in enumerate(pages)))
             return time.perf_counter() - started
+    finally:
+        shutil.rmtree(folder)
+
+
+async def curls_seconds(url: str, token: str, pages: list[ResultPage], at_once: int) -> float:
+    """Wall seconds for that many `curl`s at a time, each piped into the bare transformation of its page."""
+    folder = Path(tempfile.mkdtemp(prefix="holdfast-bench-"))
+    fetching, transforming = asyncio.Semaphore(at_once), asyncio.Semaphore(TRANSFORMS)
+
+    async def one(number: int, page: ResultPage) -> None:
+        async with fetching:
+            curl = await asyncio.create_subprocess_exec(
+                "curl", "-sf", "-H", f"Authorization: Bearer {token}", url + page.path, stdout=subprocess.PIPE
+            )
+            body, _ = await curl.communicate()
+            if curl.returncode != 0:
+                raise RuntimeError(f"curl failed: {page.path}")
+            async with transforming:
+                await asyncio.to_thread(_transform, page, number, body, folder)
+
+    try:
+        started = time.perf_counter()
+        await asyncio.gather(*(one(number, page) for number, page in enumerate(pages)))
+        return time.perf_counter() - started
     finally:
         shutil.rmtree(folder)
 

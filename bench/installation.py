@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import psutil
 
+from holdfast.launcher.stack.process import free_ports
 from holdfast.orgsim.testing import RunningOrg
 
 MIB = 1024 * 1024
@@ -39,13 +40,17 @@ class Holdfast:
             raise RuntimeError(f"POST {path}: {answer.text}")
         return dict(answer.json())
 
+    def connect(self, org: RunningOrg, url: str = "") -> None:
+        """A connection to the org, by an address other than its own if one is given."""
+        self.post(
+            "/connections", name="org", login_url=url or org.url, flow="client-credentials",
+            client_id=org.client_id, secret=org.client_secret,
+        )  # fmt: skip
+
     def job(self, org: RunningOrg, name: str, objects: list[str]) -> str:
-        """A job on the org; its id. The first job brings the connection."""
+        """A job on the org; its id. The first job brings the connection, if there is none."""
         if not self._http.get("/connections").json()["items"]:
-            self.post(
-                "/connections", name="org", login_url=org.url, flow="client-credentials",
-                client_id=org.client_id, secret=org.client_secret,
-            )  # fmt: skip
+            self.connect(org)
         return str(self.post("/jobs", name=name, connection="org", objects=objects)["id"])
 
     def run(self, job_id: str, **options: Any) -> dict[str, Any]:
@@ -78,13 +83,15 @@ def _name(process: psutil.Process) -> str | None:
 
 
 @contextmanager
-def up(data: Path) -> Iterator[Holdfast]:
-    """`holdfast up` in a fresh folder."""
+def up(data: Path, settings: Mapping[str, str] | None = None) -> Iterator[Holdfast]:
+    """`holdfast up` in a fresh folder, with environment variables on top."""
     env = {
         **{name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")},
         "HOLDFAST_DATA": str(data),
         "HOLDFAST_ALLOW_INSECURE_SALESFORCE": "true",
         "HOLDFAST_LOG_LEVEL": "warning",
+        "HOLDFAST_GATEWAY_HTTP": f"127.0.0.1:{free_ports([], 1)[0]}",
+        **(settings or {}),
     }
     data.mkdir(parents=True)
     with (data / "up.log").open("wb") as log:

@@ -12,7 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import b1_baseline
+import b2_far
 import b3_calls
+import b4_diff
+import b9_fidelity
 import idle
 import orgsim_read
 import orgsim_write
@@ -29,7 +32,10 @@ def _orgsim(report: Report, options: Options) -> None:
 
 ALL: dict[str, Benchmark] = {
     "B1": b1_baseline.measure,
+    "B2": b2_far.measure,
     "B3": b3_calls.measure,
+    "B4": b4_diff.measure,
+    "B9": b9_fidelity.measure,
     "idle": idle.measure,
     "orgsim": _orgsim,
 }
