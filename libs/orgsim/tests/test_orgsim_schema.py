@@ -7,6 +7,7 @@ import orjson
 import polars as pl
 import pytest
 
+from holdfast.orgsim.auth.permissions import restricted
 from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.org import Org, OrgSettings
 from holdfast.orgsim.schema.document import SchemaError, parse_document, read_document
@@ -289,3 +290,25 @@ def test_a_schema_over_many_rows_stays_in_columns(org) -> None:
         IsDeleted=pl.lit("false")))  # fmt: skip
     apply_document(org, parse_document(one(fields=[{"name": "Up__c", "formula": "UPPER(Name)"}])))
     assert org.table(thing).frame()["Up__c"].to_list()[-1] == "N19999"
+
+
+async def test_definitions_show_hidden_fields_to_those_who_see_the_setup(api) -> None:
+    org = api.org
+    fields = [{"name": "A__c", "type": "string"}, {"name": "B__c", "type": "int"}]
+    apply_document(org, parse_document({"objects": [{"name": "Def__c", "fields": fields}]}))
+    org.add_user(org.admin.username, hidden_fields=[("Def__c", "B__c")])
+    columns = "EntityDefinition.QualifiedApiName, QualifiedApiName, DurableId"
+    soql = f"SELECT {columns} FROM EntityParticle WHERE EntityDefinition.QualifiedApiName IN ('Def__c')"
+
+    async def ids():
+        answer = await api.http.get(f"{V}/tooling/query", params={"q": soql})
+        return answer, {row["QualifiedApiName"]: row["DurableId"] for row in answer.json()["records"]}
+
+    _, before = await ids()
+    assert {"Id", "A__c", "B__c"} <= before.keys() and before["B__c"].startswith("Def__c.00N")
+    org.schema.objects["Def__c"].rename("A__c", "A2__c")
+    assert (await ids())[1]["A2__c"] == before["A__c"]
+    nothing = {"objects": {}, "read_only": [], "hidden": []}
+    org.give_permissions(org.admin, restricted(org.admin.profile, permissions={"ViewSetup": False}, **nothing))
+    refused = await api.http.get(f"{V}/tooling/query", params={"q": soql})
+    assert (refused.status_code, refused.json()[0]["errorCode"]) == (400, "INVALID_TYPE")

@@ -17,6 +17,7 @@ from holdfast.salesforce.auth import ClientCredentials, sign_in
 from holdfast.salesforce.calls import Retries
 from holdfast.salesforce.client import SalesforceClient
 from holdfast.salesforce.composite import Part, count_part, describe_part, query_part
+from holdfast.salesforce.definitions import data_objects, field_ids, still_defined
 from holdfast.salesforce.errors import SalesforceError
 from holdfast.salesforce.models import Access, Describe, JobInfo, NotModified, RestPage
 from holdfast.salesforce.rows import parse_csv
@@ -298,3 +299,28 @@ async def test_a_composite_answer_that_leaves_a_part_out_is_asked_for_again(worl
     effect = {"status": 200, "body": body, "content_type": "application/json"}
     world.org.faults({"path": "/composite", "effect": effect})
     assert await world.client.composite([count_part("SELECT COUNT() FROM Sample__c")]) == [len(TEXTS)]
+
+
+async def test_definitions_tell_of_what_the_user_cannot_see(world: World) -> None:
+    world.org.restrict(hidden_fields=["Sample__c.Flag__c"])
+    try:
+        told = await field_ids(world.client, ["sample__c", "Account"])
+        described = await world.client.describe("Sample__c")
+    finally:
+        world.org.restrict()
+    assert isinstance(described, Describe) and "Flag__c" not in {field.name for field in described.fields}
+    assert told is not None and {"Id", "Flag__c"} <= told["sample__c"].keys() and "Industry" in told["Account"]
+    assert world.observer.calls == 2
+    assert await still_defined(world.client, ["SAMPLE__C", "Nope__c"]) == {"sample__c"}
+    everything = await data_objects(world.client)
+    assert everything is not None and {"Sample__c", "Account"} <= everything
+
+
+async def test_definitions_are_not_told_without_the_setup(world: World) -> None:
+    world.org.permit(permissions={"ViewSetup": False})
+    try:
+        assert await field_ids(world.client, ["Sample__c"]) is None
+        assert await still_defined(world.client, ["Sample__c"]) is None
+        assert await data_objects(world.client) is None
+    finally:
+        world.org.permit(permissions={"ViewSetup": True})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
 
 import polars as pl
@@ -51,6 +52,12 @@ def base62(number: int, width: int) -> str:
 def make_id(prefix: str, number: int) -> str:
     """The 18-character id number `number` of the object with `prefix`."""
     return to18(f"{prefix}{POD}0{base62(number, 9)}")
+
+
+def field_id(object_name: str, field_name: str) -> str:
+    """The 15-character id of a custom field that was made under this name."""
+    digest = hashlib.sha256(f"{object_name}.{field_name}".encode()).digest()
+    return make_id("00N", int.from_bytes(digest[:8]) % 62**9)[:15]
 
 
 def custom_prefix(ordinal: int, letter: str = "a") -> str:

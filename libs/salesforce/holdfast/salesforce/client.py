@@ -169,7 +169,8 @@ class SalesforceClient:
 
     async def permissions(self, user_id: str) -> Permissions:
         """Whether the user sees everything; None for what the org does not tell."""
-        fields = ["PermissionSet.PermissionsModifyAllData", "PermissionSet.PermissionsQueryAllFiles"]
+        names = ("ModifyAllData", "QueryAllFiles", "ViewAllData", "ViewSetup")
+        fields = [f"PermissionSet.Permissions{name}" for name in names]
         if not user_id.isalnum():
             raise HoldfastError(Kind.INVALID, "That is not a user id.")
         soql = f"SELECT {', '.join(fields)} FROM PermissionSetAssignment WHERE AssigneeId = '{user_id}'"  # noqa: S608
@@ -177,10 +178,10 @@ class SalesforceClient:
             table = (await self.query(soql, all_rows=False, fields=fields)).table
         except HoldfastError as error:
             if _not_offered(error):
-                return Permissions(None, None)
+                return Permissions()
             raise
         if not table.num_rows:
-            return Permissions(None, None)
+            return Permissions()
         return Permissions(*("true" in table[field].to_pylist() for field in fields))
 
     # REST queries
@@ -205,6 +206,11 @@ class SalesforceClient:
         call = self._get(route, f"/{route}?q={quote(soql, safe='')}")
         options = (("Sforce-Query-Options", f"batchSize={batch_size}"),)
         return await self._calls.read(replace(call, headers=options), lambda answer: parse_rest(answer.body, fields))
+
+    async def tooling_query(self, soql: str, fields: Sequence[str]) -> RestPage:
+        """The first page of a query on definitions, by the Tooling API; most of those have no second one."""
+        call = self._get("tooling/query", f"/tooling/query?q={quote(soql, safe='')}")
+        return await self._calls.read(call, lambda answer: parse_rest(answer.body, fields))
 
     async def query_more(self, next_url: str, fields: Sequence[str] | None = None) -> RestPage:
         """The page that `next_url` of the page before names.

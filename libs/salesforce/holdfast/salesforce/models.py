@@ -75,6 +75,13 @@ class ObjectSummary(Reply):
     associate_parent_entity: str | None = None
 
 
+class PicklistValue(Reply):
+    """A value that a picklist offers, or offered."""
+
+    value: str
+    active: bool = True
+
+
 class FieldDescribe(Reply):
     """A field of an object."""
 
@@ -98,6 +105,7 @@ class FieldDescribe(Reply):
     extra_type_info: str | None = None
     relationship_name: str | None = None
     reference_to: tuple[str, ...] = ()
+    picklist_values: tuple[PicklistValue, ...] = ()
 
 
 class Describe(Reply):
@@ -174,8 +182,10 @@ class UserInfo(Reply):
 class Permissions:
     """What the user is allowed to do; None where the org does not tell."""
 
-    modify_all_data: bool | None
-    query_all_files: bool | None
+    modify_all_data: bool | None = None
+    query_all_files: bool | None = None
+    view_all_data: bool | None = None
+    view_setup: bool | None = None
 
 
 @dataclass(frozen=True)

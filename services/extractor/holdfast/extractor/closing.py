@@ -73,6 +73,8 @@ class Closer:
         read_from = row["read_from"] or org_time
         mark = new_mark(row["max_stamp"], read_from, self._settings.extractor_settled_after)
         before = await store.last_schema(unit, claim)
+        said = await unit.fetchrow(sql.said_of_task, claim.key)
+        assert said is not None  # it was locked in this unit
         await unit.execute(sql.advance_mark, run.job_id, claim.object, run.number, mark)
         pages = await store.manifest_pages(unit, claim.key)
         return ObjectExtracted(
@@ -86,7 +88,8 @@ class Closer:
             manifest=manifest_hash(pages),
             api_calls=row["api_calls"],
             watermark=await unit.fetchval(sql.mark_of, run.job_id, claim.object),
-            gaps=lost_fields(before, RecordSchema.from_json(row["schema"].encode())),  # the claim's may be older
+            gaps=lost_fields(before, RecordSchema.from_json(row["schema"].encode()), said["gone"]),  # see renew_schema
+            notes=said["notes"],
         )
 
 

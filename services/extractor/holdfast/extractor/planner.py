@@ -26,6 +26,8 @@ from holdfast.common.postgres import Database, Unit
 from holdfast.common.wakeup import Signal
 from holdfast.extractor import store
 from holdfast.extractor.describing import describe_all
+from holdfast.extractor.drift import Drift
+from holdfast.extractor.drifting import Findings, look, under_known_names
 from holdfast.extractor.org import Orgs, count_calls
 from holdfast.extractor.patience import Patience
 from holdfast.extractor.planning import Chosen, Known, ObjectPlan, choose, plan_object
@@ -58,6 +60,7 @@ class Plan:
     objects: dict[str, ObjectPlan] = field(default_factory=dict)
     failed: dict[str, Failure] = field(default_factory=dict)
     describes: list[tuple[UUID, str, str, str]] = field(default_factory=list)
+    found: Findings = field(default_factory=Findings)
 
 
 class Planner:
@@ -86,7 +89,7 @@ class Planner:
         try:
             plan = await self._make(claim)
             if not plan.objects and not plan.failed:
-                await self._refuse(claim, NOTHING_SELECTED, counter.calls)
+                await self._refuse(claim, " ".join(plan.found.notes) or NOTHING_SELECTED, counter.calls)
             else:
                 await self._db.run(RUN_PLANNED, lambda unit: self._record(unit, claim, plan, counter.calls))
         except HoldfastError as error:
@@ -111,12 +114,45 @@ class Planner:
         client = await self._orgs.client(claim.run.connection_id, ask_again=True)
         known = await store.known_objects(self._db, claim.run.job_id)
         offered, counts = await asyncio.gather(client.describe_global(), self._counts(client, claim, known))
-        chosen = choose(claim.selection, offered, counts, known)
+        there = {entry.name.lower() for entry in offered}
+        silent = {
+            name for name in await store.vanished_objects(self._db, claim.run.job_id) if name.lower() not in there
+        }
+        chosen = choose(claim.selection, offered, counts, [name for name in known if name not in silent])
         plan = Plan(failed={name: Failure(why, "not-readable") for name, why in chosen.failed.items()})
         described = await self._describe(client, claim.run.connection_id, chosen, plan)
+        described, spelled = under_known_names(described, known)
         for describe in described:
             self._add(plan, describe, claim.full, known.get(describe.name), counts)
+        await self._look(client, claim, plan, described, known, spelled)
         return plan
+
+    async def _look(
+        self,
+        client: SalesforceClient,
+        claim: RunClaim,
+        plan: Plan,
+        described: Sequence[Describe],
+        known: Mapping[str, Known],
+        spelled: Mapping[str, str],
+    ) -> None:
+        """Note what became of objects and fields. An object that the org no longer has is no failure."""
+        read_before = {name.lower() for name in known}
+        plan.found = await look(
+            self._db,
+            client,
+            job_id=claim.run.job_id,
+            connection_id=claim.run.connection_id,
+            described=[describe for describe in described if describe.name in plan.objects],
+            missing=[name for name in plan.failed if name.lower() in read_before],
+            known=known,
+            by_itself=not claim.selection,
+        )
+        for name in plan.found.vanished:
+            del plan.failed[name]
+        for name, note in spelled.items():
+            drift = plan.found.drifts.get(name, Drift())
+            plan.found.drifts[name] = Drift((note, *drift.notes), drift.gone)
 
     async def _counts(self, client: SalesforceClient, claim: RunClaim, known: Mapping[str, Known]) -> Mapping[str, int]:
         """Salesforce's cached counts; not asked for where no object will be read whole or be found by them."""
@@ -162,7 +198,19 @@ class Planner:
         await enqueue(unit, _announcement(claim, plan), claim.run.meta)
         for name, failure in plan.failed.items():
             await enqueue(unit, _failed(claim, name, failure), claim.run.meta)
+        await self._record_findings(unit, claim, plan)
         unit.after_commit(self._wake_workers.set)
+
+    async def _record_findings(self, unit: Unit, claim: RunClaim, plan: Plan) -> None:
+        run, found = claim.run, plan.found
+        said = [
+            (run.run_id, name, shape.to_json(), list(found.drifts[name].notes), sorted(found.drifts[name].gone))
+            for name, shape in found.shapes.items()
+        ]
+        await unit.executemany(sql.say_of_task, said)
+        await store.keep_field_ids(unit, run.connection_id, found.field_ids)
+        await unit.execute(sql.forget_vanished, run.job_id, list(plan.objects))
+        await unit.executemany(sql.note_vanished, [(run.job_id, name, run.number) for name in found.vanished])
 
     def _task_rows(self, claim: RunClaim, plan: Plan) -> list[tuple[object, ...]]:
         rows: list[tuple[object, ...]] = []
@@ -203,7 +251,9 @@ def _announcement(claim: RunClaim, plan: Plan) -> ExtractionPlanned:
         for name in plan.failed
     ]
     run = claim.run
-    return ExtractionPlanned(run_id=run.run_id, job_id=run.job_id, run=run.number, objects=planned + failed)
+    return ExtractionPlanned(
+        run_id=run.run_id, job_id=run.job_id, run=run.number, objects=planned + failed, notes=plan.found.notes
+    )
 
 
 def _failed(claim: RunClaim, name: str, failure: Failure) -> ObjectFailed:

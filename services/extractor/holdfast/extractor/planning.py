@@ -188,12 +188,15 @@ def new_mark(newest_stamp: datetime | None, read_from: datetime | None, settled_
     return settled if newest_stamp is None else min(read_from, max(newest_stamp, settled))
 
 
-def lost_fields(before: RecordSchema | None, now: RecordSchema) -> list[str]:
+def lost_fields(before: RecordSchema | None, now: RecordSchema, gone: Iterable[str] = ()) -> list[str]:
     """What a complete reading has to say of fields that the last one still had: one sentence, or none.
 
     Hidden and deleted look the same to who may not see the field, so the sentence leaves open which it is.
+
+    Args:
+        gone: Fields, in lower case, of which the org said that it no longer has them: nothing is missing there.
     """
-    left = {field.name.lower() for field in now.fields}
+    left = {field.name.lower() for field in now.fields}.union(gone)
     gone = [field.name for field in before.fields if field.name.lower() not in left] if before else []
     if not gone:
         return []

@@ -278,3 +278,34 @@ SELECT task.task_id, task.object, task.state, task.strategy, task.estimated_rows
        task.next_seq - 1 AS pages, task.api_calls, task.holder, task.wait_reason, task.wait_until,
        task.estimated_calls
 FROM task WHERE task.run_id = $1 ORDER BY task.object;
+
+-- name: last_shapes
+-- What the fields of each object of a job were when it was last read to its end.
+SELECT watermark.object, task.shape
+FROM watermark
+JOIN extraction ON extraction.job_id = watermark.job_id AND extraction.run = watermark.run
+JOIN task ON task.run_id = extraction.run_id AND task.object = watermark.object
+WHERE watermark.job_id = $1 AND task.shape <> '';
+
+-- name: say_of_task
+UPDATE task SET shape = $3, notes = $4, gone = $5 WHERE run_id = $1 AND object = $2;
+
+-- name: said_of_task
+SELECT notes, gone FROM task WHERE task_id = $1;
+
+-- name: kept_field_ids
+SELECT object, ids FROM field_definition WHERE connection_id = $1 AND object = ANY ($2::text[]);
+
+-- name: keep_field_ids
+INSERT INTO field_definition (connection_id, object, ids) VALUES ($1, $2, $3)
+ON CONFLICT (connection_id, object) DO UPDATE SET ids = excluded.ids;
+
+-- name: vanished_objects
+SELECT object FROM vanished WHERE job_id = $1;
+
+-- name: note_vanished
+INSERT INTO vanished (job_id, object, run) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
+
+-- name: forget_vanished
+-- Objects that are there again.
+DELETE FROM vanished WHERE job_id = $1 AND object = ANY ($2::text[]);

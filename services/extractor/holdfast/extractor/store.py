@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from holdfast.common.contracts.scheduler import RunRequested
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.meta import Meta
 from holdfast.common.postgres import Database, Queries, Record, Unit
+from holdfast.extractor.drift import Shape
 from holdfast.extractor.patience import Failures
 from holdfast.extractor.planning import Known, Strategy
 from holdfast.extractor.soql import ObjectQuery, Position
@@ -234,6 +236,28 @@ async def last_schema(unit: Unit, claim: TaskClaim) -> RecordSchema | None:
     """The fields with which an earlier run last read the claim's object to its end; None if none did."""
     text = await unit.fetchval(sql.last_schema, claim.run.job_id, claim.object, claim.run.number)
     return RecordSchema.from_json(text.encode()) if text else None
+
+
+async def last_shapes(db: Database, job_id: UUID) -> dict[str, Shape]:
+    """What the fields of each object were when the job last read it to its end."""
+    return {row["object"]: Shape.from_json(row["shape"]) for row in await db.fetch(sql.last_shapes, job_id)}
+
+
+async def kept_field_ids(db: Database, connection_id: UUID, objects: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Ids of fields by name, as the org told them some time."""
+    rows = await db.fetch(sql.kept_field_ids, connection_id, list(objects))
+    return {row["object"]: json.loads(row["ids"]) for row in rows}
+
+
+async def keep_field_ids(unit: Unit, connection_id: UUID, ids: Mapping[str, Mapping[str, str]]) -> None:
+    """Keep ids of fields, by object and name."""
+    rows = [(connection_id, name, json.dumps(dict(of), separators=(",", ":"))) for name, of in ids.items()]
+    await unit.executemany(sql.keep_field_ids, rows)
+
+
+async def vanished_objects(db: Database, job_id: UUID) -> frozenset[str]:
+    """Objects of the job of which a run has said that the org no longer has them."""
+    return frozenset(row["object"] for row in await db.fetch(sql.vanished_objects, job_id))
 
 
 async def cached_describes(db: Database, connection_id: UUID, objects: Sequence[str]) -> dict[str, tuple[str, str]]:

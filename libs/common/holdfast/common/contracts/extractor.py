@@ -29,13 +29,17 @@ class PlannedObject(Value):
 
 
 class ExtractionPlanned(PublicEvent):
-    """The run's objects are known; each of them will end in `object.extracted` or `object.failed`."""
+    """The run's objects are known; each of them will end in `object.extracted` or `object.failed`.
+
+    `notes` says, in sentences, what happened to objects that are not among them: the org no longer has them.
+    """
 
     TYPE: ClassVar[str] = "holdfast.extractor.extraction.planned.v1"
     run_id: UUID
     job_id: UUID
     run: int
     objects: list[PlannedObject]
+    notes: list[str] = Field(default_factory=list)
 
     def key(self) -> str:
         return str(self.run_id)

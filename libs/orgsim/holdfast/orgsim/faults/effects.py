@@ -126,7 +126,17 @@ EFFECTS: dict[str, Check] = {
     "expire_cursors": _flag,
     "daily_limit": _parts({"until": moment, "for_s": seconds}),
     "concurrent_requests": _parts({"limit": _whole(0), "longer_than_s": seconds}),
-    "describe": _parts({"object": _text, "add": _FIELD, "remove": _text, "retype": _FIELD}, ("object",)),
+    "describe": _parts(
+        {
+            "object": _text,
+            "add": _FIELD,
+            "remove": _text,
+            "retype": _FIELD,
+            "drop": _flag,
+            "rename": _parts({"name": _text, "to": _text}, ("name", "to")),
+        },
+        ("object",),
+    ),
     "job": _either(
         _one_of("Failed", "stuck"),
         _parts({"state": _one_of("Failed", "stuck"), "message": _text, "after_rows": _whole(0)}, ("state",)),

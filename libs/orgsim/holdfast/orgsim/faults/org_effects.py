@@ -6,10 +6,13 @@ import re
 from datetime import datetime, timedelta
 from typing import Any
 
+import polars as pl
+
 from holdfast.orgsim.api.bulk2.processing import RETRIED
 from holdfast.orgsim.api.web import Call
 from holdfast.orgsim.org import Org
 from holdfast.orgsim.schema.fields import make_field
+from holdfast.orgsim.schema.objects import SObject
 
 _JOB_ID = re.compile(r"/(750\w{12,15})(?=/|$)")
 
@@ -36,8 +39,13 @@ def _change_describe(org: Org, change: dict[str, Any]) -> None:
     obj = org.schema.find(change["object"])
     if obj is None:
         return
+    if change.get("drop"):
+        org.schema.drop(obj)
+        return
     if "remove" in change:
         obj.remove(change["remove"])
+    if "rename" in change:
+        _rename(org, obj, change["rename"]["name"], change["rename"]["to"])
     for key in ("add", "retype"):
         if key in change:
             given = dict(change[key])
@@ -46,6 +54,17 @@ def _change_describe(org: Org, change: dict[str, Any]) -> None:
             name = given.pop("name") if known is None else known["name"]
             given.pop("name", None)
             org.schema.add_field(obj, make_field(name, kind, **given))
+
+
+def _rename(org: Org, obj: SObject, name: str, new: str) -> None:
+    """A field with another name: its id and its values stay, no record is stamped."""
+    known = obj.find(name)
+    if known is None:
+        return
+    table = org.table(obj)
+    values = table.frame().with_columns(pl.col(known["name"]).alias(new))
+    obj.rename(known["name"], new)
+    org.table(obj).put_rows(values)
 
 
 def spoils_job(effect: dict[str, Any], call: Call) -> bool:

@@ -43,6 +43,7 @@ class SObject:
     child_relationships: list[dict[str, Any]]
     traits: Traits = field(default_factory=Traits)
     version: int = 1
+    _field_ids: dict[str, str] = field(default_factory=dict)
     _lower: dict[str, str] = field(default_factory=dict)
     _stored: list[str] | None = None
 
@@ -61,6 +62,19 @@ class SObject:
             self._lower.clear()
             self._stored = None
             self.version += 1
+
+    def rename(self, name: str, new: str) -> None:
+        """Give a field another API name; its id stays. What rows hold in it is not the schema's to move."""
+        known, field_id = self.fields[name], self.field_id(name)
+        self.remove(name)
+        self.add({**known, "name": new})
+        self._field_ids[new] = field_id
+
+    def field_id(self, name: str) -> str:
+        """What names the field in the setup: a custom field has an id that outlives its name."""
+        if not self.fields[name]["custom"]:
+            return name
+        return self._field_ids.setdefault(name, ids.field_id(self.name, name))
 
     def find(self, name: str) -> dict[str, Any] | None:
         """The field called `name`, whatever its case."""
@@ -196,6 +210,14 @@ class Schema:
                 name = child_name or _free_relationship(obj.name, definition, taken)
                 parent.child_relationships.append(_child_entry(obj.name, definition, name))
                 parent.version += 1
+
+    def drop(self, obj: SObject) -> None:
+        """Take an object away, as if somebody had deleted it."""
+        del self.objects[obj.name]
+        self._lower.pop(obj.name.lower(), None)
+        self.global_only.pop(obj.name, None)
+        for other in self.objects.values():
+            other.version += 1
 
     def version(self) -> int:
         """Grows with every change of any object."""

@@ -82,7 +82,7 @@ def _particle(obj: SObject, field: Mapping[str, Any]) -> Values:
     numbers = {n: field[n[0].lower() + n[1:]] for n in _NUMBERS}
     return {
         "Id": f"{obj.name}.{name}",
-        **_names(f"{obj.name}.{name}", name),
+        **_names(f"{obj.name}.{obj.field_id(name)}", name),
         "Name": name,
         "EntityDefinitionId": obj.name,
         "FieldDefinitionId": f"{obj.name}.{name}",
@@ -128,6 +128,8 @@ def _flags(names: Mapping[str, str], source: Mapping[str, Any]) -> Values:
 
 
 def _show(org: Org, name: str) -> None:
+    if name != "EntityDefinition":
+        _show(org, "EntityDefinition")  # its names are asked for through the lookup
     version = org.schema.version()
     if org.shown.get(name) == version:
         return

@@ -7,9 +7,11 @@ from functools import cache
 
 from holdfast.orgsim.api.rest.query import more, start
 from holdfast.orgsim.api.web import DATA, Call, Reply, Router
-from holdfast.orgsim.errors import ApiError
+from holdfast.orgsim.errors import ApiError, unsupported_object
 from holdfast.orgsim.org import Org
 from holdfast.orgsim.schema.fields import make_field
+from holdfast.orgsim.setup.views import VIEWS
+from holdfast.orgsim.soql.messages import located
 from holdfast.orgsim.soql.parse import parse
 
 router = Router(DATA + "/tooling")
@@ -36,7 +38,8 @@ _TOOLING_ONLY = {
 
 @router.add("GET", "/query")
 async def query(call: Call) -> Reply:
-    """Run a tooling query."""
+    """Run a tooling query. Definitions are shown to those who may see the setup, hidden ones included."""
+    _check_setup(call)
     return start(_among_tooling_objects(call), include_deleted=False, prefix=PREFIX)
 
 
@@ -44,6 +47,15 @@ async def query(call: Call) -> Reply:
 async def query_more(call: Call) -> Reply:
     """The next page of a tooling query."""
     return await more(call)
+
+
+def _check_setup(call: Call) -> None:
+    try:
+        query = parse(call.query.get("q") or call.query.get("explain") or "")
+    except ApiError:
+        return  # refused where every query is
+    if query.object in VIEWS and not call.user.may("ViewSetup"):
+        raise located(unsupported_object(query.object), query.text, query.at)
 
 
 def _among_tooling_objects(call: Call) -> Call:

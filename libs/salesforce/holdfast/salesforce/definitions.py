@@ -1,0 +1,122 @@
+"""What an org says of its own objects and fields, whether or not the user may read them.
+
+The Tooling API shows definitions to users with View Setup and Configuration, hidden objects and fields included; a
+describe leaves those out. Queries on definitions know neither `queryMore` nor `NOT`, hence the batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from holdfast.common.errors import HoldfastError, Kind
+from holdfast.salesforce.calls import is_refusal_of
+from holdfast.salesforce.client import SalesforceClient
+from holdfast.salesforce.models import RestPage
+
+# Salesforce answers at most 2,000 rows and refuses to go on.
+MOST_ROWS = 2_000
+# Wide objects have several hundred fields; what does not fit is asked again in halves.
+OBJECTS_PER_QUERY = 20
+_NAMES_PER_QUERY = 200
+_MOST_PAGES = 10
+
+_NOT_TOLD = ("INVALID_TYPE", "INVALID_TYPE_FOR_OPERATION", "INVALID_FIELD", "INSUFFICIENT_ACCESS", "NOT_FOUND",
+             "MALFORMED_QUERY", "FUNCTIONALITY_NOT_ENABLED")  # fmt: skip
+
+
+async def data_objects(client: SalesforceClient) -> frozenset[str] | None:
+    """Every object of the org that people can put data in; None if the user may not know. One call in most orgs."""
+    found: set[str] = set()
+    for page_number in range(_MOST_PAGES):
+        offset = f" OFFSET {page_number * MOST_ROWS}" if page_number else ""
+        soql = (
+            "SELECT QualifiedApiName FROM EntityDefinition WHERE IsCustomizable = true AND IsQueryable = true "  # noqa: S608
+            f"ORDER BY QualifiedApiName LIMIT {MOST_ROWS}{offset}"
+        )
+        page = await _told(client, soql, ["QualifiedApiName"])
+        if page is None:
+            return None
+        names = {name for name in page.table["QualifiedApiName"].to_pylist() if name}
+        if names <= found:
+            break  # LIMIT and OFFSET are documented as ignored: the same rows came again
+        found |= names
+        if page.table.num_rows < MOST_ROWS:
+            break
+    return frozenset(found)
+
+
+async def still_defined(client: SalesforceClient, names: Sequence[str]) -> frozenset[str] | None:
+    """Those of the objects that the org has, hidden ones included, in lower case; None if the user may not know."""
+    found: set[str] = set()
+    for start in range(0, len(names), _NAMES_PER_QUERY):
+        asked = _listed(names[start : start + _NAMES_PER_QUERY])
+        soql = f"SELECT QualifiedApiName FROM EntityDefinition WHERE QualifiedApiName IN ({asked})"  # noqa: S608
+        page = await _told(client, soql, ["QualifiedApiName"])
+        if page is None:
+            return None
+        found.update(str(name).lower() for name in page.table["QualifiedApiName"].to_pylist())
+    return frozenset(found)
+
+
+async def field_ids(client: SalesforceClient, objects: Sequence[str]) -> dict[str, dict[str, str]] | None:
+    """Fields of the objects, hidden ones included: their names, and ids that stay when a field is renamed.
+
+    Compound fields are there by their parts. One call for about twenty objects.
+
+    Returns:
+        By object as it was asked for, by field name; None if the user may not know.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for start in range(0, len(objects), OBJECTS_PER_QUERY):
+        some = await _fields_of(client, objects[start : start + OBJECTS_PER_QUERY])
+        if some is None:
+            return None
+        found |= some
+    return found
+
+
+async def _fields_of(client: SalesforceClient, objects: Sequence[str]) -> dict[str, dict[str, str]] | None:
+    columns = ["EntityDefinition.QualifiedApiName", "QualifiedApiName", "DurableId"]
+    soql = (
+        f"SELECT {', '.join(columns)} FROM EntityParticle "  # noqa: S608 - names come from the org
+        f"WHERE EntityDefinition.QualifiedApiName IN ({_listed(objects)})"
+    )
+    try:
+        page = await _told(client, soql, columns)
+    except HoldfastError as error:
+        if len(objects) == 1 or not is_refusal_of(error, "EXCEEDED_ID_LIMIT"):
+            raise
+        return await _in_halves(client, objects)
+    if page is None:
+        return None
+    if len(objects) > 1 and (page.next_url is not None or page.table.num_rows >= MOST_ROWS):
+        return await _in_halves(client, objects)
+    return _by_object(page, objects)
+
+
+async def _in_halves(client: SalesforceClient, objects: Sequence[str]) -> dict[str, dict[str, str]] | None:
+    middle = len(objects) // 2
+    first, second = await _fields_of(client, objects[:middle]), await _fields_of(client, objects[middle:])
+    return None if first is None or second is None else first | second
+
+
+def _by_object(page: RestPage, objects: Sequence[str]) -> dict[str, dict[str, str]]:
+    spelled: Mapping[str, str] = {name.lower(): name for name in objects}
+    found: dict[str, dict[str, str]] = {name: {} for name in objects}
+    for owner, name, durable in zip(*(column.to_pylist() for column in page.table.columns), strict=True):
+        if owner and name and owner.lower() in spelled:
+            found[spelled[owner.lower()]][name] = durable or ""
+    return found
+
+
+async def _told(client: SalesforceClient, soql: str, fields: Sequence[str]) -> RestPage | None:
+    try:
+        return await client.tooling_query(soql, fields)
+    except HoldfastError as error:
+        if error.kind is Kind.FORBIDDEN or is_refusal_of(error, *_NOT_TOLD):
+            return None
+        raise
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ",".join("'" + name.replace("'", "") + "'" for name in names)
