@@ -23,6 +23,7 @@ from holdfast.common.meta import Meta
 from holdfast.common.postgres import Database
 from holdfast.extractor import store
 from holdfast.extractor.closing import Closer
+from holdfast.extractor.counting import Counter, counting_part
 from holdfast.extractor.dispatch import Dispatcher
 from holdfast.extractor.leased_rows import RunRows, TaskRows
 from holdfast.extractor.org import Orgs
@@ -32,6 +33,8 @@ from holdfast.extractor.probing import Prober
 from holdfast.extractor.settings import ExtractorSettings
 from holdfast.extractor.staging import Staging
 from holdfast.extractor.steps import RUN_RECEIVED
+from holdfast.extractor.together import Together
+from holdfast.extractor.views import Views
 from holdfast.extractor.worker import Worker
 from holdfast.orgsim.testing import RunningOrg, start_org
 from holdfast.salesforce.models import Access
@@ -75,15 +78,17 @@ class Harness:
         self.orgs = Orgs(connections, self.clock, concurrency=8, allow_insecure=True)
         self.staging = Staging(db, self.objects, self.clock, folder / "scratch", transforms=2, pages_in_memory=6)
         self.staging.clean()
+        together = Together(self.orgs, settings.extractor_count_window)
+        views = Views(self.orgs, together)
         patience = Patience(timedelta(milliseconds=50), settings.extractor_patience, timedelta(hours=1))
         self.worker = Worker(
             db=db,
             orgs=self.orgs,
             staging=self.staging,
-            closer=Closer(db, settings),
+            closer=Closer(db, Counter(together, self.orgs, self.clock), views, settings),
             settings=settings,
             patience=patience,
-            prober=Prober(db, self.clock, "test"),
+            prober=Prober(db, self.clock, "test", counting_part),
             clock=self.clock,
         )
         self.workers = self._dispatcher("workers", TaskRows, self.worker.read)

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from holdfast.extractor.counting import counting_part
 from holdfast.extractor.probing import Prober
 from holdfast.extractor.worker import Worker
 from holdfast.orgsim.testing import RunningOrg
@@ -40,7 +41,7 @@ async def test_a_run_without_changes_costs_fewer_calls_than_objects(org: Running
     events = await one.run(*names)
     said = [body for kind, body in events if kind == "object.extracted"]
     assert [body["rows"] for body in said] == [3] * 14  # made within the overlap, so read again
-    assert org.calls()["total"] == 5  # objects, describes, and 14 queries in three
+    assert org.calls()["total"] == 9  # objects, describes, 14 queries and 14 counts in six, who looks
 
 
 async def test_counts_come_with_the_changes_and_after_them(org: RunningOrg, harness: Make, own: Own) -> None:
@@ -53,17 +54,17 @@ async def test_counts_come_with_the_changes_and_after_them(org: RunningOrg, harn
     class Keeping(Prober):
         async def take(self, client: Any, claim: Any) -> Any:
             probe = await super().take(client, claim)
-            counted[claim.object] = probe and probe.records
+            counted[claim.object] = probe and probe.count and probe.count.records
             return probe
 
-    counting = Keeping(one.db, one.clock, "test", lambda query: f"SELECT COUNT() FROM {query.object}")
-    one.worker._prober = counting  # the seam of whoever counts
+    counting = Keeping(one.db, one.clock, "test", counting_part)
+    one.worker._prober = counting
     change(org, names[2], ids[names[2]][0])
     org.reset_calls()
     events = await one.run(*names)
     assert counted == dict.fromkeys(names, 3)
     assert len([body for kind, body in events if kind == "object.extracted"]) == 14
-    assert org.calls()["total"] == 8
+    assert org.calls()["total"] == 9
 
 
 async def test_what_was_heard_too_long_ago_is_asked_again(org: RunningOrg, harness: Make, own: Own) -> None:
@@ -85,7 +86,7 @@ async def test_what_was_heard_too_long_ago_is_asked_again(org: RunningOrg, harne
     org.reset_calls()
     events = await one.run(*names)
     assert len([body for kind, body in events if kind == "object.extracted"]) == 2
-    assert org.calls()["total"] == 4
+    assert org.calls()["total"] == 5
 
 
 async def test_an_org_without_composite_is_asked_one_by_one(org: RunningOrg, harness: Make, own: Own) -> None:

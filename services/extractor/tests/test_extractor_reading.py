@@ -105,7 +105,7 @@ async def test_an_unchanged_object_costs_one_query_and_no_page(org: RunningOrg, 
     marks = await one.db.fetch("SELECT object, mark FROM watermark ORDER BY object")
     org.reset_calls()
     events = await one.run(own("Large"), own("Small"))
-    assert org.calls()["total"] == 3  # global, all describes, all queries
+    assert org.calls()["total"] == 4  # global, all describes, all queries and counts, who looks
     assert not of(events, "page.staged")
     assert [item["pages"] for item in of(events, "object.extracted")] == [0, 0]
     assert await one.db.fetch("SELECT object, mark FROM watermark ORDER BY object") == marks
@@ -216,7 +216,7 @@ async def test_progress_is_told_per_object(org: RunningOrg, harness: Make, own: 
     progress = await service.GetProgress(messages.GetProgressRequest(run_id=str(run_id)), None)
     states = {item.object: (item.state, item.rows, item.pages) for item in progress.objects}
     assert states == {own("Thing"): ("extracted", 30, 1), "Nope__c": ("failed", 0, 0)}
-    assert (progress.state, progress.rows, progress.api_calls) == ("done", 30, 4)
+    assert (progress.state, progress.rows, progress.api_calls) == ("done", 30, 5)
     listed = await service.ListObjects(messages.ListObjectsRequest(connection_id=str(one.connection_id)), None)
     things = {item.name: item for item in listed.objects}
     assert things[own("Thing")].recommended and things[own("Thing")].rows == 30

@@ -156,7 +156,7 @@ def serve(
             org.instance_url = listening.addresses()["url"]
         config = uvicorn.Config(
             OrgsApp(orgs), http=HttpToolsProtocol, log_level="warning", access_log=False, server_header=False,
-            date_header=True, timeout_keep_alive=75, timeout_graceful_shutdown=1,
+            date_header=False, timeout_keep_alive=75, timeout_graceful_shutdown=1,
         )  # fmt: skip
         gc.collect()
         gc.freeze()  # the loaded orgs live as long as the process: no collector needs to walk them

@@ -6,7 +6,8 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import httpx
@@ -78,6 +79,7 @@ class Calls:
         self._slots = asyncio.Semaphore(concurrency)
         self._retries = retries
         self._allow_insecure = allow_insecure
+        self.answered_at: datetime | None = None
 
     async def read(self, call: Call, reader: Callable[[Answer], T]) -> T:
         """What `reader` makes of the answer to `call`, after as many tries as its errors deserve.
@@ -144,9 +146,18 @@ class Calls:
                     max_bytes=call.max_bytes,
                 )
                 usage = parse_usage(answer.headers.get(LIMIT_HEADER))
+                self.answered_at = _date(answer) or self.answered_at
             finally:
                 self._observer.called(call.method, call.route, usage)
         return accepted(answer, csv=call.csv, unchanged=call.unchanged)
+
+
+def _date(answer: Answer) -> datetime | None:
+    """The time at which the org sent an answer, by its own clock; None if it did not say."""
+    try:
+        return parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC)
+    except (KeyError, ValueError, OverflowError):
+        return None
 
 
 def accepted(answer: Answer, *, csv: bool = False, unchanged: bool = False) -> Answer:

@@ -101,6 +101,11 @@ class SalesforceClient:
         if self._own_http:
             await self._http.aclose()
 
+    @property
+    def answered_at(self) -> datetime | None:
+        """The org's time of its newest answer, from the `Date` header, which has whole seconds; None before any."""
+        return self._calls.answered_at
+
     # The org
 
     async def versions(self) -> list[Version]:

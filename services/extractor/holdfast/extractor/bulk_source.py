@@ -87,7 +87,7 @@ class BulkSource:
 
     async def _create(self) -> str:
         try:
-            job = await self._client.create_query_job(self._query.unordered(), all_rows=True)
+            job = await self._client.create_query_job(self._query.unordered(), all_rows=self._query.all_rows)
         except HoldfastError as error:
             if error.kind is Kind.INVALID and not names_missing_field(error):
                 # Bulk does not take every object and field; if the query itself is wrong, REST says so too.

@@ -1,36 +1,72 @@
-"""Closes an object: says that every page of it is staged, or why it could not be read, and sets its watermark."""
+"""Closes a pass over an object: says that every page of it is staged and what the org says of the object then.
+
+Or why it could not be read. Sets the watermark.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import structlog
 
-from holdfast.common.contracts.extractor import ObjectExtracted, ObjectFailed
+from holdfast.common.contracts.extractor import ObjectExtracted, ObjectFailed, OrgCount, View
 from holdfast.common.contracts.manifest import manifest_hash
 from holdfast.common.errors import HoldfastError
 from holdfast.common.outbox import enqueue
 from holdfast.common.postgres import Database, Record, Unit
 from holdfast.extractor import store
+from holdfast.extractor.counting import Counted, Counter
 from holdfast.extractor.planning import lost_fields, new_mark
 from holdfast.extractor.settings import ExtractorSettings
 from holdfast.extractor.steps import OBJECT_CLOSED
 from holdfast.extractor.store import TaskClaim, sql
+from holdfast.extractor.views import Earlier, Rights, Views, view_of
 from holdfast.vault.schema import RecordSchema
 
 log = structlog.get_logger(__name__)
 
 
-class Closer:
-    """Ends the reading of leased objects, each in one unit."""
+@dataclass(frozen=True)
+class Findings:
+    """What the org said after the last page; no `rights` if it did not say who looks."""
 
-    def __init__(self, db: Database, settings: ExtractorSettings) -> None:
+    counted: Counted
+    rights: Rights | None = None
+
+
+class Closer:
+    """Ends passes over leased objects, each in one unit."""
+
+    def __init__(self, db: Database, counter: Counter, views: Views, settings: ExtractorSettings) -> None:
         self._db = db
+        self._counter = counter
+        self._views = views
         self._settings = settings
 
-    async def extracted(self, claim: TaskClaim, calls: int) -> None:
-        """Close an object whose pages are all staged.
+    async def find(self, claim: TaskClaim, count: OrgCount | None) -> Findings:
+        """Ask the org how many living records there are, and who looks.
 
         Args:
-            claim: As it was leased; nothing happens if it is closed already.
+            count: A count that came after the last page; None to ask for one.
+
+        Raises:
+            HoldfastError: When the org does not answer.
+        """
+        # What is absent from a whole list is judged by what the user saw at its end, not at its beginning.
+        anew = claim.part == "census" or claim.mode == "full"
+        run = claim.run
+        look = self._views.look(run.connection_id, run.run_id, anew=anew)
+        if count is not None:
+            return Findings(Counted(count), await look)
+        return Findings(*await asyncio.gather(self._counter.count(claim), look))
+
+    async def extracted(self, claim: TaskClaim, found: Findings, calls: Callable[[], int]) -> None:
+        """Close a pass whose pages are all staged.
+
+        Args:
+            claim: As it was leased; nothing happens if the pass is closed already.
             calls: API calls that are not in the database yet.
 
         Raises:
@@ -39,11 +75,11 @@ class Closer:
 
         async def work(unit: Unit) -> None:
             if (await store.lock_task(unit, claim))[0]:
-                row = await _close(unit, claim, "extracted", calls)
-                await enqueue(unit, await self._extraction(unit, claim, row), claim.run.meta)
+                row = await _close(unit, claim, "extracted", calls())
+                await enqueue(unit, await self._extraction(unit, claim, row, found), claim.run.meta)
 
         await self._db.run(OBJECT_CLOSED, work)
-        log.info("object_extracted", object=claim.object, run_id=str(claim.run.run_id), calls=calls)
+        log.info("object_extracted", object=claim.object, run_id=str(claim.run.run_id), calls=calls())
 
     async def failed(self, claim: TaskClaim, error: HoldfastError, calls: int) -> None:
         """Close an object that cannot be read whole."""
@@ -64,7 +100,7 @@ class Closer:
 
         await self._db.run(OBJECT_CLOSED, work)
 
-    async def _extraction(self, unit: Unit, claim: TaskClaim, row: Record) -> ObjectExtracted:
+    async def _extraction(self, unit: Unit, claim: TaskClaim, row: Record, found: Findings) -> ObjectExtracted:
         """What is said of the object; advances its mark."""
         run = claim.run
         # An object read by REST learns the org's time from the Bulk jobs of the same run: not if its closing was
@@ -90,7 +126,23 @@ class Closer:
             watermark=await unit.fetchval(sql.mark_of, run.job_id, claim.object),
             gaps=lost_fields(before, RecordSchema.from_json(row["schema"].encode()), said["gone"]),  # see renew_schema
             notes=said["notes"],
+            pass_number=claim.pass_number,
+            purpose=claim.purpose,
+            count=found.counted.count,
+            not_counted=found.counted.not_counted,
+            view=await _view(unit, claim, found.rights) if found.rights else None,
         )
+
+
+async def _view(unit: Unit, claim: TaskClaim, rights: Rights) -> View:
+    """What the look is worth, compared with the last whole reading before this run; keeps who looked at this one."""
+    run = claim.run
+    row = await unit.fetchrow(sql.earlier_evidence, run.job_id, claim.object, run.number)
+    earlier = None if row is None else Earlier(row["organization_id"], row["user_id"], row["rights"])
+    if claim.mode != "incremental" and claim.pass_number == 1:
+        who = (rights.organization_id, rights.user_id, rights.text(claim.object))
+        await unit.execute(sql.keep_evidence, run.job_id, claim.object, run.number, *who)
+    return view_of(claim.object, rights, earlier)
 
 
 async def _close(unit: Unit, claim: TaskClaim, state: str, calls: int, reason: str = "", code: str = "") -> Record:

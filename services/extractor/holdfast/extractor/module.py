@@ -26,6 +26,7 @@ from holdfast.extractor.aborting import Aborts
 from holdfast.extractor.closing import Closer
 from holdfast.extractor.connections import ConnectionsPort
 from holdfast.extractor.consumers import consume
+from holdfast.extractor.counting import Counter, counting_part
 from holdfast.extractor.dispatch import Dispatcher
 from holdfast.extractor.grpc import ExtractorService
 from holdfast.extractor.leased_rows import RunRows, TaskRows, release_own
@@ -36,6 +37,8 @@ from holdfast.extractor.probing import Prober
 from holdfast.extractor.settings import ExtractorSettings
 from holdfast.extractor.staging import Staging
 from holdfast.extractor.store import RunClaim, TaskClaim
+from holdfast.extractor.together import Together
+from holdfast.extractor.views import Views
 from holdfast.extractor.worker import Worker
 
 NAME = "extractor"
@@ -162,10 +165,10 @@ def _workers(
         db=db,
         orgs=orgs,
         staging=staging,
-        closer=Closer(db, settings),
+        closer=_closer(platform, settings, db, orgs),
         settings=settings,
         patience=_patience(settings),
-        prober=Prober(db, platform.clock, platform.holder),
+        prober=Prober(db, platform.clock, platform.holder, counting_part),
         clock=platform.clock,
     )
     dispatcher = Dispatcher(
@@ -178,6 +181,12 @@ def _workers(
         clock=platform.clock,
     )
     return worker, dispatcher
+
+
+def _closer(platform: Platform, settings: ExtractorSettings, db: Database, orgs: Orgs) -> Closer:
+    together = Together(orgs, settings.extractor_count_window)
+    views = Views(orgs, together)
+    return Closer(db, Counter(together, orgs, platform.clock), views, settings)
 
 
 def _planners(

@@ -100,8 +100,9 @@ class _Observer:
     connection_id: UUID
 
     def called(self, method: str, route: str, usage: Usage | None) -> None:
-        """Note one call."""
-        self.ledger.called(self.connection_id, usage)
+        """Note one call; Salesforce does not charge the question whose token it is."""
+        if route != "userinfo":
+            self.ledger.called(self.connection_id, usage)
 
 
 class _Token(AccessProvider):
@@ -164,6 +165,11 @@ class Orgs:
                     allow_insecure=self._allow_insecure,
                 )
             return self._clients[connection_id]
+
+    async def access(self, connection_id: UUID) -> Access:
+        """The token that the connection's client uses now."""
+        await self.client(connection_id)
+        return await self._tokens[connection_id].access()
 
     async def close(self) -> None:
         """Report what is left and close every connection."""

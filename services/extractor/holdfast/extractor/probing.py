@@ -15,6 +15,7 @@ from uuid import UUID
 import structlog
 
 from holdfast.common.clock import Clock
+from holdfast.common.contracts.extractor import OrgCount
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.postgres import Database
 from holdfast.extractor import store
@@ -22,7 +23,7 @@ from holdfast.extractor.classification import walk_of
 from holdfast.extractor.soql import ObjectQuery
 from holdfast.extractor.store import TaskClaim
 from holdfast.salesforce.client import SalesforceClient
-from holdfast.salesforce.composite import Part, count_part, query_part
+from holdfast.salesforce.composite import Part, query_part
 from holdfast.salesforce.models import RestPage
 
 log = structlog.get_logger(__name__)
@@ -39,12 +40,12 @@ class Probe:
 
     Attributes:
         page: The first page of what changed.
-        records: Living records, counted after `page` was read; None if that is not all, or was not asked.
+        count: Living records, counted after `page` was read; None if that is not all, or was not asked.
         at: When it was asked, by the clock of this process.
     """
 
     page: RestPage
-    records: int | None
+    count: OrgCount | None
     at: datetime
 
 
@@ -52,13 +53,17 @@ class Prober:
     """Probes of the objects that wait to be read incrementally by REST."""
 
     def __init__(
-        self, db: Database, clock: Clock, holder: str, counting: Callable[[ObjectQuery], str | None] | None = None
+        self,
+        db: Database,
+        clock: Clock,
+        holder: str,
+        counting: Callable[[ObjectQuery], Part[RestPage] | None] | None = None,
     ) -> None:
         """Make a prober.
 
         Args:
             holder: Whose rows, besides those that nobody holds, may be asked for.
-            counting: The query that counts an object's living records; it gives None for one that cannot be counted.
+            counting: The question for the number of an object's living records; None for one that cannot be counted.
         """
         self._db = db
         self._clock = clock
@@ -98,11 +103,11 @@ class Prober:
 
     async def _ask(self, client: SalesforceClient, queries: dict[UUID, ObjectQuery]) -> None:
         """Ask for changes first and counts last, so that each object is counted after it was read."""
-        counted = [(key, soql) for key, query in queries.items() if (soql := self._counting(query)) is not None]
-        parts: list[Part[RestPage | int]] = [
+        counted = {key: part for key, query in queries.items() if (part := self._counting(query)) is not None}
+        parts: list[Part[RestPage]] = [
             query_part(query.ordered(), all_rows=True, fields=query.fields) for query in queries.values()
         ]
-        parts += [count_part(soql) for _, soql in counted]
+        parts += counted.values()
         try:
             outcomes = await client.composite(parts)
         except HoldfastError as error:
@@ -112,8 +117,10 @@ class Prober:
             outcomes = []
         at = self._clock.now()
         self._asked |= dict.fromkeys(queries, at)
-        records = dict(zip((key for key, _ in counted), outcomes[len(queries) :], strict=False))
+        told = client.answered_at or at
+        records = dict(zip(counted, outcomes[len(queries) :], strict=False))
         for key, page in zip(queries, outcomes, strict=False):
             if isinstance(page, RestPage):
                 count = records.get(key) if page.next_url is None else None
-                self._heard[key] = Probe(page, count if isinstance(count, int) else None, at)
+                whole = OrgCount(records=count.total_size, at=told) if isinstance(count, RestPage) else None
+                self._heard[key] = Probe(page, whole, at)

@@ -42,7 +42,8 @@ WITH claimed AS (
         FOR UPDATE SKIP LOCKED
     )
     RETURNING task_id, run_id, object, mode, strategy, schema, since, bulk_job, bulk_locator, bulk_restarts,
-              read_from, drained, next_seq, max_stamp, last_stamp, last_id, epoch
+              read_from, drained, next_seq, max_stamp, last_stamp, last_id, epoch,
+              pass_number, purpose, part, part_from_seq, census_due
 )
 SELECT claimed.*, extraction.job_id, extraction.run, extraction.connection_id, extraction.correlation_id,
        extraction.causation_id, extraction.actor, extraction.api_limit_percent
@@ -268,6 +269,25 @@ RETURNING mark;
 
 -- name: mark_of
 SELECT mark FROM watermark WHERE job_id = $1 AND object = $2;
+
+-- name: earlier_evidence
+-- Who looked when the job last read the object whole before run $3.
+SELECT organization_id, user_id, rights FROM evidence
+WHERE job_id = $1 AND object = $2 AND run < $3 ORDER BY run DESC LIMIT 1;
+
+-- name: keep_evidence
+-- The org that a job read first stays the one that later looks are held against. Two readings are enough to compare.
+WITH known AS (
+    SELECT run, organization_id, row_number() OVER (ORDER BY run DESC) AS age
+    FROM evidence WHERE job_id = $1 AND object = $2
+), dropped AS (
+    DELETE FROM evidence
+    WHERE job_id = $1 AND object = $2 AND run IN (SELECT run FROM known WHERE age > 1 AND run < $3)
+)
+INSERT INTO evidence (job_id, object, run, organization_id, user_id, rights)
+SELECT $1, $2, $3, $4, $5, $6
+WHERE NOT EXISTS (SELECT FROM known WHERE known.organization_id <> $4)
+ON CONFLICT (job_id, object, run) DO NOTHING;
 
 -- name: run_progress
 SELECT state, plan_calls, paused, wait_reason, wait_until, connection_id, api_limit_percent, received_at

@@ -69,7 +69,8 @@ class RestSource:
     async def _open(self) -> RestPage:
         page, self._first = self._first, None
         if page is None:
-            page = await self._client.query(self._query.ordered(self._after), all_rows=True, fields=self._query.fields)
+            soql = self._query.ordered(self._after)
+            page = await self._client.query(soql, all_rows=self._query.all_rows, fields=self._query.fields)
         if self._bulk_from_rows is not None and self._after is None and page.total_size >= self._bulk_from_rows:
             raise Elsewhere("bulk2", self._bulk_restarts, f"{page.total_size} rows")
         return page

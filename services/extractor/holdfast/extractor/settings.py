@@ -49,6 +49,9 @@ class ExtractorSettings(Settings):
     """Records stamped so long before a reading began are taken to have been visible to it: six times the
     longest transaction. Shorter marks save re-reading, longer ones guard against a slow org."""
 
+    extractor_count_window: Span = timedelta(milliseconds=20)
+    """How long the count of an object that has been read waits for others, to share one API call with them."""
+
     extractor_lease: Span = timedelta(seconds=15)
     """How long a dead worker's object stays untouched. A third of it is the heartbeat."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -26,11 +26,29 @@ class ObjectQuery:
         object: API name.
         fields: Names in the order of the SELECT.
         since: Inclusive lower bound of the stamp, overlap already subtracted; None reads all.
+        living: Leave out deleted records; what is archived (activities) belongs to the living.
+        archives: The object may have archived records, which Salesforce shows only where it shows deleted ones.
     """
 
     object: str
     fields: tuple[str, ...]
     since: datetime | None = None
+    living: bool = False
+    archives: bool = False
+
+    def of_the_living(self, fields: tuple[str, ...]) -> ObjectQuery:
+        """The same for all living records, with other fields."""
+        archives = {"IsArchived", "IsDeleted"} <= set(self.fields)
+        return replace(self, fields=fields, since=None, living=True, archives=archives)
+
+    @property
+    def all_rows(self) -> bool:
+        """Whether it is one for `queryAll`."""
+        return not self.living or self.archives
+
+    def counting(self) -> str:
+        """The query for the number of records; not for Bulk."""
+        return self._select(self._conditions(), "COUNT()")
 
     @property
     def stamp(self) -> str | None:
@@ -43,31 +61,33 @@ class ObjectQuery:
         Args:
             after: Read only what comes after this record.
         """
-        conditions = self._since()
+        conditions = self._conditions()
         if after is not None:
             conditions.append(self._after(after))
-        order = f"{self.stamp}, Id" if self.stamp else "Id"
+        # A list of the living is taken up after the last id, so that a change meanwhile repeats or skips none.
+        order = f"{self.stamp}, Id" if self.stamp and not self.living else "Id"
         return f"{self._select(conditions)} ORDER BY {order}"
 
     def unordered(self) -> str:
         """The query for Bulk 2.0: an ORDER BY would switch off its own splitting of large objects."""
-        return self._select(self._since())
+        return self._select(self._conditions())
 
     def filtered(self, field: str, values: Sequence[str]) -> str:
         """The query for records with one of these values in `field`: by `=` where it is one, else by `IN`."""
         quoted = ["'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'" for value in values]
         wanted = f"{field} = {quoted[0]}" if len(quoted) == 1 else f"{field} IN ({','.join(quoted)})"
-        return self._select([wanted, *self._since()])
+        return self._select([wanted, *self._conditions()])
 
-    def _select(self, conditions: Sequence[str]) -> str:
+    def _select(self, conditions: Sequence[str], what: str = "") -> str:
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        return f"SELECT {','.join(self.fields)} FROM {self.object}{where}"  # noqa: S608 - names come from the org's describe
+        return f"SELECT {what or ','.join(self.fields)} FROM {self.object}{where}"  # noqa: S608 - names come from the org's describe
 
-    def _since(self) -> list[str]:
-        return [] if self.since is None else [f"{self.stamp} >= {literal(self.since)}"]
+    def _conditions(self) -> list[str]:
+        since = [] if self.since is None else [f"{self.stamp} >= {literal(self.since)}"]
+        return [*since, "IsDeleted = false"] if self.living and self.archives else since
 
     def _after(self, last: Position) -> str:
-        if self.stamp is None or last.stamp is None:
+        if self.stamp is None or last.stamp is None or self.living:
             return f"Id > '{last.record_id}'"
         at = literal(last.stamp)
         return f"({self.stamp} > {at} OR ({self.stamp} = {at} AND Id > '{last.record_id}'))"

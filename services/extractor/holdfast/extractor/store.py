@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from holdfast.common.contracts.differ import ObjectGivenUp
-from holdfast.common.contracts.extractor import Mode
+from holdfast.common.contracts.extractor import Mode, Pass
 from holdfast.common.contracts.scheduler import RunRequested
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.meta import Meta
@@ -23,6 +23,8 @@ from holdfast.extractor.steps import LEASE_WRITTEN
 from holdfast.vault.schema import FieldType, RecordSchema
 
 sql = Queries.load("holdfast.extractor")
+
+Part = Literal["records", "deletions", "census"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,10 @@ class TaskClaim:
         drained: Every page is durable; only the closing is left.
         next_seq: Number of the next page.
         after: Last durable record of a reading by REST.
+        pass_number: Which pass over the object this is, and `purpose` what for.
+        part: What of the pass is being read.
+        part_from_seq: Number of the first page of the part.
+        census_due: All living records are to be listed after the reading.
     """
 
     task_id: UUID
@@ -85,6 +91,11 @@ class TaskClaim:
     next_seq: int
     after: Position | None
     epoch: int
+    pass_number: int
+    purpose: Pass
+    part: Part
+    part_from_seq: int
+    census_due: bool
 
     @property
     def key(self) -> UUID:
@@ -114,6 +125,11 @@ class TaskClaim:
             next_seq=row["next_seq"],
             after=Position(row["last_id"], row["last_stamp"]) if row["last_id"] else None,
             epoch=row["epoch"],
+            pass_number=row["pass_number"],
+            purpose=row["purpose"],
+            part=row["part"],
+            part_from_seq=row["part_from_seq"],
+            census_due=row["census_due"],
         )
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 import structlog
 
 from holdfast.common.clock import Clock
+from holdfast.common.contracts.extractor import OrgCount
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.postgres import Database, Unit
 from holdfast.extractor import store
@@ -56,6 +57,8 @@ class Worker:
         self._patience = patience
         self._clock = clock
         self._live: dict[UUID, CallCounter] = {}
+        # Counts that came with a page which turned out to be the last one.
+        self._counts: dict[UUID, OrgCount] = {}
 
     def live_calls(self, task_id: UUID) -> int:
         """Calls of an object being read here that are not in the database yet."""
@@ -68,7 +71,8 @@ class Worker:
         self._live[claim.key] = counter
         try:
             await self._read(claim)
-            await self._closer.extracted(claim, counter.calls)
+            found = await self._closer.find(claim, self._counts.pop(claim.key, None))
+            await self._closer.extracted(claim, found, lambda: counter.calls)
         except HoldfastError as error:
             await self._settle(claim, error, counter.calls)
         except Exception as error:
@@ -77,6 +81,7 @@ class Worker:
             await self._settle(claim, broken, counter.calls)
         finally:
             del self._live[claim.key]
+            self._counts.pop(claim.key, None)
         await self._orgs.ledger.report()
 
     async def _read(self, claim: TaskClaim) -> None:
@@ -114,6 +119,8 @@ class Worker:
     async def _source(self, client: SalesforceClient, claim: TaskClaim) -> PageSource:
         if claim.strategy == "rest":
             probe = await self._prober.take(client, claim)
+            if probe is not None and probe.count is not None:
+                self._counts[claim.key] = probe.count
             may_move = hands_over_to_bulk(claim.query, claim.bulk_restarts, claim.next_seq - 1)
             whole = RestSource(
                 client,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+from email.utils import format_datetime
 from typing import Any
 
 from holdfast.orgsim.accounting import client_name
@@ -110,6 +111,7 @@ class OrgApp:
             return
         with self.faults.during(fault, self.org):
             reply = _compressed(call, await self.dispatch(call))
+        reply.headers.setdefault("Date", format_datetime(self.org.clock.now(), usegmt=True))
         self._note(call, reply)
         if fault is not None:
             reply.gather()
@@ -144,6 +146,8 @@ class OrgApp:
     async def dispatch(self, call: Call) -> Reply:
         """Answer one request, errors included; composite sends its parts through here too."""
         route: Route | None = None
+        if call.part and (struck := self.faults.of_part(call)) is not None:
+            return struck
         try:
             method = method_meant(call.method, call.query)
             route, call.params = self.router.find(method, call.path)

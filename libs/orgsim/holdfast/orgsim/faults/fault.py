@@ -12,6 +12,8 @@ from holdfast.orgsim.accounting import client_name
 from holdfast.orgsim.api.web import Call
 from holdfast.orgsim.faults.effects import ON_SAVES, ScriptError, check_effect, moment, seconds
 
+ANY_PATH = ".*"
+
 
 @dataclass
 class Fault:
@@ -35,7 +37,7 @@ class Fault:
     effect: dict[str, Any]
     name: str = ""
     method: str | None = None
-    path: str = ".*"
+    path: str = ANY_PATH
     client: str = ".*"
     skip: int = 0
     count: int | None = 1

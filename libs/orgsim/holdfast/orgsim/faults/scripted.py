@@ -21,7 +21,7 @@ from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.faults import org_effects, rows, transport
 from holdfast.orgsim.faults.concurrency import LIMIT, LONG_S, Crowd
 from holdfast.orgsim.faults.effects import ScriptError
-from holdfast.orgsim.faults.fault import Fault, read_fault
+from holdfast.orgsim.faults.fault import ANY_PATH, Fault, read_fault
 from holdfast.orgsim.faults.scenarios import scenario, scenarios
 from holdfast.orgsim.faults.wording import CONCURRENT, error_of, worded
 from holdfast.orgsim.org import Org
@@ -69,6 +69,18 @@ class Faults:
             if fault.strikes(call.org.clock.now(), self._chance, free=struck is None):
                 struck = fault
         return struck
+
+    def of_part(self, call: Call) -> Reply | None:
+        """The answer that stands in for a part of a composite request. Faults that name no path leave parts alone."""
+        for fault in self.active:
+            whole = fault.on_saves or fault.on_crowds or fault.path == ANY_PATH
+            if whole or not {"error", "status"} & fault.effect.keys() or not fault.fits(call):
+                continue
+            if fault.strikes(call.org.clock.now(), self._chance):
+                if "error" in fault.effect:
+                    return worded(call, error_of(fault.effect["error"]))
+                return transport.replacement(fault.effect)
+        return None
 
     async def before(self, fault: Fault, call: Call, send: Any) -> bool:
         """What happens before the request is handled. True if it is then answered already."""
