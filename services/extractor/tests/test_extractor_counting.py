@@ -52,7 +52,7 @@ async def test_the_living_records_are_counted_with_the_orgs_time(org: RunningOrg
 
 
 async def test_objects_that_end_together_share_a_call(org: RunningOrg, harness: Make, own: Own) -> None:
-    names = [own(f"Thing{n}") for n in range(4)]
+    names = [own(f"Shared{letter}") for letter in "ABCD"]
     for number, name in enumerate(names):
         define(org, name, number)
     one = harness(extractor_count_window=timedelta(milliseconds=600))

@@ -13,7 +13,7 @@ import structlog
 
 from holdfast.common.contracts.extractor import ObjectExtracted, ObjectFailed, OrgCount, View
 from holdfast.common.contracts.manifest import manifest_hash
-from holdfast.common.errors import HoldfastError
+from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.outbox import enqueue
 from holdfast.common.postgres import Database, Record, Unit
 from holdfast.extractor import store
@@ -58,9 +58,16 @@ class Closer:
         anew = claim.part == "census" or claim.mode == "full"
         run = claim.run
         look = self._views.look(run.connection_id, run.run_id, anew=anew)
-        if count is not None:
-            return Findings(Counted(count), await look)
-        return Findings(*await asyncio.gather(self._counter.count(claim), look))
+        counted, rights = await asyncio.gather(self._counted(claim, count), look, return_exceptions=True)
+        if isinstance(counted, BaseException):
+            counted = Counted(None, f"Salesforce did not count {claim.object}: {_refusal(counted).message}")
+        if isinstance(rights, BaseException):
+            log.warning("nobody_said_who_looks", object=claim.object, error=_refusal(rights).message)
+            return Findings(counted)
+        return Findings(counted, rights)
+
+    async def _counted(self, claim: TaskClaim, count: OrgCount | None) -> Counted:
+        return await self._counter.count(claim) if count is None else Counted(count)
 
     async def extracted(self, claim: TaskClaim, found: Findings, calls: Callable[[], int]) -> None:
         """Close a pass whose pages are all staged.
@@ -132,6 +139,13 @@ class Closer:
             not_counted=found.counted.not_counted,
             view=await _view(unit, claim, found.rights) if found.rights else None,
         )
+
+
+def _refusal(error: BaseException) -> HoldfastError:
+    """The error, if asking again would not help; else it is raised."""
+    if isinstance(error, HoldfastError) and not error.transient and error.kind is not Kind.INTERNAL:
+        return error
+    raise error
 
 
 async def _view(unit: Unit, claim: TaskClaim, rights: Rights) -> View:

@@ -34,6 +34,10 @@ MOST_OBJECTS = 10
 FRESH = timedelta(seconds=60)
 
 
+# The question for the number of living records; None for what cannot be counted.
+Counting = Callable[[ObjectQuery], Part[RestPage] | None]
+
+
 @dataclass(frozen=True)
 class Probe:
     """What changed in an object, and what it holds.
