@@ -9,8 +9,7 @@ ALTER TABLE task
     ADD COLUMN part_from_seq integer NOT NULL DEFAULT 1,
     ADD COLUMN census_due boolean NOT NULL DEFAULT false,
     -- How far, in the org's time, its list of deleted records was read in this pass.
-    ADD COLUMN deleted_until timestamptz,
-    ADD COLUMN notes text[] NOT NULL DEFAULT '{}';
+    ADD COLUMN deleted_until timestamptz;
 
 -- Sums over the ids, and the ids with their stamps, of a page of a census; as 16 hex digits.
 ALTER TABLE page
