@@ -101,5 +101,15 @@ def unpack(keys: pl.Series, prefixes: Sequence[int]) -> list[str]:
     ]
 
 
+def unpack_all(keys: pl.Series, prefixes: Sequence[int]) -> pl.Series:
+    """The 18-character ids of any number of keys, by column."""
+    names = pl.Series([_text(prefix, _PREFIX_CHARS) for prefix in prefixes], dtype=pl.String)
+    digits = pl.Series(list(_DIGITS))
+    parts = [names.gather(keys // (1 << 48)).alias("prefix")]
+    for place in reversed(range(_TAIL_CHARS)):
+        parts.append(digits.gather((keys // (1 << 6 * place)) & 63).alias(str(place)))
+    return pl.DataFrame(parts).select(pl.concat_str(pl.all()).alias("id")).select(long_ids(pl.col("id")))["id"]
+
+
 def _text(number: int, width: int) -> str:
     return "".join(_DIGITS[number >> 6 * place & 63] for place in reversed(range(width)))

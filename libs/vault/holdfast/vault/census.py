@@ -1,0 +1,181 @@
+"""A list of living records held against the state: who is missing, who is older, who is absent. Columnar throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+import polars_hash as plh
+
+from holdfast.vault.files import index_rows
+from holdfast.vault.index import NO_STAMP, StateIndex
+from holdfast.vault.location import VaultRoot
+from holdfast.vault.refs import StagedRef
+
+_WRAP = 1 << 64
+_STAMP_TEXT = "%Y-%m-%dT%H:%M:%S.%3fZ"
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over records in any order: `docs/formats/vault.md` §10. `stamps` is empty if no record has a stamp."""
+
+    records: int
+    ids: str
+    stamps: str
+
+
+def sums_of(ids: pl.Series, stamps_ms: pl.Series) -> Sums:
+    """The sums of a list of records.
+
+    Args:
+        ids: 18-character ids.
+        stamps_ms: Their stamps in milliseconds since 1970, null where a record has none.
+    """
+    stamped = stamps_ms.cast(pl.Int64).cast(pl.Datetime("ms")).dt.strftime(_STAMP_TEXT)
+    texts = pl.DataFrame({"id": ids, "stamp": stamped}).select("id", both=pl.concat_str("id", pl.lit("|"), "stamp"))
+    none = texts["both"].null_count() == len(texts)
+    return Sums(len(ids), _sum_of_hashes(texts["id"]), "" if none else _sum_of_hashes(texts["both"].drop_nulls()))
+
+
+def _sum_of_hashes(texts: pl.Series) -> str:
+    hashed = texts.to_frame("text").select(plh.col("text").nchash.xxh3_64(seed=0)).to_series()
+    halves = (int((hashed // (1 << 32)).sum()), int((hashed & 0xFFFFFFFF).sum()))  # a sum of 64-bit numbers would overflow
+    return f"{((halves[0] << 32) + halves[1]) % _WRAP:016x}"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Living records as the org lists them, sorted by key, each once, and the index that knows their prefixes.
+
+    Attributes:
+        rows: `key` and `stamp` (the smallest long for none); of a record that came twice the later stamp.
+        sums: Over the rows as they came.
+    """
+
+    rows: pl.DataFrame
+    sums: Sums
+    index: StateIndex
+
+
+def census(root: VaultRoot, pages: Sequence[StagedRef], index: StateIndex) -> Listing:
+    """The records that the pages of a census list.
+
+    Raises:
+        HoldfastError: NOT_FOUND, DAMAGED: a page is gone, or is not what was staged.
+    """
+    rows = _rows(root, pages)
+    keys, index = index.keys_of(rows["id"])
+    listed = rows.select(keys, pl.col("stamp").fill_null(NO_STAMP)).group_by("key").agg(pl.col("stamp").max())
+    return Listing(listed.sort("key"), sums_of(rows["id"], rows["stamp"]), index)
+
+
+def reading(root: VaultRoot, pages: Sequence[StagedRef], index: StateIndex) -> Listing:
+    """The records that pages of observations hold alive: of each record the newest observation counts."""
+    rows = _rows(root, pages)
+    keys, index = index.keys_of(rows["id"])
+    newest = (
+        rows.select("id", "deleted", keys, pl.col("stamp").fill_null(NO_STAMP))
+        .sort("key", "stamp", maintain_order=True)
+        .unique("key", keep="last", maintain_order=True)
+    )
+    living = newest.filter(~pl.col("deleted"))
+    return Listing(living.select("key", "stamp"), sums_of(living["id"], living["stamp"].replace(NO_STAMP, None)), index)
+
+
+def _rows(root: VaultRoot, pages: Sequence[StagedRef]) -> pl.DataFrame:
+    schema = {"id": pl.String, "stamp": pl.Int64, "deleted": pl.Boolean}
+    parts = [index_rows(root, page.path).select(schema.keys()) for page in pages]
+    return pl.concat([pl.DataFrame(schema=schema), *parts])
+
+
+@dataclass(frozen=True)
+class Named:
+    """How many records, and the ids of the first of them."""
+
+    count: int
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What differs between the state and a list of living records.
+
+    Attributes:
+        listed: Records in the list, each counted once.
+        sums: Over the list as it came, repeats included.
+        missing: Listed, not alive in the state, and as old as is asked for.
+        outdated: Alive in both, the list's stamp being later, and as old as is asked for.
+        recent: Missing or outdated, and younger: whoever lists after reading sees what came in between.
+        newer: Alive in both, the state's stamp being later.
+        absent: Alive in the state and not listed.
+    """
+
+    listed: int
+    sums: Sums
+    missing: Named
+    outdated: Named
+    recent: Named
+    newer: int
+    absent: Named
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """Up to which stamp a record that is missing, or outdated, should have been read; None for any stamp."""
+
+    missing: datetime | None
+    outdated: datetime | None
+
+
+def compare(listing: Listing, horizon: Horizon, name: int = 100) -> Comparison:
+    """Hold a list against the state.
+
+    Args:
+        name: Ids to name at most of each kind.
+    """
+    index, rows = listing.index, listing.rows
+    state = index.lookup(rows["key"])
+    held = state["deleted"].is_not_null() & ~state["deleted"].fill_null(True)
+    older = held & (rows["stamp"] > state["stamp"].fill_null(NO_STAMP))
+    missing_due, outdated_due = _until(rows, horizon.missing), _until(rows, horizon.outdated)
+    recent = (~held & ~missing_due) | (older & ~outdated_due)
+
+    def named(which: pl.Series) -> Named:
+        keys = rows["key"].filter(which)
+        return Named(len(keys), tuple(index.record_ids(keys.head(name))))
+
+    return Comparison(
+        listed=len(rows),
+        sums=listing.sums,
+        missing=named(~held & missing_due),
+        outdated=named(older & outdated_due),
+        recent=named(recent),
+        newer=int((held & (rows["stamp"] < state["stamp"].fill_null(NO_STAMP))).sum()),
+        absent=_absent(listing, int(held.sum()), name),
+    )
+
+
+def _until(rows: pl.DataFrame, at: datetime | None) -> pl.Series:
+    if at is None:
+        return pl.repeat(True, len(rows), dtype=pl.Boolean, eager=True)
+    return rows["stamp"] <= int(at.timestamp() * 1000)
+
+
+def _absent(listing: Listing, held: int, name: int) -> Named:
+    if held == listing.index.alive:
+        return Named(0)
+    keys = absent_keys(listing)
+    return Named(len(keys), tuple(listing.index.record_ids(keys.head(name))))
+
+
+def absent_keys(listing: Listing) -> pl.Series:
+    """Keys of the records that are alive in the state and not listed, sorted."""
+    alive = listing.index.entries().filter(~pl.col("deleted"))["key"]
+    listed = listing.rows["key"]
+    if not len(listed):
+        return alive
+    places = listed.search_sorted(alive, side="left").clip(0, len(listed) - 1)
+    return alive.filter(listed.gather(places) != alive)
