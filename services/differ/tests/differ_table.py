@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID, uuid5
 
 import pyarrow as pa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from holdfast.common.contracts.extractor import ObjectExtracted, PageStaged
+from holdfast.common.clock import SystemClock
+from holdfast.common.contracts.extractor import Mode, ObjectExtracted, PageMode, PageStaged
 from holdfast.common.contracts.manifest import manifest_hash
 from holdfast.common.failpoints import durable_step
 from holdfast.common.folderstore import FolderStore
@@ -26,15 +27,16 @@ from holdfast.differ.committing import Committer
 from holdfast.differ.completing import Completer
 from holdfast.differ.feeding import Feeder
 from holdfast.differ.losing import Losses
+from holdfast.differ.proving import MassRule
 from holdfast.differ.store import TableKey
 from holdfast.differ.tables import Tables
 from holdfast.differ.worker import Worker
 from holdfast.vault.canonical import canonical
 from holdfast.vault.location import VaultRoot
 from holdfast.vault.page import PageMeta, page_key, write_page
+from holdfast.vault.record_id import long_id
 from holdfast.vault.schema import FieldType, RecordSchema, schema_key
 
-Mode = Literal["baseline", "incremental", "full"]
 NOTED = durable_step("test.differ_noted")
 KEY = TableKey(UUID(int=1), "Thing__c")
 NAMES = {"Id": "id", "Name": "string", "SystemModstamp": "datetime", "IsDeleted": "boolean"}
@@ -48,7 +50,7 @@ def run_id(run: int) -> UUID:
 def records(*numbers: int, name: str = "a") -> list[Mapping[str, str]]:
     stamp = "2026-01-01T00:00:00.000Z"
     return [
-        {"Id": f"a00Hn00000{number:05d}AAA", "Name": name, "SystemModstamp": stamp, "IsDeleted": "false"}
+        {"Id": long_id(f"a00Hn00000{number:05d}"), "Name": name, "SystemModstamp": stamp, "IsDeleted": "false"}
         for number in numbers
     ]
 
@@ -76,9 +78,9 @@ class Differ:
         self.root = VaultRoot.local(self.folder / "vault")
         self.tables = Tables(self.root, Ed25519PrivateKey.from_private_bytes(b"k" * 32), keep=4)
         self.committer = Committer(self.db, self.tables, asyncio.Semaphore(1))
-        self.completer = Completer(self.db, self.tables, FolderStore(self.folder / "vault"))
+        self.completer = Completer(self.db, self.tables, FolderStore(self.folder / "vault"), SystemClock(), MassRule())
 
-    async def stage(self, run: int, mode: Mode, rows: Sequence[Mapping[str, str]], seq: int = 1) -> None:
+    async def stage(self, run: int, mode: PageMode, rows: Sequence[Mapping[str, str]], seq: int = 1) -> None:
         table = pa.table({name: [row[name] for row in rows] for name in NAMES})
         meta = PageMeta(str(KEY.job_id), KEY.object, run, seq, f"page-{run}-{seq}", mode, SCHEMA, datetime.now(UTC))
         page = write_page(canonical(table, SCHEMA, "bulk"), meta, self.folder / "page.parquet")
@@ -120,15 +122,22 @@ class Differ:
         )
         await worker._drain(KEY, self.lease)
 
+    async def settle(self) -> None:
+        """Take turns until there is nothing to do: what one turn stages, the next one commits."""
+        while KEY in await store.due_tables(self.db):
+            await self.drain()
+            if await self.db.fetchval("SELECT count(*) FROM manifest WHERE NOT diffed AND doubted < pass_number") == 0:
+                return
+
     async def staged_file(self, run: int, seq: int) -> Path:
         """Where the page lies."""
         path = self.root.path((await store.get_page(self.db, f"page-{run}-{seq}")).path)
         assert path is not None
         return path
 
-    async def complete(self, run: int, mode: Mode, gaps: Sequence[str] = ()) -> dict[str, Any]:
-        """Announce the manifest of what was staged; what `object.diffed` then says."""
-        pages = await store.pages_of_object(self.db, run_id(run), KEY.object)
+    async def extracted(self, run: int, mode: Mode, **said: Any) -> None:
+        """Announce the manifest of what was staged; `said` is what else the event says."""
+        pages = [page for page in await store.pages_of_object(self.db, run_id(run), KEY.object) if not page.own]
         event = ObjectExtracted(
             run_id=run_id(run),
             job_id=KEY.job_id,
@@ -139,10 +148,13 @@ class Differ:
             rows=sum(page.rows for page in pages),
             manifest=manifest_hash(pages),
             api_calls=1,
-            watermark=None,
-            gaps=list(gaps),
+            **{"watermark": None, **said},
         )
         await self.db.run(NOTED, lambda unit: store.add_manifest(unit, event, UUID(int=3)))
+
+    async def complete(self, run: int, mode: Mode, gaps: Sequence[str] = ()) -> dict[str, Any]:
+        """Announce the manifest of what was staged; what `object.diffed` then says."""
+        await self.extracted(run, mode, gaps=list(gaps))
         for manifest in await store.complete_manifests(self.db, KEY):
             await self.completer.complete(KEY, self.lease, manifest)
         return (await self.said("object.diffed"))[-1]

@@ -6,11 +6,9 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import polars as pl
-import pytest
 
 from holdfast.common.contracts.differ import ChangeCounts, RecordChanged
 from holdfast.differ.announcements import change_counts
-from holdfast.differ.completing import _gaps
 from holdfast.differ.feeding import feed_messages
 from holdfast.differ.store import TableKey
 from holdfast.vault.feed import CommitChanges
@@ -72,23 +70,6 @@ def test_the_headers_make_it_a_cloud_event() -> None:
 
 def test_a_commit_without_changes_sends_nothing() -> None:
     assert feed_messages(KEY, "00D", CommitChanges(1, 1, CHANGES.clear())) == []
-
-
-@pytest.mark.parametrize(
-    ("unseen", "begin"),
-    [
-        (1, "A full read did not return 1 record that is"),
-        (12_345, "A full read did not return 12,345 records that are"),
-    ],
-)
-def test_a_gap_is_said_in_a_sentence(unseen: int, begin: str) -> None:
-    (sentence,) = _gaps(unseen)
-    assert sentence.startswith(begin)
-    assert sentence.endswith("not marked deleted.")
-
-
-def test_no_gap_no_sentence() -> None:
-    assert _gaps(0) == []
 
 
 def test_every_count_of_the_vault_is_in_the_event() -> None:

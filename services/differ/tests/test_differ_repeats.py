@@ -60,7 +60,7 @@ async def test_what_the_extractor_could_not_read_is_said_beside_what_was_not_ret
     await differ.commit_all()
     said = (await differ.complete(2, "full", ["The user can no longer read Fax of Thing__c."]))["gaps"]
     assert said[0] == "The user can no longer read Fax of Thing__c."
-    assert "did not return 1 record" in said[1] and len(said) == 2
+    assert "1 record is in the backup and not in the org (a00Hn0000000003IAA)" in said[1] and len(said) == 2
 
 
 async def test_a_first_baseline_has_seen_all_it_holds(differ: Differ) -> None:

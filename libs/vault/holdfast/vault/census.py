@@ -20,7 +20,7 @@ _STAMP_TEXT = "%Y-%m-%dT%H:%M:%S.%3fZ"
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums over records in any order: `docs/formats/vault.md` §10. `stamps` is empty if no record has a stamp."""
+    """Sums over records in any order: `docs/formats/vault.md` §11. `stamps` is empty if no record has a stamp."""
 
     records: int
     ids: str
@@ -42,7 +42,10 @@ def sums_of(ids: pl.Series, stamps_ms: pl.Series) -> Sums:
 
 def _sum_of_hashes(texts: pl.Series) -> str:
     hashed = texts.to_frame("text").select(plh.col("text").nchash.xxh3_64(seed=0)).to_series()
-    halves = (int((hashed // (1 << 32)).sum()), int((hashed & 0xFFFFFFFF).sum()))  # a sum of 64-bit numbers would overflow
+    halves = (
+        int((hashed // (1 << 32)).sum()),
+        int((hashed & 0xFFFFFFFF).sum()),
+    )  # a sum of 64-bit numbers would overflow
     return f"{((halves[0] << 32) + halves[1]) % _WRAP:016x}"
 
 

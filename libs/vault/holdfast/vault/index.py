@@ -113,6 +113,11 @@ class StateIndex:
         return pl.Series([order_number(file.run, file.seq) for file in self.files], dtype=pl.Int64)
 
     @property
+    def stamped(self) -> bool:
+        """Whether any record has a stamp."""
+        return any((entries["stamp"] != NO_STAMP).any() for entries in (self.recent, self.base))
+
+    @property
     def bytes(self) -> int:
         """Memory held by the entries."""
         return int(self.base.estimated_size() + self.recent.estimated_size())

@@ -1,13 +1,16 @@
-"""When an object is complete: its manifest is matched page by page, and `object.diffed` says so."""
+"""When an object is complete: its manifest is matched, the table is held against the org, and the outcome is told."""
 
 from __future__ import annotations
 
 import asyncio
 from functools import reduce
+from uuid import uuid5
 
 import structlog
+from prometheus_client import Counter
 
-from holdfast.common.contracts.differ import ChangeCounts, ObjectDiffed
+from holdfast.common.clock import Clock
+from holdfast.common.contracts.differ import ChangeCounts, ObjectDiffed, ObjectDoubted, Proof
 from holdfast.common.contracts.manifest import manifest_hash
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.failpoints import durable_step
@@ -18,29 +21,45 @@ from holdfast.common.outbox import enqueue
 from holdfast.common.postgres import Database, Unit
 from holdfast.differ import store
 from holdfast.differ.adopting import up_to_date
-from holdfast.differ.store import DiffedPage, ManifestRow, TableKey
+from holdfast.differ.outcomes import gaps_of, proof_of
+from holdfast.differ.proving import Doubt, Facts, MassRule, Vanished, Verdict, judge
+from holdfast.differ.store import DiffedPage, ManifestRow, OwnPage, TableKey
 from holdfast.differ.tables import Tables
+from holdfast.differ.weighing import Scales, Weighed
+from holdfast.vault.absence import Place, stage_absence
+from holdfast.vault.proofs import ProofFile, keep_proof
 from holdfast.vault.table import RecordTable
 
 OBJECT_DIFFED = durable_step("differ.object_diffed")
+OBJECT_DOUBTED = durable_step("differ.object_doubted")
+ABSENCE_NOTED = durable_step("differ.absence_noted")
 STAGING_CLEARED = durable_step("differ.staging_cleared")
+PROOFS = Counter("holdfast_proofs_total", "Objects by the outcome of their comparison with the org", ["state"])
+HELD = Counter(
+    "holdfast_disappearances_held_total", "Objects of which too many records disappeared at once to be believed"
+)
 log = structlog.get_logger(__name__)
 
 
 class Completer:
-    """Declares objects complete. Callers hold the table's lease."""
+    """Settles objects. Callers hold the table's lease."""
 
-    def __init__(self, db: Database, tables: Tables, objects: ObjectStore) -> None:
-        self._db, self._tables, self._objects = db, tables, objects
+    def __init__(self, db: Database, tables: Tables, objects: ObjectStore, clock: Clock, rule: MassRule) -> None:
+        self._db, self._tables, self._objects, self._clock = db, tables, objects, clock
+        self._scales, self._rule = Scales(db, tables), rule
 
     async def complete(self, key: TableKey, lease: Lease, manifest: ManifestRow) -> None:
-        """Publish `object.diffed` for a manifest whose pages are all committed, once.
+        """Bring an object whose pages are all committed one step on, once.
+
+        Either `object.diffed` says its outcome, or `object.doubted` asks for another pass, or a page of deletions
+        is staged for records that are gone; it is committed like all others, and the object comes back here.
 
         Raises:
             HoldfastError: DAMAGED if the pages are not those of the manifest, or the table lacks a commit.
         """
         pages = await store.pages_of_object(self._db, manifest.run_id, key.object)
-        if manifest_hash(pages) != manifest.sha256:
+        listed = [page for page in pages if not page.own]
+        if manifest_hash(listed) != manifest.sha256:
             raise HoldfastError(
                 Kind.DAMAGED,
                 f"The pages of {key.object} in run {manifest.run} are not those that were read.",
@@ -50,8 +69,75 @@ class Completer:
         if row.head is not None:
             # Without pages nothing else would notice that the table was rolled back, replaced or lost.
             await asyncio.to_thread(table.require_head, row.head)
-        unseen = await self._unseen(key, manifest, pages, table)
+        weighed = await self._scales.weigh(key, manifest, listed, table)
+        outcome = judge(weighed.facts, self._rule)
+        if isinstance(outcome, Doubt):
+            await self._doubt(key, lease, manifest, outcome)
+        elif isinstance(outcome, Vanished):
+            await self._stage_absence(key, lease, manifest, weighed)
+        else:
+            await self._conclude(key, lease, manifest, pages, weighed.facts, outcome, table)
+
+    async def _doubt(self, key: TableKey, lease: Lease, manifest: ManifestRow, doubt: Doubt) -> None:
+        event = ObjectDoubted(
+            job_id=key.job_id,
+            run_id=manifest.run_id,
+            run=manifest.run,
+            object=key.object,
+            pass_number=manifest.pass_number,
+            wanted=doubt.wanted,
+            reason=doubt.reason,
+        )
+
+        async def work(unit: Unit) -> None:
+            await lease.guard(unit)
+            if await store.mark_doubted(unit, manifest, key.object):
+                await enqueue(unit, event, _meta(manifest))
+
+        await self._db.run(OBJECT_DOUBTED, work)
+        log.info("object_doubted", table=str(key), run=manifest.run, wanted=doubt.wanted, reason=doubt.reason)
+
+    async def _stage_absence(self, key: TableKey, lease: Lease, manifest: ManifestRow, weighed: Weighed) -> None:
+        listing, count = weighed.listing, manifest.extracted.count
+        assert listing is not None and count is not None  # without them absence is no evidence
+        place = Place(
+            job_id=str(key.job_id),
+            object=key.object,
+            run=manifest.run,
+            seq=await store.last_seq(self._db, manifest.run_id, key.object) + 1,
+            page_id=uuid5(manifest.run_id, f"{key.object}/absence/{manifest.pass_number}").hex,
+            observed_at=count.at,
+        )
+        absence = await asyncio.to_thread(stage_absence, self._tables.root, place, listing)
+        page = OwnPage(
+            page_id=place.page_id,
+            seq=place.seq,
+            path=absence.path,
+            rows=absence.page.rows,
+            bytes=absence.page.bytes,
+            sha256=absence.page.sha256,
+            schema_id=absence.schema.schema_id,
+        )
+
+        async def work(unit: Unit) -> None:
+            await lease.guard(unit)
+            await store.add_own_page(unit, key, manifest, page)
+
+        await self._db.run(ABSENCE_NOTED, work)
+        log.info("records_vanished", table=str(key), run=manifest.run, records=page.rows)
+
+    async def _conclude(
+        self,
+        key: TableKey,
+        lease: Lease,
+        manifest: ManifestRow,
+        pages: list[DiffedPage],
+        facts: Facts,
+        verdict: Verdict,
+        table: RecordTable,
+    ) -> None:
         await asyncio.to_thread(table.save_index)
+        proof = await self._kept(key, manifest, proof_of(facts, verdict, self._clock.now()), table)
         event = ObjectDiffed(
             job_id=key.job_id,
             run_id=manifest.run_id,
@@ -62,45 +148,35 @@ class Completer:
             chain_head=table.head.head,
             rows_read=manifest.rows,
             bytes_written=sum(page.bytes_written for page in pages),
-            counts=_total(pages, unseen),
-            gaps=[*manifest.gaps, *_gaps(unseen), *await self._lost_before(key, manifest)],
+            counts=_total(pages, proof.unseen),
+            gaps=[*manifest.gaps, *gaps_of(facts, verdict)],
+            notes=manifest.extracted.notes,
+            proof=proof,
         )
         await self._publish(key, lease, manifest, event)
+        _alert(key, manifest, verdict)
         await self._clear_staging(key, pages)
 
-    async def _unseen(self, key: TableKey, manifest: ManifestRow, pages: list[DiffedPage], table: RecordTable) -> int:
-        """Living records that a full read did not return. They are not deleted without evidence.
-
-        A baseline is one too: where an earlier one was interrupted, its records may be gone by now.
-        """
-        these = {page.page_id for page in pages}
-        if manifest.mode == "incremental" or all(
-            file.page_id in these for file in table.index.files if file.mode != "bodies"
-        ):
-            return 0
-        if not pages:
-            return table.index.alive
-        rows = [await store.get_page(self._db, page.page_id) for page in pages]
-        staged = [await self._tables.staged(key, row) for row in rows]
-        return (await asyncio.to_thread(table.unseen, staged)).count
-
-    async def _lost_before(self, key: TableKey, manifest: ManifestRow) -> list[str]:
-        """What this run cannot make good: it was planned before the extractor heard of an object's loss."""
-        lost = None if manifest.mode != "incremental" else await store.open_loss(self._db, key, manifest.run)
-        if lost is None:
-            return []
-        return [
-            f"What run {lost} read of {key.object} could not be added to the backup, and this run was planned before "
-            "that was known: those changes are missing until a later run has read everything again."
-        ]
+    async def _kept(self, key: TableKey, manifest: ManifestRow, proof: Proof, table: RecordTable) -> Proof:
+        """The proof as it stands in the vault: durable before anybody hears of it, and never written twice."""
+        file = ProofFile(
+            job_id=str(key.job_id),
+            object=key.object,
+            run=manifest.run,
+            version=table.version,
+            chain_head=table.head.head,
+            written_by="differ",
+            written_at=proof.at.isoformat(),
+            proof=proof.model_dump(mode="json"),
+        )
+        kept = await asyncio.to_thread(keep_proof, self._tables.root, file, self._tables.signing_key)
+        return Proof.model_validate(kept.proof)
 
     async def _publish(self, key: TableKey, lease: Lease, manifest: ManifestRow, event: ObjectDiffed) -> None:
-        meta = Meta(correlation_id=manifest.correlation_id, causation_id=None, actor="service:differ")
-
         async def work(unit: Unit) -> None:
             await lease.guard(unit)
             if await store.mark_diffed(unit, manifest.run_id, key.object):
-                await enqueue(unit, event, meta)
+                await enqueue(unit, event, _meta(manifest))
 
         await self._db.run(OBJECT_DIFFED, work)
         log.info("object_diffed", table=str(key), run=manifest.run, counts=event.counts.model_dump())
@@ -113,6 +189,22 @@ class Completer:
             await self._objects.delete(done, STAGING_CLEARED)
 
 
+def _meta(manifest: ManifestRow) -> Meta:
+    return Meta(correlation_id=manifest.correlation_id, causation_id=None, actor="service:differ")
+
+
+def _alert(key: TableKey, manifest: ManifestRow, verdict: Verdict) -> None:
+    PROOFS.labels(verdict.state).inc()
+    said = {"table": str(key), "run": manifest.run, "reason": verdict.reason}
+    if verdict.held:
+        HELD.inc()
+        log.error("disappearance_held", **said, records=verdict.unseen.count, ids=verdict.unseen.ids[:5])
+    if verdict.state == "mismatch":
+        log.error("object_mismatch", **said, missing=verdict.missing.ids[:5], outdated=verdict.outdated.ids[:5])
+    elif verdict.state == "not proven":
+        log.warning("object_not_proven", **said)
+
+
 def _total(pages: list[DiffedPage], unseen: int) -> ChangeCounts:
     total = reduce(_add, (page.counts for page in pages), ChangeCounts())
     return total.model_copy(update={"unseen": unseen})
@@ -120,13 +212,3 @@ def _total(pages: list[DiffedPage], unseen: int) -> ChangeCounts:
 
 def _add(left: ChangeCounts, right: ChangeCounts) -> ChangeCounts:
     return ChangeCounts(**{name: getattr(left, name) + getattr(right, name) for name in ChangeCounts.model_fields})
-
-
-def _gaps(unseen: int) -> list[str]:
-    if not unseen:
-        return []
-    records = "record that is" if unseen == 1 else "records that are"
-    return [
-        f"A full read did not return {unseen:,} {records} in the backup, and nothing shows a deletion: "
-        "kept as they were, not marked deleted."
-    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from holdfast.common.contracts.differ import ChangesCommitted, ObjectDiffed, ObjectGivenUp, RecordChanged
+from holdfast.common.contracts.differ import ChangesCommitted, ObjectDiffed, ObjectDoubted, ObjectGivenUp, RecordChanged
 from holdfast.common.grpc import Server
 from holdfast.common.leases import Leases
 from holdfast.common.loops import Loop
@@ -52,7 +52,7 @@ async def build(platform: Platform) -> Module:
     db = await Database.open(settings.postgres, NAME, max_size=settings.differ_tables + 6, clock=platform.clock)
     await db.migrate("holdfast.differ")
     bus = Bus(settings, NAME, db, platform.clock, holder=platform.holder)
-    bus.publishes(ChangesCommitted, ObjectDiffed, ObjectGivenUp, RecordChanged)
+    bus.publishes(ChangesCommitted, ObjectDiffed, ObjectDoubted, ObjectGivenUp, RecordChanged)
     wake = Signal()
     consumers.declare(bus, wake.set)
     leases = Leases(db, platform.clock, platform.holder)
@@ -74,7 +74,7 @@ def _worker(
         leases,
         wake,
         committer=Committer(db, tables, asyncio.Semaphore(settings.differ_cpu_slots)),
-        completer=Completer(db, tables, platform.store),
+        completer=Completer(db, tables, platform.store, platform.clock, settings.mass_rule),
         feeder=Feeder(db, bus, root),
         losses=Losses(db, settings.differ_give_up_after),
         tables=settings.differ_tables,

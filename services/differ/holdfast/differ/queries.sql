@@ -37,6 +37,14 @@ WHERE j.job_id = $1;
 -- Tables with a page to commit, a manifest whose pages are all here and committed, or a feed that lags.
 SELECT p.job_id, p.object FROM page p
 WHERE NOT p.committed AND NOT EXISTS (SELECT FROM loss l WHERE l.run_id = p.run_id AND l.object = p.object)
+  AND (p.mode <> 'deletions' OR p.own OR EXISTS (
+      SELECT FROM manifest m
+      WHERE m.run_id = p.run_id AND m.object = p.object AND m.pages = (
+          SELECT count(*) FROM page q
+          WHERE q.run_id = m.run_id AND q.object = m.object AND NOT q.own AND q.mode <> 'bodies'
+            AND (q.committed OR q.mode = 'deletions')
+      )
+  ))
 UNION
 SELECT m.job_id, m.object FROM manifest m
 WHERE NOT m.diffed AND m.doubted < m.pass_number
@@ -59,9 +67,18 @@ SELECT object, commit_seq, version, chain_head, records
 FROM vault_table WHERE job_id = $1 AND commit_seq > 0 ORDER BY object;
 
 -- name: staged_pages
+-- Deletions wait until every observation of their run is in the table: they end lives that it has to know.
 SELECT page_id, run_id, run, mode, seq, path, rows, bytes, sha256, schema_id
 FROM page p WHERE job_id = $1 AND object = $2 AND NOT committed
   AND NOT EXISTS (SELECT FROM loss l WHERE l.run_id = p.run_id AND l.object = p.object)
+  AND (p.mode <> 'deletions' OR p.own OR EXISTS (
+      SELECT FROM manifest m
+      WHERE m.run_id = p.run_id AND m.object = p.object AND m.pages = (
+          SELECT count(*) FROM page q
+          WHERE q.run_id = m.run_id AND q.object = m.object AND NOT q.own AND q.mode <> 'bodies'
+            AND (q.committed OR q.mode = 'deletions')
+      )
+  ))
 ORDER BY run, seq LIMIT $3;
 
 -- name: get_page
@@ -88,7 +105,9 @@ WHERE page_id = $1 AND NOT committed;
 
 -- name: complete_manifests
 -- Whole, not yet complete, and not waiting for another pass.
-SELECT m.run_id, m.run, m.mode, m.pages, m.rows, m.sha256, m.correlation_id, m.gaps FROM manifest m
+SELECT m.run_id, m.run, m.mode, m.pages, m.rows, m.sha256, m.correlation_id, m.gaps, m.pass_number,
+       m.extracted, m.earlier
+FROM manifest m
 WHERE m.job_id = $1 AND m.object = $2 AND NOT m.diffed AND m.doubted < m.pass_number
   AND NOT EXISTS (SELECT FROM loss l WHERE l.run_id = m.run_id AND l.object = m.object)
   AND m.pages = (
@@ -98,8 +117,22 @@ WHERE m.job_id = $1 AND m.object = $2 AND NOT m.diffed AND m.doubted < m.pass_nu
 ORDER BY m.run;
 
 -- name: pages_of_object
-SELECT page_id, mode, path, rows, sha256, counts, bytes_written FROM page
-WHERE run_id = $1 AND object = $2 AND NOT own AND mode <> 'bodies' ORDER BY seq;
+-- With the pages that the differ staged itself, which no manifest names.
+SELECT page_id, mode, path, rows, sha256, counts, bytes_written, own FROM page
+WHERE run_id = $1 AND object = $2 AND mode <> 'bodies' ORDER BY own, seq;
+
+-- name: mark_doubted
+UPDATE manifest SET doubted = pass_number
+WHERE run_id = $1 AND object = $2 AND pass_number = $3 AND doubted < pass_number AND NOT diffed;
+
+-- name: add_own_page
+-- Behind every page of the object's run.
+INSERT INTO page (page_id, run_id, job_id, run, object, mode, seq, path, rows, bytes, sha256, schema_id, own)
+VALUES ($1, $2, $3, $4, $5, 'deletions', $6, $7, $8, $9, $10, $11, true)
+ON CONFLICT (page_id) DO NOTHING;
+
+-- name: last_seq
+SELECT max(seq) FROM page WHERE run_id = $1 AND object = $2 AND NOT own;
 
 -- name: mark_diffed
 UPDATE manifest SET diffed = true WHERE run_id = $1 AND object = $2 AND NOT diffed;

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pydantic import Field
 
 from holdfast.common.settings import Settings
+from holdfast.differ.proving import MassRule
 
 
 class DifferSettings(Settings):
@@ -17,6 +18,8 @@ class DifferSettings(Settings):
     differ_poll_ms: How often to look for work when nothing wakes it; the signal is the rule, the poll the exception.
     differ_give_up_after: How long a page that cannot be committed for a reason that time does not cure is tried
         again, before the object is given up for its run; long enough for somebody to put a file back.
+    differ_vanished_percent, differ_vanished_fewest: A share of an object's records, and at least so many, that are
+        absent from a complete list at once and left no trace in the recycle bin, are not taken for deleted.
     """
 
     differ_tables: int = Field(default=8, ge=1, le=256)
@@ -24,3 +27,10 @@ class DifferSettings(Settings):
     differ_lease_s: float = Field(default=15.0, gt=0.2, le=600)
     differ_poll_ms: int = Field(default=1000, ge=10, le=60_000)
     differ_give_up_after: timedelta = Field(default=timedelta(minutes=2), ge=timedelta(0), le=timedelta(days=7))
+    differ_vanished_percent: float = Field(default=10.0, ge=0, le=100)
+    differ_vanished_fewest: int = Field(default=20, ge=1)
+
+    @property
+    def mass_rule(self) -> MassRule:
+        """When too many records disappear at once."""
+        return MassRule(self.differ_vanished_percent, self.differ_vanished_fewest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from holdfast.common.contracts.differ import ChangeCounts
@@ -61,7 +62,7 @@ class PageRow:
 
 @dataclass(frozen=True)
 class DiffedPage:
-    """A committed page of a manifest, with the counts of its events."""
+    """A committed page, with the counts of its events. `own`: staged by the differ itself, and in no manifest."""
 
     page_id: str
     mode: PageMode
@@ -70,6 +71,7 @@ class DiffedPage:
     sha256: str
     counts: ChangeCounts
     bytes_written: int
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,22 @@ class ManifestRow:
     sha256: str
     correlation_id: UUID
     gaps: list[str]
+    pass_number: int
+    extracted: ObjectExtracted
+    earlier: list[ObjectExtracted]
+
+
+@dataclass(frozen=True)
+class OwnPage:
+    """A page of deletions that the differ stages itself, for the records that vanished."""
+
+    page_id: str
+    seq: int
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+    schema_id: str
 
 
 @dataclass(frozen=True)
@@ -218,7 +236,24 @@ async def mark_page(
 async def complete_manifests(db: Database, key: TableKey) -> list[ManifestRow]:
     """Manifests of which every page is here and committed, oldest run first."""
     rows = await db.fetch(SQL.complete_manifests, key.job_id, key.object)
-    return [ManifestRow(**dict(row)) for row in rows]
+    return [_manifest(key, dict(row)) for row in rows]
+
+
+def _manifest(key: TableKey, row: dict[str, Any]) -> ManifestRow:
+    earlier = [ObjectExtracted.model_validate(one) for one in json.loads(row.pop("earlier")) if one]
+    said = row.pop("extracted")
+    if said is not None:
+        return ManifestRow(**row, extracted=ObjectExtracted.model_validate_json(said), earlier=earlier)
+    # Noted before objects were counted: nothing was said that is not in the row.
+    extracted = ObjectExtracted(
+        **{name: row[name] for name in ("run_id", "run", "mode", "pages", "rows", "gaps")},
+        job_id=key.job_id,
+        object=key.object,
+        manifest=row["sha256"],
+        api_calls=0,
+        watermark=None,
+    )
+    return ManifestRow(**row, extracted=extracted, earlier=earlier)
 
 
 async def pages_of_object(db: Database, run_id: UUID, object_name: str) -> list[DiffedPage]:
@@ -227,6 +262,35 @@ async def pages_of_object(db: Database, run_id: UUID, object_name: str) -> list[
     return [
         DiffedPage(**{**dict(row), "counts": ChangeCounts.model_validate(json.loads(row["counts"]))}) for row in rows
     ]
+
+
+async def mark_doubted(unit: Unit, manifest: ManifestRow, object_name: str) -> bool:
+    """Wait for the pass after this one; True the first time."""
+    tag = await unit.execute(SQL.mark_doubted, manifest.run_id, object_name, manifest.pass_number)
+    return str(tag).endswith(" 1")
+
+
+async def last_seq(db: Database, run_id: UUID, object_name: str) -> int:
+    """The last place that a page of the object's run has; 0 without pages."""
+    return int(await db.fetchval(SQL.last_seq, run_id, object_name) or 0)
+
+
+async def add_own_page(unit: Unit, key: TableKey, manifest: ManifestRow, page: OwnPage) -> None:
+    """Note a page that the differ staged; it is committed like all others. Idempotent."""
+    await unit.execute(
+        SQL.add_own_page,
+        page.page_id,
+        manifest.run_id,
+        key.job_id,
+        manifest.run,
+        key.object,
+        page.seq,
+        page.path,
+        page.rows,
+        page.bytes,
+        page.sha256,
+        page.schema_id,
+    )
 
 
 async def mark_diffed(unit: Unit, run_id: UUID, object_name: str) -> bool:

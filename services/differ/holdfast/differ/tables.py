@@ -22,10 +22,15 @@ class Tables:
 
     A cached table whose commit number is not the one in Postgres has been written by another replica in the
     meantime, and is opened afresh.
+
+    Attributes:
+        root: The vault.
+        signing_key: Signs the chains, and the proofs beside the tables.
     """
 
     def __init__(self, root: VaultRoot, key: Ed25519PrivateKey, keep: int) -> None:
-        self._root, self._key, self._keep = root, key, keep
+        self.root, self.signing_key = root, key
+        self._keep = keep
         self._open: OrderedDict[TableKey, RecordTable] = OrderedDict()
         self._schemas: dict[tuple[str, str], RecordSchema] = {}
 
@@ -41,7 +46,7 @@ class Tables:
             if first is not None and row.commit_seq == 0:
                 schema = await self._schema(str(key.job_id), first.schema_id)
             table = await asyncio.to_thread(
-                RecordTable.open_or_create, self._root, str(key.job_id), key.object, self._key, schema
+                RecordTable.open_or_create, self.root, str(key.job_id), key.object, self.signing_key, schema
             )
         self._open[key] = table
         while len(self._open) > self._keep:
@@ -56,10 +61,10 @@ class Tables:
         """
         return await asyncio.to_thread(
             commits_after,
-            self._root,
+            self.root,
             str(key.job_id),
             key.object,
-            key=self._key.public_key(),
+            key=self.signing_key.public_key(),
             known=row.head,
             newest=table.version,
         )
@@ -84,7 +89,7 @@ class Tables:
     async def _schema(self, job_id: str, schema_id: str) -> RecordSchema:
         if (job_id, schema_id) not in self._schemas:
             path = schema_key(job_id, schema_id)
-            data = await asyncio.to_thread(self._root.read, path)
+            data = await asyncio.to_thread(self.root.read, path)
             try:
                 self._schemas[job_id, schema_id] = RecordSchema.from_json(data)
             except HoldfastError as error:

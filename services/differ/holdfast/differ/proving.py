@@ -1,0 +1,225 @@
+"""Whether an object is proven, has to be looked at once more, or lost records: ADR 6. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from holdfast.common.contracts.extractor import ObjectExtracted, OrgCount
+from holdfast.vault.census import Comparison, Horizon, Named
+
+Checked = Literal["", "count", "ids", "ids and stamps"]
+MOST_PASSES = 3
+NOBODY = Named(0)
+# A transaction runs up to ten minutes, and its records carry the stamps of when they were saved in it.
+LATE_COMMIT = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that an object's outcome is decided by.
+
+    Attributes:
+        extracted: What the extractor said of the newest pass.
+        earlier: What it said of the passes before.
+        alive: Living records of the table.
+        stamped: Whether the table's records have stamps.
+        organization_id: Of the job's connection; empty if it is not known.
+        compared: The table held against the pass's census, or against all pages of a whole reading; None after an
+            incremental reading without a census.
+        lost: A sentence on what earlier runs left out of the table, and this one could not make good; or empty.
+    """
+
+    extracted: ObjectExtracted
+    earlier: Sequence[ObjectExtracted]
+    alive: int
+    stamped: bool
+    organization_id: str
+    compared: Comparison | None
+    lost: str = ""
+
+    @property
+    def count(self) -> OrgCount | None:
+        """What the org counted in this pass."""
+        return self.extracted.count
+
+    @property
+    def last_pass(self) -> bool:
+        """Whether the object cannot be doubted any more."""
+        return self.extracted.pass_number >= MOST_PASSES
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """One more pass is needed."""
+
+    wanted: Literal["delta", "census"]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Vanished:
+    """Records are gone for good: a page of deletions is due, then the object is judged again."""
+
+    records: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The object's outcome. `held` says that so many records disappeared at once that nobody is believed."""
+
+    state: Literal["proven", "not proven", "mismatch"]
+    checked: Checked = ""
+    reason: str = ""
+    missing: Named = NOBODY
+    outdated: Named = NOBODY
+    unseen: Named = NOBODY
+    held: bool = False
+
+
+@dataclass(frozen=True)
+class MassRule:
+    """Absence of more than `percent` of the living records, and at least `fewest`, is not believed."""
+
+    percent: float = 10.0
+    fewest: int = 20
+
+    def holds(self, absent: int, alive: int) -> bool:
+        """Whether that many are too many."""
+        return absent >= self.fewest and absent * 100 > self.percent * alive
+
+
+def horizon(extracted: ObjectExtracted, earlier: Sequence[ObjectExtracted]) -> Horizon:
+    """Up to which stamp the passes must have read every record.
+
+    All that was there at the first count was read by a delta that came after it; without one, only what is older
+    than the mark is known to have been read. Counts that moved may hide a transaction that was not over yet.
+    """
+    first = next((one.count for one in earlier if one.count), None)
+    delta = any(one.purpose == "delta" for one in earlier)
+    mark = next((one.watermark for one in reversed([*earlier, extracted]) if one.purpose != "census"), None)
+    due = first.at if first and delta else mark or extracted.watermark or (first.at if first else None)
+    if due is None:
+        return Horizon(None, None)
+    still = first is not None and extracted.count is not None and first.records == extracted.count.records
+    return Horizon(due if still else due - LATE_COMMIT, due - LATE_COMMIT)
+
+
+def judge(facts: Facts, rule: MassRule) -> Doubt | Vanished | Verdict:
+    """The outcome of an object whose pages are all committed."""
+    if facts.lost:
+        return Verdict("not proven", reason=facts.lost)
+    if facts.extracted.census is not None and facts.compared is not None:
+        return _by_census(facts, facts.compared, rule)
+    return _by_count(facts, rule)
+
+
+def _by_count(facts: Facts, rule: MassRule) -> Doubt | Vanished | Verdict:
+    absent = facts.compared.absent if facts.compared else NOBODY
+    if facts.count is None:
+        reason = facts.extracted.not_counted or "The org was not asked how many records it has."
+        return Verdict("not proven", reason=reason, unseen=absent)
+    returned = facts.alive - absent.count
+    if returned == facts.count.records:
+        return _settled(facts, absent, True, rule) or Verdict("proven", "count")
+    numbers = f"The org counts {facts.count.records:,} living records, and {_holder(absent)} {returned:,}"
+    if facts.last_pass:
+        moved = f"{numbers}, after {facts.extracted.pass_number} passes."
+        return Verdict("not proven", reason=moved, unseen=absent)
+    first = facts.extracted.pass_number == 1
+    more_in_org = facts.count.records > returned
+    return Doubt("delta" if first and facts.stamped and more_in_org else "census", f"{numbers}.")
+
+
+def _holder(absent: Named) -> str:
+    return "the reading returned" if absent.count else "the backup holds"
+
+
+def _by_census(facts: Facts, found: Comparison, rule: MassRule) -> Doubt | Vanished | Verdict:
+    said = facts.extracted.census
+    assert said is not None
+    if (found.sums.records, found.sums.ids) != (said.records, said.ids) or found.sums.stamps != said.stamps:
+        return _again(facts, "census", "The list of all ids is not whole.", found.absent)
+    counted = facts.count.records if facts.count else None
+    confirmed = counted == found.listed
+    if found.absent.count and counted is not None and not confirmed and not facts.last_pass:
+        return Doubt("census", f"The org lists {found.listed:,} living records and counts {counted:,}.")
+    unsettled = _settled(facts, found.absent, confirmed, rule)
+    if isinstance(unsettled, Vanished):
+        return unsettled
+    if found.missing.count or found.outdated.count:
+        return _mismatch(found, unsettled)
+    if unsettled is not None:
+        return unsettled
+    return _all_present(facts, found, counted)
+
+
+def _all_present(facts: Facts, found: Comparison, counted: int | None) -> Doubt | Verdict:
+    """The outcome when no record is absent, and none that is settled is missing or outdated."""
+    if found.recent.count or found.newer:
+        moving = found.recent.count + found.newer
+        records = "1 record was" if moving == 1 else f"{moving:,} records were"
+        return _again(facts, "delta", f"{records} changed while the org was compared.", NOBODY)
+    if counted is not None and counted != found.listed:
+        differing = f"The org lists {found.listed:,} living records and counts {counted:,}."
+        return _again(facts, "delta", differing, NOBODY)
+    return Verdict("proven", "ids and stamps" if found.sums.stamps else "ids")
+
+
+def _again(facts: Facts, wanted: Literal["delta", "census"], reason: str, unseen: Named) -> Doubt | Verdict:
+    return Verdict("not proven", reason=reason, unseen=unseen) if facts.last_pass else Doubt(wanted, reason)
+
+
+def _mismatch(found: Comparison, unsettled: Verdict | None) -> Verdict:
+    parts = [
+        f"{_records(named.count)} {what}"
+        for named, what in (
+            (found.missing, "in the org and not in the backup"),
+            (found.outdated, "older in the backup than in the org"),
+        )
+        if named.count
+    ]
+    unseen = unsettled.unseen if unsettled else NOBODY
+    reason = " and ".join(parts) + "; the next run reads the object whole."
+    return Verdict(
+        "mismatch", "ids", reason, found.missing, found.outdated, unseen, unsettled is not None and unsettled.held
+    )
+
+
+def _records(count: int) -> str:
+    return "1 record is" if count == 1 else f"{count:,} records are"
+
+
+def _settled(facts: Facts, absent: Named, confirmed: bool, rule: MassRule) -> Vanished | Verdict | None:
+    """What becomes of absent records: deleted, or unseen with the reason; None if there are none."""
+    if not absent.count:
+        return None
+    doubt = _no_evidence(facts, confirmed)
+    held = not doubt and rule.holds(absent.count, facts.alive)
+    if held:
+        doubt = (
+            f"More than {rule.percent:g} % of the object went at once, without a trace in the recycle bin: held back"
+        )
+    if not doubt:
+        return Vanished(absent.count)
+    records = "the record is" if absent.count == 1 else f"the {absent.count:,} records are"
+    reason = f"Nothing shows that {records} deleted. {doubt.rstrip('.')}."
+    return Verdict("not proven", reason=reason, unseen=absent, held=held)
+
+
+def _no_evidence(facts: Facts, confirmed: bool) -> str:
+    """Why absence is no evidence of deletion; empty if it is."""
+    view = facts.extracted.view
+    if view is None:
+        return "It is not known who looked"
+    known = bool(facts.organization_id) and view.organization_id == facts.organization_id
+    doubts = (
+        (not confirmed, "The org does not count as many records as it returned"),
+        (not known, "Another organization answered than the connection's"),
+        (bool(view.reason), view.reason),
+        (not view.sees_all, "The user does not see all records of the object"),
+        (not view.unchanged, "The user or its rights are not the same as when the object was last read whole"),
+    )
+    return next((reason for doubtful, reason in doubts if doubtful), "")
