@@ -78,7 +78,9 @@ class Differ:
         self.root = VaultRoot.local(self.folder / "vault")
         self.tables = Tables(self.root, Ed25519PrivateKey.from_private_bytes(b"k" * 32), keep=4)
         self.committer = Committer(self.db, self.tables, asyncio.Semaphore(1))
-        self.completer = Completer(self.db, self.tables, FolderStore(self.folder / "vault"), SystemClock(), MassRule())
+        self.completer = Completer(
+            self.db, self.tables, FolderStore(self.folder / "vault"), SystemClock(), MassRule(), 3
+        )
 
     async def stage(self, run: int, mode: PageMode, rows: Sequence[Mapping[str, str]], seq: int = 1) -> None:
         table = pa.table({name: [row[name] for row in rows] for name in NAMES})

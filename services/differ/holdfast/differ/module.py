@@ -74,7 +74,9 @@ def _worker(
         leases,
         wake,
         committer=Committer(db, tables, asyncio.Semaphore(settings.differ_cpu_slots)),
-        completer=Completer(db, tables, platform.store, platform.clock, settings.mass_rule),
+        completer=Completer(
+            db, tables, platform.store, platform.clock, settings.mass_rule, settings.differ_most_passes
+        ),
         feeder=Feeder(db, bus, root),
         losses=Losses(db, settings.differ_give_up_after),
         tables=settings.differ_tables,

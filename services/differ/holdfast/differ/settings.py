@@ -18,6 +18,7 @@ class DifferSettings(Settings):
     differ_poll_ms: How often to look for work when nothing wakes it; the signal is the rule, the poll the exception.
     differ_give_up_after: How long a page that cannot be committed for a reason that time does not cure is tried
         again, before the object is given up for its run; long enough for somebody to put a file back.
+    differ_most_passes: How often an object is looked at in a run before its outcome is "not proven".
     differ_vanished_percent, differ_vanished_fewest: A share of an object's records, and at least so many, that are
         absent from a complete list at once and left no trace in the recycle bin, are not taken for deleted.
     """
@@ -27,6 +28,7 @@ class DifferSettings(Settings):
     differ_lease_s: float = Field(default=15.0, gt=0.2, le=600)
     differ_poll_ms: int = Field(default=1000, ge=10, le=60_000)
     differ_give_up_after: timedelta = Field(default=timedelta(minutes=2), ge=timedelta(0), le=timedelta(days=7))
+    differ_most_passes: int = Field(default=1, ge=1, le=3)
     differ_vanished_percent: float = Field(default=10.0, ge=0, le=100)
     differ_vanished_fewest: int = Field(default=20, ge=1)
 

@@ -28,8 +28,8 @@ class Weighed:
 class Scales:
     """Callers hold the table's lease, and every page of the manifest is committed."""
 
-    def __init__(self, db: Database, tables: Tables) -> None:
-        self._db, self._tables = db, tables
+    def __init__(self, db: Database, tables: Tables, most_passes: int) -> None:
+        self._db, self._tables, self._most_passes = db, tables, most_passes
 
     async def weigh(self, key: TableKey, manifest: ManifestRow, pages: list[DiffedPage], table: RecordTable) -> Weighed:
         """Hold the table against what the manifest's newest pass brought.
@@ -52,6 +52,7 @@ class Scales:
             organization_id=await store.organization_of_job(self._db, key.job_id),
             compared=compared,
             lost=await self._lost_before(key, manifest),
+            most_passes=self._most_passes,
         )
         return Weighed(facts, listing)
 
