@@ -34,6 +34,7 @@ HOSTILE = "Hostile__c"
 NUMBERS = {"currency", "double", "percent", "int"}
 DELETED = 20
 Rows = Iterable[Mapping[str, Any]]
+Truth = Mapping[str, Mapping[str, str | None]]
 
 
 @dataclass
@@ -79,9 +80,9 @@ def measure(report: Report, options: Options) -> None:
         _peers(report, org, truth, kinds, options)
         report.remark(
             f"Hostile: every value of `tests/integration/test_values.py`, in {len(FIELDS)} types of field. Real: "
-            f"{len(real)} objects of the NPSP data, {DELETED} records of them in the recycle bin. A peer's cell is equal "
-            "if it means the same: numbers by value, datetimes by instant, nothing and the empty text alike where a "
-            "file cannot tell them apart."
+            f"{len(real)} objects of the NPSP data, {DELETED} records of them in the recycle bin. A peer's cell is "
+            "equal if it means the same: numbers by value, datetimes by instant, nothing and the empty text alike "
+            "where a file cannot tell them apart."
         )
 
 
@@ -117,9 +118,7 @@ def _shown(wrong: tuple[str, str | None, object]) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def compare(
-    rows: Rows, truth: Mapping[str, Mapping[str, str | None]], kinds: Mapping[str, str], into: Fidelity
-) -> None:
+def compare(rows: Rows, truth: Truth, kinds: Mapping[str, str], into: Fidelity) -> None:
     """Add what a reader has of an object to its figures."""
     seen: set[str] = set()
     for row in rows:

@@ -15,7 +15,9 @@ import b1_baseline
 import b2_far
 import b3_calls
 import b4_diff
+import b8_memory
 import b9_fidelity
+import b10_kill
 import idle
 import orgsim_read
 import orgsim_write
@@ -35,7 +37,9 @@ ALL: dict[str, Benchmark] = {
     "B2": b2_far.measure,
     "B3": b3_calls.measure,
     "B4": b4_diff.measure,
+    "B8": b8_memory.measure,
     "B9": b9_fidelity.measure,
+    "B10": b10_kill.measure,
     "idle": idle.measure,
     "orgsim": _orgsim,
 }
