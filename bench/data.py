@@ -68,12 +68,15 @@ CHANGED_COLUMNS = {"Contact": "Title", "Opportunity": "StageName", "Address__c":
 
 def change_one_percent(org: RunningOrg, rows: int, value: str) -> int:
     """Change 1 % of the records, scattered over three objects; how many."""
-    changed = 0
+    return sum(map(len, change_scattered(org, rows // 300, value).values()))
+
+
+def change_scattered(org: RunningOrg, each: int, value: str) -> dict[str, list[str]]:
+    """Change that many records of each of three objects, evenly spread; their ids."""
+    changed = {}
     with OrgSession(org.url, org.client_id, org.client_secret) as session:
         for name, column in CHANGED_COLUMNS.items():
             ids = [row["Id"] for row in session.query(f"SELECT Id FROM {name} ORDER BY Id")]
-            step = max(1, len(ids) * 3 * 100 // rows)
-            picked = ids[::step][: max(1, rows // 300)]
-            session.update(name, [{"id": each, column: value} for each in picked])
-            changed += len(picked)
+            changed[name] = ids[:: max(1, len(ids) // each)][:each]
+            session.update(name, [{"id": one, column: value} for one in changed[name]])
     return changed

@@ -15,6 +15,7 @@ import b1_baseline
 import b2_far
 import b3_calls
 import b4_diff
+import b5_bytes
 import b8_memory
 import b9_fidelity
 import b10_kill
@@ -37,6 +38,7 @@ ALL: dict[str, Benchmark] = {
     "B2": b2_far.measure,
     "B3": b3_calls.measure,
     "B4": b4_diff.measure,
+    "B5": b5_bytes.measure,
     "B8": b8_memory.measure,
     "B9": b9_fidelity.measure,
     "B10": b10_kill.measure,
