@@ -259,7 +259,8 @@ async def test_delete_log(world: World) -> None:
 
 
 async def test_org_name_and_permissions_where_the_org_tells(world: World) -> None:
-    assert await world.client.organization_name()
+    organization = await world.client.organization()
+    assert organization.name and organization.developer
     permissions = await world.client.permissions((await world.client.user_info()).user_id)
     assert permissions.modify_all_data in (None, True, False)
 

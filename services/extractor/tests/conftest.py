@@ -22,11 +22,12 @@ from holdfast.common.folderstore import FolderStore
 from holdfast.common.meta import Meta
 from holdfast.common.postgres import Database
 from holdfast.extractor import store
+from holdfast.extractor.budget import Granted, Wish
 from holdfast.extractor.closing import Closer
 from holdfast.extractor.counting import Counter, counting_part
 from holdfast.extractor.dispatch import Dispatcher
 from holdfast.extractor.leased_rows import RunRows, TaskRows
-from holdfast.extractor.org import Orgs
+from holdfast.extractor.org import Orgs, Report
 from holdfast.extractor.patience import Patience
 from holdfast.extractor.planner import Planner
 from holdfast.extractor.probing import Prober
@@ -38,7 +39,6 @@ from holdfast.extractor.views import Views
 from holdfast.extractor.worker import Worker
 from holdfast.orgsim.testing import RunningOrg, start_org
 from holdfast.salesforce.models import Access
-from holdfast.salesforce.usage import Usage
 
 WAIT_S = 30.0
 
@@ -51,6 +51,9 @@ class LocalConnections:
     reports: list[int] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     asked: int = 0
+    wishes: list[Wish] = field(default_factory=list)
+    said: list[Report] = field(default_factory=list)
+    grant: Callable[[Wish], Granted] = lambda wish: Granted(wish.calls, wish.slots, timedelta(minutes=1))
     _token: str = ""
 
     async def access(self, connection_id: UUID, refused: str | None) -> tuple[Access, str]:
@@ -61,8 +64,13 @@ class LocalConnections:
             self._token = await asyncio.to_thread(self.org.token)
         return Access(self.org.url, self._token, self.org.org_id), "62.0"
 
-    async def report(self, connection_id: UUID, calls: int, usage: Usage | None) -> None:
-        self.reports.append(calls)
+    async def report(self, connection_id: UUID, caller: str, report: Report) -> None:
+        self.reports.append(report.calls)
+        self.said.append(report)
+
+    async def reserve(self, wish: Wish) -> Granted:
+        self.wishes.append(wish)
+        return self.grant(wish)
 
 
 class Harness:
@@ -75,12 +83,12 @@ class Harness:
         self.settings = settings
         self.objects = FolderStore(folder / "vault")
         self.clock = SystemClock()
-        self.orgs = Orgs(connections, self.clock, concurrency=8, allow_insecure=True)
+        self.orgs = Orgs(connections, self.clock, caller="test", concurrency=8, allow_insecure=True)
         self.staging = Staging(db, self.objects, self.clock, folder / "scratch", transforms=2, pages_in_memory=6)
         self.staging.clean()
         together = Together(self.orgs, settings.extractor_count_window)
         views = Views(self.orgs, together)
-        patience = Patience(timedelta(milliseconds=50), settings.extractor_patience, timedelta(hours=1))
+        patience = Patience(timedelta(milliseconds=50), settings.extractor_patience)
         self.worker = Worker(
             db=db,
             orgs=self.orgs,

@@ -15,8 +15,9 @@ from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.postgres import Unit
 from holdfast.extractor import store
 from holdfast.extractor.aborting import Aborts
+from holdfast.extractor.budget import Granted, Wish
 from holdfast.extractor.leased_rows import RunRows, TaskRows, release_own
-from holdfast.extractor.steps import OBJECT_CLOSED, RUN_ORDERED, RUN_RECEIVED
+from holdfast.extractor.steps import LEASE_WRITTEN, OBJECT_CLOSED, RUN_ORDERED, RUN_RECEIVED
 from holdfast.orgsim.testing import RunningOrg
 
 pytestmark = pytest.mark.integration
@@ -26,6 +27,7 @@ Events = list[tuple[str, dict[str, Any]]]
 SMALL_PAGES = {"extractor_page_bytes": 100_000}  # 1,000 rows, the fewest
 REST_ONLY = {"extractor_bulk_threshold_rows": 1_000_000}
 JOB_CREATED = ("POST", "/services/data/v{version}/jobs/query")
+FREE_AT = datetime(2031, 1, 1, tzinfo=UTC)
 RESULTS = "jobs/query/[^/]+/results"
 
 
@@ -172,16 +174,56 @@ async def test_a_result_that_is_gone_is_made_anew(org: RunningOrg, harness: Make
 async def test_a_used_up_limit_is_waited_for(org: RunningOrg, harness: Make, thing: str) -> None:
     define(org, thing, 10)
     one = harness(extractor_patience=timedelta(milliseconds=1))
+    spent: list[bool] = []
+
+    def grant(wish: Wish) -> Granted:
+        if any(report.exhausted == "calls" for report in one.connections.said) and not spent:
+            pause = timedelta(minutes=7)
+            return Granted(0, wish.slots, timedelta(minutes=1), pause, "All calls are used.", free_at=FREE_AT)
+        return Granted(wish.calls, wish.slots, timedelta(minutes=1))
+
+    one.connections.grant = grant
     body = [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests Limit exceeded."}]
     org.faults({"path": "queryAll", "count": 1, "effect": {"status": 403, "body": body}})
     async with one.running():
         run_id = await one.request(thing)
-        async with asyncio.timeout(10):
-            while not await one.db.fetchval("SELECT failures FROM task"):
+        async with asyncio.timeout(20):
+            while await one.db.fetchval("SELECT wait_until FROM task") is None:
                 await asyncio.sleep(0.02)
-        waits = await one.db.fetchval("SELECT not_before - clock_timestamp() FROM task")
-        assert timedelta(minutes=10) < waits <= timedelta(minutes=15)
+        row = await one.db.fetchrow("SELECT not_before - clock_timestamp() AS waits, * FROM task")
+        assert timedelta(minutes=6) < row["waits"] <= timedelta(minutes=7)
+        assert (row["wait_reason"], row["wait_until"], row["failures"]) == ("All calls are used.", FREE_AT, 0)
         assert not [kind for kind, _ in await one.events(run_id) if kind.startswith("object")]
+    # The wait is in the database: another process goes on when it is over, however long it took.
+    spent.append(True)
+    two = harness(extractor_patience=timedelta(milliseconds=1))
+    due = "UPDATE task SET not_before = clock_timestamp()"
+    await two.db.run(LEASE_WRITTEN, lambda unit: unit.execute(due))
+    async with two.running():
+        assert extracted(await two.finished(run_id))["rows"] == 10
+
+
+async def test_no_call_is_made_without_a_grant_and_a_batch_is_asked_for_once(
+    org: RunningOrg, harness: Make, thing: str
+) -> None:
+    define(org, thing, 10)
+    one = harness()
+    assert extracted(await one.run(thing))["rows"] == 10
+    await one.orgs.ledger.report()
+    made = sum(report.calls for report in one.connections.said)
+    wishes = [wish for wish in one.connections.wishes if wish.calls]
+    assert made >= 4 and len(wishes) == 1, "one question for all calls of the run"
+    assert (wishes[0].spending.percent, wishes[0].spending.purpose) == (80, "records")
+    org.reset_calls()
+    one.connections.grant = lambda wish: Granted(0, wish.slots, timedelta(minutes=1), timedelta(hours=1), "Used up.")
+    two = harness()
+    two.connections.grant = one.connections.grant
+    async with two.running():
+        await two.request(thing)
+        async with asyncio.timeout(10):
+            while not await two.db.fetchval("SELECT count(*) FROM extraction WHERE wait_reason = 'Used up.'"):
+                await asyncio.sleep(0.02)
+    assert not [route for route in org.calls()["routes"] if "/services/data" in route["route"]]
 
 
 async def test_a_reader_that_lost_its_lease_cannot_write(org: RunningOrg, harness: Make, thing: str) -> None:

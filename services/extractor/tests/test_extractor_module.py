@@ -55,6 +55,11 @@ class OneConnection(ConnectionsServiceServicer):
             instance_url=self.org.url, access_token=token, api_version="62.0", organization_id=self.org.org_id
         )
 
+    async def ReserveCalls(self, request: Any, context: Any) -> connections.ReserveCallsResponse:
+        return connections.ReserveCallsResponse(
+            granted_calls=request.wanted_calls, slots=request.wanted_slots, expires_in_ms=60_000
+        )
+
     async def ReportUsage(self, request: Any, context: Any) -> connections.ReportUsageResponse:
         self.calls += request.calls
         return connections.ReportUsageResponse()

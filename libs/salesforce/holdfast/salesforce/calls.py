@@ -20,7 +20,7 @@ from holdfast.salesforce.errors import Retry, SalesforceError, refusal
 from holdfast.salesforce.hosts import salesforce_origin
 from holdfast.salesforce.models import Access, AccessProvider, Body
 from holdfast.salesforce.transport import Answer, exchange
-from holdfast.salesforce.usage import LIMIT_HEADER, CallObserver, parse_usage
+from holdfast.salesforce.usage import LIMIT_HEADER, CallGate, CallObserver, OpenGate, parse_usage
 
 T = TypeVar("T")
 
@@ -71,7 +71,9 @@ class Calls:
         concurrency: int,
         retries: Retries,
         allow_insecure: bool,
+        gate: CallGate | None = None,
     ) -> None:
+        self._gate = gate or OpenGate()
         self._access = access
         self._observer = observer
         self._clock = clock
@@ -135,7 +137,7 @@ class Calls:
     async def _attempt(self, call: Call, access: Access) -> Answer:
         origin = salesforce_origin(access.instance_url, allow_insecure=self._allow_insecure)
         usage = None
-        async with self._slots:
+        async with self._slots, self._gate.admission(call.method, call.route):
             try:
                 answer = await exchange(
                     self._http,
@@ -149,7 +151,7 @@ class Calls:
                 self.answered_at = _date(answer) or self.answered_at
             finally:
                 self._observer.called(call.method, call.route, usage)
-        return accepted(answer, csv=call.csv, unchanged=call.unchanged)
+            return accepted(answer, csv=call.csv, unchanged=call.unchanged)
 
 
 def _date(answer: Answer) -> datetime | None:

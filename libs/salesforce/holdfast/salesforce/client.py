@@ -25,6 +25,7 @@ from holdfast.salesforce.models import (
     Limit,
     NotModified,
     ObjectSummary,
+    Organization,
     Permissions,
     RestPage,
     Updated,
@@ -34,7 +35,7 @@ from holdfast.salesforce.models import (
 from holdfast.salesforce.replies import CountReply, DescribeGlobalReply, JobList, RecordCounts
 from holdfast.salesforce.rows import parse_rest
 from holdfast.salesforce.transport import Answer, open_http
-from holdfast.salesforce.usage import CallObserver
+from holdfast.salesforce.usage import CallGate, CallObserver
 
 T = TypeVar("T")
 
@@ -70,6 +71,7 @@ class SalesforceClient:
         concurrency: int = 8,
         retries: Retries | None = None,
         allow_insecure: bool = False,
+        gate: CallGate | None = None,
     ) -> None:
         """Make a client; nothing is sent yet.
 
@@ -82,6 +84,7 @@ class SalesforceClient:
             concurrency: Requests under way at a time.
             retries: How patiently to try again.
             allow_insecure: Let http to this machine pass, for a local org.
+            gate: Decides when a request may be sent; None lets all through.
         """
         self._own_http = http is None
         self._http = http or open_http(connections=concurrency)
@@ -94,6 +97,7 @@ class SalesforceClient:
             concurrency=concurrency,
             retries=retries or Retries(),
             allow_insecure=allow_insecure,
+            gate=gate,
         )
 
     async def aclose(self) -> None:
@@ -162,15 +166,20 @@ class SalesforceClient:
         """Who the token belongs to, and which org it is for."""
         return await self._calls.json(Call("GET", "userinfo", "/services/oauth2/userinfo"), UserInfo)
 
-    async def organization_name(self) -> str:
-        """The org's name; empty if the user may not read it."""
+    async def organization(self) -> Organization:
+        """The org; without a name if the user may not read it."""
+        fields = ["Name", "OrganizationType", "TrialExpirationDate"]
         try:
-            page = await self.query("SELECT Name FROM Organization", all_rows=False, fields=["Name"])
+            soql = "SELECT Name, OrganizationType, TrialExpirationDate FROM Organization"
+            page = await self.query(soql, all_rows=False, fields=fields)
         except HoldfastError as error:
             if _not_offered(error):
-                return ""
+                return Organization("", developer=False)
             raise
-        return str(page.table["Name"][0].as_py() or "") if page.table.num_rows else ""
+        if not page.table.num_rows:
+            return Organization("", developer=False)
+        name, kind, trial_ends = (str(page.table[field][0].as_py() or "") for field in fields)
+        return Organization(name, developer=kind == "Developer Edition" or bool(trial_ends))
 
     async def permissions(self, user_id: str) -> Permissions:
         """Whether the user sees everything; None for what the org does not tell."""

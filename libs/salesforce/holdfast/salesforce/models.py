@@ -58,6 +58,13 @@ class Limit(Reply):
     remaining: int = Field(alias="Remaining")
 
 
+class Organization(NamedTuple):
+    """An org. `developer`: a developer or trial org, which takes fewer long requests at once."""
+
+    name: str
+    developer: bool
+
+
 class ObjectSummary(Reply):
     """An object as the global describe lists it."""
 

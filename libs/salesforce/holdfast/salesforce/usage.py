@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import NamedTuple, Protocol
 
 LIMIT_HEADER = "Sforce-Limit-Info"
@@ -29,6 +30,25 @@ class CallObserver(Protocol):
             route: Path with ids replaced, such as `jobs/query/{id}/results`.
             usage: What the answer said, None if there was no answer or it said nothing.
         """
+
+
+class CallGate(Protocol):
+    """Decides when a call may be made."""
+
+    def admission(self, method: str, route: str) -> AbstractAsyncContextManager[None]:
+        """Surrounds one request, a retry being another one: it is sent when the context has been entered.
+
+        Entering may wait, or raise HoldfastError (LIMIT) instead of letting the request through; leaving hears of
+        what the request raised.
+        """
+
+
+class OpenGate:
+    """Lets every call through."""
+
+    def admission(self, method: str, route: str) -> AbstractAsyncContextManager[None]:
+        """At once."""
+        return nullcontext()
 
 
 def parse_usage(header: str | None) -> Usage | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,13 +16,16 @@ from holdfast.common.paging import decode_cursor, encode_cursor, page_size
 from holdfast.common.postgres import Database, Unit
 from holdfast.common.rpc.connections.v1 import connections_pb2 as pb
 from holdfast.common.rpc.connections.v1 import connections_pb2_grpc
-from holdfast.connections import handlers, store
+from holdfast.connections import handlers, ledger, store
+from holdfast.connections.budget_messages import heard_of, purpose_of, reservation_message, wish_of
 from holdfast.connections.domain import AddConnection, check_name
 from holdfast.connections.envelope import Envelope
 from holdfast.connections.messages import connection_message, credentials_of
-from holdfast.connections.org import Credentials, Introduction, Orgs, Tally, blame
+from holdfast.connections.org import Credentials, Introduction, Orgs, blame
+from holdfast.connections.reservations import Reservations
 from holdfast.connections.sign_ins import SignIns, unknown_connection
 from holdfast.connections.tokens import Tokens
+from holdfast.connections.usage import Heard, UsageRecords
 
 CONNECTION_ADDED = durable_step("connections.connection_added")
 USAGE_RECORDED = durable_step("connections.usage_recorded")
@@ -47,7 +49,8 @@ class ConnectionsServicer(connections_pb2_grpc.ConnectionsServiceServicer):
         envelope: Envelope,
         clock: Clock,
         ids: Ids,
-        budget_interval: timedelta,
+        usage: UsageRecords,
+        reservations: Reservations,
     ) -> None:
         self._db = db
         self._orgs = orgs
@@ -56,7 +59,8 @@ class ConnectionsServicer(connections_pb2_grpc.ConnectionsServiceServicer):
         self._envelope = envelope
         self._clock = clock
         self._ids = ids
-        self._budget_interval = budget_interval
+        self._usage = usage
+        self._reservations = reservations
 
     async def AddConnection(self, request: pb.AddConnectionRequest, context: Context) -> pb.AddConnectionResponse:
         """Sign in, ask the org who it is, and only then keep the connection."""
@@ -72,7 +76,7 @@ class ConnectionsServicer(connections_pb2_grpc.ConnectionsServiceServicer):
 
         async def make(unit: Unit) -> pb.AddConnectionResponse:
             await handlers.add_connection(unit, command, sealed, self._meta(), self._clock.now())
-            await self._record(unit, command.organization_id, found.tally)
+            await self._introduced(unit, found)
             return pb.AddConnectionResponse(connection=await _message(unit, command.connection_id))
 
         async def work(unit: Unit) -> pb.AddConnectionResponse:
@@ -104,7 +108,7 @@ class ConnectionsServicer(connections_pb2_grpc.ConnectionsServiceServicer):
         self._tokens.hold(connection_id, found.access)
 
         async def work(unit: Unit) -> None:
-            await self._record(unit, found.access.organization_id, found.tally)
+            await self._introduced(unit, found)
 
         await self._db.run(USAGE_RECORDED, work)
         return pb.TestConnectionResponse(connection=await _message(self._db, connection_id))
@@ -127,27 +131,31 @@ class ConnectionsServicer(connections_pb2_grpc.ConnectionsServiceServicer):
             raise HoldfastError(Kind.INVALID, "Calls are counted from zero.", code="bad-usage")
         row = await self._sign_ins.connection(_id(request.connection_id))
 
+        heard = heard_of(request)
+
         async def work(unit: Unit) -> None:
-            await self._record_calls(unit, row.organization_id, request.calls, request.used, request.limit)
+            await self._usage.record(unit, row.organization_id, heard)
 
         await self._db.run(USAGE_RECORDED, work)
         return pb.ReportUsageResponse()
 
-    async def _record(self, unit: Unit, organization_id: str, tally: Tally) -> None:
-        used, limit = tally.usage or (0, 0)
-        await self._record_calls(unit, organization_id, tally.calls, used, limit)
+    async def ReserveCalls(self, request: pb.ReserveCallsRequest, context: Context) -> pb.ReserveCallsResponse:
+        """Grant calls in advance."""
+        wish = wish_of(request, _id(request.connection_id))
+        row = await self._sign_ins.connection(wish.connection_id)
+        return reservation_message(await self._reservations.reserve(row, wish))
 
-    async def _record_calls(self, unit: Unit, organization_id: str, calls: int, used: int, limit: int) -> None:
-        await handlers.record_usage(
-            unit,
-            organization_id,
-            calls=calls,
-            used_calls=used,
-            limit_calls=limit,
-            meta=self._meta(),
-            at=self._clock.now(),
-            interval=self._budget_interval,
-        )
+    async def GetBudget(self, request: pb.GetBudgetRequest, context: Context) -> pb.GetBudgetResponse:
+        """How an org's budget stands."""
+        row = await self._sign_ins.connection(_id(request.connection_id))
+        purpose = purpose_of(request.purpose)
+        return await self._reservations.standing(row, purpose, request.api_limit_percent or 100)
+
+    async def _introduced(self, unit: Unit, found: Introduction) -> None:
+        """Count what the introduction cost, and keep what it said of the org's limits."""
+        organization_id = found.access.organization_id
+        await self._usage.record(unit, organization_id, Heard.of(found.tally))
+        await ledger.set_long_requests(unit, organization_id, found.long_requests)
 
     async def _resolve(self, id_or_name: str) -> UUID:
         connection_id = await store.find_connection(self._db, id_or_name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from holdfast.common import outbox
@@ -79,32 +79,3 @@ async def note_sign_in(unit: Unit, connection_id: UUID, command: NoteSignIn, met
                 await store.move_connection(unit, connection_id, event.instance_url)
             case ConnectionSurveyed():
                 await store.survey_connection(unit, connection_id, event.survey)
-
-
-async def record_usage(
-    unit: Unit,
-    organization_id: str,
-    *,
-    calls: int,
-    used_calls: int,
-    limit_calls: int,
-    meta: Meta,
-    at: datetime,
-    interval: timedelta,
-) -> None:
-    """Count our calls, and keep what the org said of all calls (a limit of 0 says nothing).
-
-    A report that is sent twice counts twice: the ledger may say too much, never too little.
-    """
-    if calls > 0:
-        await store.add_calls(unit, organization_id, at, calls)
-    if limit_calls <= 0:
-        return
-    due = await store.observe_budget(
-        unit, organization_id, used_calls=used_calls, limit_calls=limit_calls, at=at, interval=interval
-    )
-    if due:
-        observed = public.BudgetObserved(
-            organization_id=organization_id, used_calls=used_calls, limit_calls=limit_calls, observed_at=at
-        )
-        await outbox.enqueue(unit, observed, meta)

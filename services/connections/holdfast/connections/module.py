@@ -16,9 +16,11 @@ from holdfast.common.service import Module, Platform, ServiceModule
 from holdfast.connections.envelope import Envelope
 from holdfast.connections.grpc import ConnectionsServicer
 from holdfast.connections.org import Orgs
+from holdfast.connections.reservations import Reservations, Terms
 from holdfast.connections.settings import ConnectionsSettings
 from holdfast.connections.sign_ins import SignIns
 from holdfast.connections.tokens import Tokens
+from holdfast.connections.usage import UsageRecords
 from holdfast.salesforce.transport import open_http
 
 NAME = "connections"
@@ -57,6 +59,13 @@ async def build(platform: Platform) -> Module:
         broken_pause=settings.connections_broken_pause,
     )
     tokens = Tokens(sign_ins.sign_in)
+    usage = UsageRecords(
+        platform.clock,
+        platform.ids,
+        interval=settings.connections_budget_interval,
+        recheck=settings.connections_budget_recheck,
+    )
+    terms = Terms(settings.connections_restore_reserve_percent, settings.connections_budget_recheck)
     servicer = ConnectionsServicer(
         db=db,
         orgs=orgs,
@@ -65,7 +74,8 @@ async def build(platform: Platform) -> Module:
         envelope=envelope,
         clock=platform.clock,
         ids=platform.ids,
-        budget_interval=settings.connections_budget_interval,
+        usage=usage,
+        reservations=Reservations(db, orgs, tokens, platform.clock, usage, terms),
     )
     server = Server(settings, settings.connections_grpc)
     server.add(lambda grpc_server: add_ConnectionsServiceServicer_to_server(servicer, grpc_server))

@@ -17,7 +17,7 @@ from holdfast.salesforce.calls import Retries
 from holdfast.salesforce.client import SalesforceClient
 from holdfast.salesforce.errors import SalesforceError
 from holdfast.salesforce.hosts import is_loopback, salesforce_origin
-from holdfast.salesforce.models import Access, Permissions
+from holdfast.salesforce.models import Access, Limit, Permissions
 from holdfast.salesforce.usage import Usage
 
 # Newest release whose answers were checked against the client: Spring '26.
@@ -25,6 +25,11 @@ NEWEST_API_VERSION = 66
 
 # Someone is waiting for the answer.
 _IMPATIENT = Retries(attempts=3, base=timedelta(milliseconds=500), cap=timedelta(seconds=2), hiccups=1)
+
+# The name of the limit of Bulk 2.0 query jobs in 24 hours.
+BULK_QUERY_JOBS = "DailyBulkV2QueryJobs"
+# Requests that run long, at once: "API Request Limits and Allocations" of the Salesforce Developer Limits.
+_LONG_REQUESTS, _LONG_REQUESTS_OF_DEVELOPERS = 25, 5
 
 MAX_SECRET_CHARS = 16_384
 
@@ -73,11 +78,12 @@ class Tally:
 
 @dataclass(frozen=True)
 class Introduction:
-    """What a first or tested sign-in brought."""
+    """What a first or tested sign-in brought. `long_requests`: how many the org takes at once."""
 
     access: Access
     survey: Survey
     tally: Tally
+    long_requests: int = _LONG_REQUESTS
 
 
 @dataclass(frozen=True)
@@ -112,13 +118,20 @@ class Orgs:
         client = self._client(access, tally, version)
         user = await client.user_info()
         permissions = await client.permissions(user.user_id)
+        organization = await client.organization()
         survey = Survey(
-            organization_name=await client.organization_name(),
+            organization_name=organization.name,
             username=user.preferred_username,
             api_version=version,
             warnings=tuple(warnings(permissions)),
         )
-        return Introduction(access, survey, tally)
+        long_requests = _LONG_REQUESTS_OF_DEVELOPERS if organization.developer else _LONG_REQUESTS
+        return Introduction(access, survey, tally, long_requests)
+
+    async def limits(self, access: Access, version: str) -> tuple[dict[str, Limit], Tally]:
+        """The org's limits by name, and what asking cost."""
+        tally = Tally()
+        return await self._client(access, tally, version).limits(), tally
 
     async def _offered(self, access: Access, tally: Tally) -> list[str]:
         versions = await self._client(access, tally, f"{NEWEST_API_VERSION}.0").versions()

@@ -25,3 +25,17 @@ class ConnectionsSettings(Settings):
         le=timedelta(hours=1),
         description="At most one budget event per org in this time: a run reports usage every few calls.",
     )
+    connections_budget_recheck: timedelta = Field(
+        default=timedelta(minutes=15),
+        ge=timedelta(seconds=1),
+        le=timedelta(hours=1),
+        description="How often an org whose calls are used up is asked whether there are some again: the window of "
+        "24 hours rolls, so that some come back all the time, and 96 calls a day are a fair price to know.",
+    )
+    connections_restore_reserve_percent: int = Field(
+        default=5,
+        ge=0,
+        le=50,
+        description="Share of an org's daily calls that is kept from everything but restores: a restore is needed "
+        "when things went wrong, and must not wait for a day.",
+    )

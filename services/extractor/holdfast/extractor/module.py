@@ -99,6 +99,7 @@ async def build(platform: Platform) -> Module:
     orgs = Orgs(
         ConnectionsPort(connections),
         platform.clock,
+        caller=f"{platform.holder}/{platform.ids.new()}",
         concurrency=settings.extractor_fetches + settings.extractor_describes,
         allow_insecure=settings.allow_insecure_salesforce,
     )
@@ -154,7 +155,6 @@ def _patience(settings: ExtractorSettings) -> Patience:
     return Patience(
         first=settings.extractor_retry_first,
         passing=settings.extractor_patience,
-        limited=settings.extractor_limit_patience,
     )
 
 

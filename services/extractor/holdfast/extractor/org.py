@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -12,6 +13,7 @@ import structlog
 
 from holdfast.common.clock import Clock
 from holdfast.common.errors import HoldfastError
+from holdfast.extractor.budget import Exhausted, Gate, Granted, Wish
 from holdfast.salesforce.client import SalesforceClient
 from holdfast.salesforce.models import Access, AccessProvider
 from holdfast.salesforce.usage import Usage
@@ -46,32 +48,56 @@ class Connections(Protocol):
             refused: A token that the org just refused; a refresh then serves everybody who names it.
         """
 
-    async def report(self, connection_id: UUID, calls: int, usage: Usage | None) -> None:
-        """Add calls to the org's ledger."""
+    async def report(self, connection_id: UUID, caller: str, report: Report) -> None:
+        """Add calls to the org's ledger; what the caller still holds of its grant holds on."""
+
+    async def reserve(self, wish: Wish) -> Granted:
+        """Ask for calls of the org's budget."""
 
 
 @dataclass
-class _Unreported:
+class Report:
+    """What happened since the last one.
+
+    Attributes:
+        usage: What the org last said, at `observed_at`.
+        exhausted: What the org refused because it is used up.
+    """
+
     calls: int = 0
     usage: Usage | None = None
+    observed_at: datetime | None = None
+    exhausted: Exhausted = ""
 
 
 class UsageLedger:
     """Collects calls and hands them on in batches: never one report per call."""
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Connections, clock: Clock, caller: str) -> None:
         self._connections = connections
-        self._waiting: dict[UUID, _Unreported] = {}
+        self._clock = clock
+        self._caller = caller
+        self._waiting: dict[UUID, Report] = {}
         self._sending = asyncio.Lock()
+        self.gates: dict[UUID, Gate] = {}
 
     def called(self, connection_id: UUID, usage: Usage | None) -> None:
         """Note one call."""
         counter = _counter.get()
         if counter is not None:
             counter.calls += 1
-        waiting = self._waiting.setdefault(connection_id, _Unreported())
+        waiting = self._waiting.setdefault(connection_id, Report())
         waiting.calls += 1
-        waiting.usage = usage or waiting.usage
+        if usage is not None:
+            waiting.usage, waiting.observed_at = usage, self._clock.now()
+
+    def exhausted(self, connection_id: UUID, what: Exhausted) -> None:
+        """Note that the org refused a call because something is used up."""
+        self._waiting.setdefault(connection_id, Report()).exhausted = what
+
+    async def reserve(self, wish: Wish) -> Granted:
+        """Ask for calls of an org's budget."""
+        return await self._connections.reserve(wish)
 
     async def report(self) -> bool:
         """Hand on what has come together. What cannot be handed on waits for the next time.
@@ -82,14 +108,26 @@ class UsageLedger:
         async with self._sending:
             batch, self._waiting = self._waiting, {}
             for connection_id, waiting in batch.items():
+                asked_at = self._clock.monotonic()
                 try:
-                    await self._connections.report(connection_id, waiting.calls, waiting.usage)
+                    await self._connections.report(connection_id, self._caller, waiting)
                 except HoldfastError as error:
                     log.warning("usage_not_reported", connection=str(connection_id), error=error.message)
-                    again = self._waiting.setdefault(connection_id, _Unreported())
-                    again.calls += waiting.calls
-                    again.usage = again.usage or waiting.usage
+                    self._again(connection_id, waiting)
+                    continue
+                if connection_id in self.gates:
+                    self.gates[connection_id].renewed(asked_at)
         return False
+
+    def _again(self, connection_id: UUID, left: Report) -> None:
+        """What could not be handed on goes before what came since."""
+        later = self._waiting.get(connection_id, Report())
+        self._waiting[connection_id] = Report(
+            calls=left.calls + later.calls,
+            usage=later.usage or left.usage,
+            observed_at=later.observed_at or left.observed_at,
+            exhausted=later.exhausted or left.exhausted,
+        )
 
 
 @dataclass(frozen=True)
@@ -130,8 +168,16 @@ class _Token(AccessProvider):
 class Orgs:
     """One client per connection, made at its first use."""
 
-    def __init__(self, connections: Connections, clock: Clock, *, concurrency: int, allow_insecure: bool) -> None:
-        self.ledger = UsageLedger(connections)
+    def __init__(
+        self, connections: Connections, clock: Clock, *, caller: str, concurrency: int, allow_insecure: bool
+    ) -> None:
+        """Make the ways.
+
+        Args:
+            caller: The name by which the orgs' ledgers know this process; no other running process has it.
+        """
+        self.ledger = UsageLedger(connections, clock, caller)
+        self._caller = caller
         self._connections = connections
         self._clock = clock
         self._concurrency = concurrency
@@ -155,6 +201,8 @@ class Orgs:
                     await self._tokens[connection_id].ask_again()
             else:
                 access, version = await self._connections.access(connection_id, None)
+                gate = Gate(self.ledger, self._clock, connection_id, self._caller, self._concurrency)
+                self.ledger.gates[connection_id] = gate
                 token = self._tokens[connection_id] = _Token(self._connections, connection_id, access)
                 self._clients[connection_id] = SalesforceClient(
                     token,
@@ -163,6 +211,7 @@ class Orgs:
                     api_version=version,
                     concurrency=self._concurrency,
                     allow_insecure=self._allow_insecure,
+                    gate=gate,
                 )
             return self._clients[connection_id]
 
@@ -172,8 +221,11 @@ class Orgs:
         return await self._tokens[connection_id].access()
 
     async def close(self) -> None:
-        """Report what is left and close every connection."""
+        """Report what is left, give back what is held, and close every connection."""
         await self.ledger.report()
+        for gate in self.ledger.gates.values():
+            await gate.close()
+        self.ledger.gates.clear()
         for client in self._clients.values():
             await client.aclose()
         self._clients.clear()

@@ -26,21 +26,18 @@ class Patience:
 
     Attributes:
         first: Pause after the first failure; doubles each time.
-        passing: Give up after failing for so long.
-        limited: The same while the org's API limit is used up.
+        passing: Give up after failing for so long; never because a limit of the org is used up.
     """
 
     first: timedelta
     passing: timedelta
-    limited: timedelta
 
     def pause(self, error: HoldfastError, so_far: Failures) -> timedelta | None:
         """How long to wait before the next try; None to give up."""
         if error.kind is Kind.INTERNAL:
             worth_it = so_far.count + 1 < INTERNAL_TRIES
         else:
-            bound = self.limited if error.kind is Kind.LIMIT else self.passing
-            worth_it = error.transient and so_far.lasting < bound
+            worth_it = error.kind is Kind.LIMIT or (error.transient and so_far.lasting < self.passing)
         if not worth_it:
             return None
         return error.retry_after or min(LONGEST_PAUSE, self.first * float(2 ** min(so_far.count, 30)))

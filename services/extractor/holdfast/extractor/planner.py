@@ -25,6 +25,7 @@ from holdfast.common.outbox import enqueue
 from holdfast.common.postgres import Database, Unit
 from holdfast.common.wakeup import Signal
 from holdfast.extractor import store
+from holdfast.extractor.budget import spend_for
 from holdfast.extractor.describing import describe_all
 from holdfast.extractor.drift import Drift
 from holdfast.extractor.drifting import Findings, look, under_known_names
@@ -86,6 +87,7 @@ class Planner:
     async def plan(self, claim: RunClaim) -> None:
         """Plan one run, or refuse it, or put it off."""
         counter = count_calls()
+        spend_for(claim.run.job_id, claim.run.api_limit_percent)
         try:
             plan = await self._make(claim)
             if not plan.objects and not plan.failed:
@@ -106,7 +108,7 @@ class Planner:
         pause = self._patience.pause(error, await store.run_failures(self._db, claim))
         if pause is not None:
             log.warning("plan_postponed", run_id=str(claim.key), error=error.message, detail=error.detail)
-            await store.postpone(self._db, claim, pause, calls)
+            await store.postpone(self._db, claim, pause, calls, error)
         else:
             await self._refuse(claim, error.message, calls)
 

@@ -88,13 +88,19 @@ UPDATE extraction SET lease_until = NULL WHERE holder = $1 AND state = 'waiting'
 UPDATE task SET lease_until = NULL WHERE holder = $1 AND state = 'waiting';
 
 -- name: postpone_extraction
-UPDATE extraction SET lease_until = NULL, holder = NULL, failures = failures + 1, plan_calls = plan_calls + $4,
-    failing_since = coalesce(failing_since, clock_timestamp()), not_before = clock_timestamp() + $3
+-- A wait for a limit of the org ($5: why) is no failure.
+UPDATE extraction SET lease_until = NULL, holder = NULL, plan_calls = plan_calls + $4,
+    failures = CASE WHEN $5 = '' THEN failures + 1 ELSE 0 END,
+    failing_since = CASE WHEN $5 = '' THEN coalesce(failing_since, clock_timestamp()) END,
+    wait_reason = $5, wait_until = $6, not_before = clock_timestamp() + $3
 WHERE run_id = $1 AND epoch = $2;
 
 -- name: postpone_task
-UPDATE task SET lease_until = NULL, holder = NULL, failures = failures + 1, api_calls = api_calls + $4,
-    failing_since = coalesce(failing_since, clock_timestamp()), not_before = clock_timestamp() + $3
+-- A wait for a limit of the org ($5: why) is no failure.
+UPDATE task SET lease_until = NULL, holder = NULL, api_calls = api_calls + $4,
+    failures = CASE WHEN $5 = '' THEN failures + 1 ELSE 0 END,
+    failing_since = CASE WHEN $5 = '' THEN coalesce(failing_since, clock_timestamp()) END,
+    wait_reason = $5, wait_until = $6, not_before = clock_timestamp() + $3
 WHERE task_id = $1 AND epoch = $2;
 
 -- name: extraction_failures

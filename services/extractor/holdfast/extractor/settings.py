@@ -69,6 +69,3 @@ class ExtractorSettings(Settings):
 
     extractor_patience: Span = timedelta(minutes=10)
     """How long an object or a plan may fail for passing reasons without any progress."""
-
-    extractor_limit_patience: Span = timedelta(hours=24)
-    """The same while the org's daily API limit is used up: it is a rolling window of 24 hours."""

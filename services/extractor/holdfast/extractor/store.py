@@ -15,6 +15,7 @@ from holdfast.common.contracts.scheduler import RunRequested
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.meta import Meta
 from holdfast.common.postgres import Database, Queries, Record, Unit
+from holdfast.extractor.budget import BudgetSpentError
 from holdfast.extractor.drift import Shape
 from holdfast.extractor.patience import Failures
 from holdfast.extractor.planning import Known, Strategy
@@ -228,12 +229,16 @@ def _failures(row: Record | None) -> Failures:
     return Failures(row["failures"], row["failing_for"]) if row else Failures(0, timedelta(0))
 
 
-async def postpone(db: Database, claim: RunClaim | TaskClaim, pause: timedelta, calls: int) -> None:
-    """Give a row back, to be tried again after `pause`."""
+async def postpone(
+    db: Database, claim: RunClaim | TaskClaim, pause: timedelta, calls: int, error: HoldfastError
+) -> None:
+    """Give a row back, to be tried again after `pause`. While a limit is used up, the row says why it waits."""
     statement = sql.postpone_extraction if isinstance(claim, RunClaim) else sql.postpone_task
+    reason = error.message if error.kind is Kind.LIMIT else ""
+    free_at = error.free_at if isinstance(error, BudgetSpentError) else None
 
     async def work(unit: Unit) -> None:
-        await unit.execute(statement, claim.key, claim.epoch, pause, calls)
+        await unit.execute(statement, claim.key, claim.epoch, pause, calls, reason, free_at)
 
     await db.run(LEASE_WRITTEN, work)
 

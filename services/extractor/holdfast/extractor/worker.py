@@ -13,6 +13,7 @@ from holdfast.common.contracts.extractor import OrgCount
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.postgres import Database, Unit
 from holdfast.extractor import store
+from holdfast.extractor.budget import Purpose, spend_for
 from holdfast.extractor.bulk_source import BulkSource, BulkStart
 from holdfast.extractor.classification import walk_of
 from holdfast.extractor.closing import Closer
@@ -68,6 +69,8 @@ class Worker:
     async def read(self, claim: TaskClaim) -> None:
         """Read an object to its end, or put it off, or fail it."""
         counter = count_calls()
+        purpose: Purpose = "census" if claim.purpose == "census" else "records"
+        spend_for(claim.run.job_id, claim.run.api_limit_percent, purpose)
         self._live[claim.key] = counter
         try:
             await self._read(claim)
@@ -194,7 +197,7 @@ class Worker:
             again_in_s=pause.total_seconds() if pause else None,
         )
         if pause is not None:
-            await store.postpone(self._db, claim, pause, calls)
+            await store.postpone(self._db, claim, pause, calls, error)
             return
 
         await self._closer.failed(claim, error, calls)

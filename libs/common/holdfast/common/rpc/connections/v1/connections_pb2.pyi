@@ -338,10 +338,21 @@ class ReportUsageRequest(_message.Message):
     CALLS_FIELD_NUMBER: _builtins.int
     USED_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
+    OBSERVED_AT_FIELD_NUMBER: _builtins.int
+    EXHAUSTED_FIELD_NUMBER: _builtins.int
     connection_id: _builtins.str
     calls: _builtins.int
     used: _builtins.int
     limit: _builtins.int
+    caller: _builtins.str
+    """Whose grants the calls were taken from; empty: nobody's."""
+    exhausted: _builtins.str
+    """What the org refused because it is used up: "calls", "bulk-jobs", or empty."""
+    @_builtins.property
+    def observed_at(self) -> _timestamp_pb2.Timestamp:
+        """When the org said so; a report that is older than what is known is not believed."""
+
     def __init__(
         self,
         *,
@@ -349,10 +360,13 @@ class ReportUsageRequest(_message.Message):
         calls: _builtins.int = ...,
         used: _builtins.int = ...,
         limit: _builtins.int = ...,
+        caller: _builtins.str = ...,
+        observed_at: _timestamp_pb2.Timestamp | None = ...,
+        exhausted: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["observed_at", b"observed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "connection_id", b"connection_id", "limit", b"limit", "used", b"used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "calls", b"calls", "connection_id", b"connection_id", "exhausted", b"exhausted", "limit", b"limit", "observed_at", b"observed_at", "used", b"used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -372,3 +386,158 @@ class ReportUsageResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReportUsageResponse: _TypeAlias = ReportUsageResponse  # noqa: Y015
+
+@_typing.final
+class ReserveCallsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONNECTION_ID_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    API_LIMIT_PERCENT_FIELD_NUMBER: _builtins.int
+    WANTED_CALLS_FIELD_NUMBER: _builtins.int
+    RETURNED_CALLS_FIELD_NUMBER: _builtins.int
+    WANTED_SLOTS_FIELD_NUMBER: _builtins.int
+    connection_id: _builtins.str
+    caller: _builtins.str
+    """The process that will make the calls: its name, kept while it runs."""
+    job_id: _builtins.str
+    """Empty: no job's work."""
+    purpose: _builtins.str
+    """"records", "census", "files" or "restore": in this order of precedence from the end."""
+    api_limit_percent: _builtins.int
+    """Share of the org's daily calls, by everybody, up to which this work may call; 0 takes 100."""
+    wanted_calls: _builtins.int
+    returned_calls: _builtins.int
+    """Granted before and not used: they are free again."""
+    wanted_slots: _builtins.int
+    """How many requests the process would make at once."""
+    def __init__(
+        self,
+        *,
+        connection_id: _builtins.str = ...,
+        caller: _builtins.str = ...,
+        job_id: _builtins.str = ...,
+        purpose: _builtins.str = ...,
+        api_limit_percent: _builtins.int = ...,
+        wanted_calls: _builtins.int = ...,
+        returned_calls: _builtins.int = ...,
+        wanted_slots: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_limit_percent", b"api_limit_percent", "caller", b"caller", "connection_id", b"connection_id", "job_id", b"job_id", "purpose", b"purpose", "returned_calls", b"returned_calls", "wanted_calls", b"wanted_calls", "wanted_slots", b"wanted_slots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReserveCallsRequest: _TypeAlias = ReserveCallsRequest  # noqa: Y015
+
+@_typing.final
+class ReserveCallsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANTED_CALLS_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
+    EXPIRES_IN_MS_FIELD_NUMBER: _builtins.int
+    ASK_AGAIN_IN_MS_FIELD_NUMBER: _builtins.int
+    FREE_AT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    LEFT_CALLS_FIELD_NUMBER: _builtins.int
+    BULK_WAIT_MS_FIELD_NUMBER: _builtins.int
+    granted_calls: _builtins.int
+    """0: wait."""
+    slots: _builtins.int
+    """Requests that the process may have under way in this org, for as long as the grant holds; 0: wait."""
+    expires_in_ms: _builtins.int
+    """The grant ends so long after this answer, unless it is renewed by another one or by a report."""
+    ask_again_in_ms: _builtins.int
+    """When there is nothing to grant: ask again after so long."""
+    reason: _builtins.str
+    """Why there is nothing, in words."""
+    left_calls: _builtins.int
+    """Calls that this work could still be granted."""
+    bulk_wait_ms: _builtins.int
+    """New Bulk query jobs are refused by the org: try again after so long."""
+    @_builtins.property
+    def free_at(self) -> _timestamp_pb2.Timestamp:
+        """When calls are expected to be free again, as far as that is known."""
+
+    def __init__(
+        self,
+        *,
+        granted_calls: _builtins.int = ...,
+        slots: _builtins.int = ...,
+        expires_in_ms: _builtins.int = ...,
+        ask_again_in_ms: _builtins.int = ...,
+        free_at: _timestamp_pb2.Timestamp | None = ...,
+        reason: _builtins.str = ...,
+        left_calls: _builtins.int = ...,
+        bulk_wait_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["free_at", b"free_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_again_in_ms", b"ask_again_in_ms", "bulk_wait_ms", b"bulk_wait_ms", "expires_in_ms", b"expires_in_ms", "free_at", b"free_at", "granted_calls", b"granted_calls", "left_calls", b"left_calls", "reason", b"reason", "slots", b"slots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReserveCallsResponse: _TypeAlias = ReserveCallsResponse  # noqa: Y015
+
+@_typing.final
+class GetBudgetRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONNECTION_ID_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    API_LIMIT_PERCENT_FIELD_NUMBER: _builtins.int
+    connection_id: _builtins.str
+    purpose: _builtins.str
+    api_limit_percent: _builtins.int
+    def __init__(
+        self,
+        *,
+        connection_id: _builtins.str = ...,
+        purpose: _builtins.str = ...,
+        api_limit_percent: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_limit_percent", b"api_limit_percent", "connection_id", b"connection_id", "purpose", b"purpose"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBudgetRequest: _TypeAlias = GetBudgetRequest  # noqa: Y015
+
+@_typing.final
+class GetBudgetResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USED_CALLS_FIELD_NUMBER: _builtins.int
+    LIMIT_CALLS_FIELD_NUMBER: _builtins.int
+    OWN_CALLS_FIELD_NUMBER: _builtins.int
+    CEILING_CALLS_FIELD_NUMBER: _builtins.int
+    LEFT_CALLS_FIELD_NUMBER: _builtins.int
+    used_calls: _builtins.int
+    """Of the last 24 hours, by everybody; 0 of 0 while the org has not told."""
+    limit_calls: _builtins.int
+    own_calls: _builtins.int
+    """Of these, by Holdfast."""
+    ceiling_calls: _builtins.int
+    """Where work with this limit stops, and how far it is from there."""
+    left_calls: _builtins.int
+    def __init__(
+        self,
+        *,
+        used_calls: _builtins.int = ...,
+        limit_calls: _builtins.int = ...,
+        own_calls: _builtins.int = ...,
+        ceiling_calls: _builtins.int = ...,
+        left_calls: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ceiling_calls", b"ceiling_calls", "left_calls", b"left_calls", "limit_calls", b"limit_calls", "own_calls", b"own_calls", "used_calls", b"used_calls"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBudgetResponse: _TypeAlias = GetBudgetResponse  # noqa: Y015

@@ -65,6 +65,16 @@ class ConnectionsServiceStub:
                 request_serializer=holdfast_dot_connections_dot_v1_dot_connections__pb2.ReportUsageRequest.SerializeToString,
                 response_deserializer=holdfast_dot_connections_dot_v1_dot_connections__pb2.ReportUsageResponse.FromString,
                 _registered_method=True)
+        self.ReserveCalls = channel.unary_unary(
+                '/holdfast.connections.v1.ConnectionsService/ReserveCalls',
+                request_serializer=holdfast_dot_connections_dot_v1_dot_connections__pb2.ReserveCallsRequest.SerializeToString,
+                response_deserializer=holdfast_dot_connections_dot_v1_dot_connections__pb2.ReserveCallsResponse.FromString,
+                _registered_method=True)
+        self.GetBudget = channel.unary_unary(
+                '/holdfast.connections.v1.ConnectionsService/GetBudget',
+                request_serializer=holdfast_dot_connections_dot_v1_dot_connections__pb2.GetBudgetRequest.SerializeToString,
+                response_deserializer=holdfast_dot_connections_dot_v1_dot_connections__pb2.GetBudgetResponse.FromString,
+                _registered_method=True)
 
 
 class ConnectionsServiceServicer:
@@ -111,6 +121,21 @@ class ConnectionsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReserveCalls(self, request, context):
+        """Grants calls of the org's daily budget in advance, and a share of the requests that it takes at once. What is
+        granted counts as used until it is reported, given back, or expires.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBudget(self, request, context):
+        """How the org's budget stands for work with this limit; asks nobody.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConnectionsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -143,6 +168,16 @@ def add_ConnectionsServiceServicer_to_server(servicer, server):
                     servicer.ReportUsage,
                     request_deserializer=holdfast_dot_connections_dot_v1_dot_connections__pb2.ReportUsageRequest.FromString,
                     response_serializer=holdfast_dot_connections_dot_v1_dot_connections__pb2.ReportUsageResponse.SerializeToString,
+            ),
+            'ReserveCalls': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReserveCalls,
+                    request_deserializer=holdfast_dot_connections_dot_v1_dot_connections__pb2.ReserveCallsRequest.FromString,
+                    response_serializer=holdfast_dot_connections_dot_v1_dot_connections__pb2.ReserveCallsResponse.SerializeToString,
+            ),
+            'GetBudget': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBudget,
+                    request_deserializer=holdfast_dot_connections_dot_v1_dot_connections__pb2.GetBudgetRequest.FromString,
+                    response_serializer=holdfast_dot_connections_dot_v1_dot_connections__pb2.GetBudgetResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -308,6 +343,60 @@ class ConnectionsService:
             '/holdfast.connections.v1.ConnectionsService/ReportUsage',
             holdfast_dot_connections_dot_v1_dot_connections__pb2.ReportUsageRequest.SerializeToString,
             holdfast_dot_connections_dot_v1_dot_connections__pb2.ReportUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReserveCalls(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.connections.v1.ConnectionsService/ReserveCalls',
+            holdfast_dot_connections_dot_v1_dot_connections__pb2.ReserveCallsRequest.SerializeToString,
+            holdfast_dot_connections_dot_v1_dot_connections__pb2.ReserveCallsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBudget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.connections.v1.ConnectionsService/GetBudget',
+            holdfast_dot_connections_dot_v1_dot_connections__pb2.GetBudgetRequest.SerializeToString,
+            holdfast_dot_connections_dot_v1_dot_connections__pb2.GetBudgetResponse.FromString,
             options,
             channel_credentials,
             insecure,

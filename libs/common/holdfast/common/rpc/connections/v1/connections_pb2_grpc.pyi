@@ -43,6 +43,12 @@ class ConnectionsServiceStub:
     """A token to call the org with. Names the token that was refused, if any, so that one refresh serves all callers."""
     ReportUsage: _grpc.UnaryUnaryMultiCallable[_connections_pb2.ReportUsageRequest, _connections_pb2.ReportUsageResponse]
     """Adds calls to the org's ledger and records what the org said of its limit."""
+    ReserveCalls: _grpc.UnaryUnaryMultiCallable[_connections_pb2.ReserveCallsRequest, _connections_pb2.ReserveCallsResponse]
+    """Grants calls of the org's daily budget in advance, and a share of the requests that it takes at once. What is
+    granted counts as used until it is reported, given back, or expires.
+    """
+    GetBudget: _grpc.UnaryUnaryMultiCallable[_connections_pb2.GetBudgetRequest, _connections_pb2.GetBudgetResponse]
+    """How the org's budget stands for work with this limit; asks nobody."""
 
 @_typing.type_check_only
 class ConnectionsServiceAsyncStub(ConnectionsServiceStub):
@@ -59,6 +65,12 @@ class ConnectionsServiceAsyncStub(ConnectionsServiceStub):
     """A token to call the org with. Names the token that was refused, if any, so that one refresh serves all callers."""
     ReportUsage: _aio.UnaryUnaryMultiCallable[_connections_pb2.ReportUsageRequest, _connections_pb2.ReportUsageResponse]  # type: ignore[assignment]
     """Adds calls to the org's ledger and records what the org said of its limit."""
+    ReserveCalls: _aio.UnaryUnaryMultiCallable[_connections_pb2.ReserveCallsRequest, _connections_pb2.ReserveCallsResponse]  # type: ignore[assignment]
+    """Grants calls of the org's daily budget in advance, and a share of the requests that it takes at once. What is
+    granted counts as used until it is reported, given back, or expires.
+    """
+    GetBudget: _aio.UnaryUnaryMultiCallable[_connections_pb2.GetBudgetRequest, _connections_pb2.GetBudgetResponse]  # type: ignore[assignment]
+    """How the org's budget stands for work with this limit; asks nobody."""
 
 class ConnectionsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Org connections and the API budget of each org. Deadlines are required on every call."""
@@ -108,5 +120,23 @@ class ConnectionsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_connections_pb2.ReportUsageResponse, _abc.Awaitable[_connections_pb2.ReportUsageResponse]]:
         """Adds calls to the org's ledger and records what the org said of its limit."""
+
+    @_abc_1.abstractmethod
+    def ReserveCalls(
+        self,
+        request: _connections_pb2.ReserveCallsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_connections_pb2.ReserveCallsResponse, _abc.Awaitable[_connections_pb2.ReserveCallsResponse]]:
+        """Grants calls of the org's daily budget in advance, and a share of the requests that it takes at once. What is
+        granted counts as used until it is reported, given back, or expires.
+        """
+
+    @_abc_1.abstractmethod
+    def GetBudget(
+        self,
+        request: _connections_pb2.GetBudgetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_connections_pb2.GetBudgetResponse, _abc.Awaitable[_connections_pb2.GetBudgetResponse]]:
+        """How the org's budget stands for work with this limit; asks nobody."""
 
 def add_ConnectionsServiceServicer_to_server(servicer: ConnectionsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
