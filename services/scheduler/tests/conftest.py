@@ -55,6 +55,7 @@ class Extractor(extractor_pb2_grpc.ExtractorServiceServicer):
     """Offers what the test says, or cannot reach the org."""
 
     unreachable: bool = False
+    blind: bool = False
     offered: list[Any] = field(
         default_factory=lambda: [
             extractor_pb2.OrgObject(name="Account", recommended=True),
@@ -62,6 +63,12 @@ class Extractor(extractor_pb2_grpc.ExtractorServiceServicer):
             extractor_pb2.OrgObject(name="Secret__c", unreadable=True, reason="The user may not read it."),
         ]
     )
+
+    async def CheckVisibility(self, request: Any, context: Any) -> Any:
+        if self.blind:
+            raise HoldfastError(Kind.TIMEOUT, "The org is slow.")
+        hidden = [name for name in request.objects if name == "Contact"]
+        return extractor_pb2.CheckVisibilityResponse(warnings=[f"The user cannot see 1 field of {n}." for n in hidden])
 
     async def ListObjects(self, request: Any, context: Any) -> Any:
         if self.unreachable:

@@ -115,6 +115,29 @@ async def test_run_from_request_to_completed(scheduler: Any) -> None:
     assert (job.status, job.last_run.id) == ("completed", str(run.run_id))
 
 
+async def test_notes_of_a_run_and_of_its_objects_are_kept_and_make_nothing_missing(scheduler: Any) -> None:
+    await scheduler.ask("CreateJob", new_job())
+    run = await request_run(scheduler)
+    renamed, gone = "A of Account was renamed B.", "The org no longer has the object Old__c."
+    read = extracted(run, "Account").model_copy(update={"notes": [renamed]})
+    held = diffed(run, "Account", captured=7).model_copy(update={"notes": [renamed, "One more."]})
+    await scheduler.others.send(planned(run, "Account").model_copy(update={"notes": [gone]}), read, held)
+    assert isinstance(await scheduler.others.hears(ends(run)), RunCompleted)
+    shown = (await scheduler.ask("GetRun", pb.GetRunRequest(id=str(run.run_id)))).run
+    assert list(shown.notes) == [gone]
+    assert list(shown.objects[0].notes) == [renamed, "One more."]
+
+
+async def test_a_job_says_what_its_user_cannot_see_and_is_made_all_the_same(scheduler: Any) -> None:
+    warned = (await scheduler.ask("CreateJob", new_job(objects=["Account", "Contact"]))).job
+    assert list(warned.warnings) == ["The user cannot see 1 field of Contact."]
+    shown = (await scheduler.ask("GetJob", pb.GetJobRequest(id=warned.id))).job
+    assert list(shown.warnings) == list(warned.warnings)
+    scheduler.extractor.blind = True
+    unchecked = (await scheduler.ask("CreateJob", new_job(name="Other"))).job
+    assert list(unchecked.warnings) == ["What the user cannot see could not be checked: The org is slow."]
+
+
 async def test_missing_objects_and_gaps_make_the_run_partial(scheduler: Any) -> None:
     await scheduler.ask("CreateJob", new_job())
     run = await request_run(scheduler)

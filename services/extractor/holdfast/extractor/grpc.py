@@ -15,7 +15,11 @@ from holdfast.common.rpc.extractor.v1 import extractor_pb2 as messages
 from holdfast.common.rpc.extractor.v1.extractor_pb2_grpc import ExtractorServiceServicer
 from holdfast.extractor import store
 from holdfast.extractor.classification import classify, namespace_of
-from holdfast.extractor.org import Orgs
+from holdfast.extractor.org import Orgs, count_calls
+from holdfast.extractor.visibility import check
+
+# Describes at a time while somebody waits for the answer.
+DESCRIBES = 4
 
 
 class ExtractorService(ExtractorServiceServicer):
@@ -85,6 +89,16 @@ class ExtractorService(ExtractorServiceServicer):
                 )
             )
         return messages.ListObjectsResponse(objects=listed)
+
+    async def CheckVisibility(
+        self, request: messages.CheckVisibilityRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> messages.CheckVisibilityResponse:
+        """What the user cannot see; about one call for a dozen objects."""
+        connection_id = _id(request.connection_id, "connection_id")
+        counter = count_calls()
+        client = await self._orgs.client(connection_id)
+        sight = await check(self._db, client, connection_id, list(request.objects), slots=DESCRIBES)
+        return messages.CheckVisibilityResponse(warnings=sight.warnings, api_calls=counter.calls)
 
 
 def _id(text: str, field: str) -> UUID:

@@ -19,3 +19,4 @@ PAGE_RECORDED = durable_step("extractor.page_recorded")
 OBJECT_CLOSED = durable_step("extractor.object_closed")
 # The differ gave an object of a run up: what was read of it is not in the vault.
 LOSS_NOTED = durable_step("extractor.loss_noted")
+DEFINITIONS_KEPT = durable_step("extractor.definitions_kept")

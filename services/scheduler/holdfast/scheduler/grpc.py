@@ -50,9 +50,11 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
     async def CreateJob(self, request: pb.CreateJobRequest, context: Context) -> pb.CreateJobResponse:
         """Hold the settings against the org, then create the job."""
         command = await self._checked(request)
+        warnings = await self._peers.warnings(command.connection_id, command.objects)
 
         async def make(unit: Unit) -> pb.CreateJobResponse:
             await handlers.create_job(unit, command, self._meta())
+            await store.warn_of_job(unit, command.job_id, warnings)
             return pb.CreateJobResponse(job=await self._job(unit, command.job_id))
 
         return await self._commit(JOB_CREATED, request.idempotency_key, request, make)

@@ -134,6 +134,7 @@ async def accept_plan(unit: Unit, event: extraction.ExtractionPlanned, meta: Met
     run = await _lock(unit, event.run_id)
     await store.start_run(unit, run.run_id)
     await store.plan_objects(unit, run.run_id, event.objects)
+    await store.note_run(unit, run.run_id, event.notes)
     command = AcceptPlan(objects=tuple(one.object for one in event.objects), at=at)
     await _carry_out(unit, run, command, meta)
 

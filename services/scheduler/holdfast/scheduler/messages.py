@@ -28,6 +28,7 @@ def job_message(job: Row, last_run: Row | None) -> pb.Job:
         status=_status(last_run),
         last_run=run_message(last_run) if last_run else None,
         api_limit_percent=job["api_limit_percent"],
+        warnings=list(job["warnings"]),
     )
 
 
@@ -46,6 +47,7 @@ def run_message(run: Row, objects: Iterable[Row] = ()) -> pb.Run:
         missing=[pb.Gap(object=gap["object"], reason=gap["reason"]) for gap in json.loads(run["missing"])],
         reason=run["reason"],
         objects=[_object_message(one) for one in objects],
+        notes=list(run["notes"]),
         api_limit_percent=run["api_limit_percent"],
     )
 
@@ -61,6 +63,7 @@ def _object_message(row: Row) -> pb.ObjectProgress:
         api_calls=row["api_calls"],
         counts=_counts(row),
         reason=row["reason"],
+        notes=list(row["notes"]),
     )
 
 

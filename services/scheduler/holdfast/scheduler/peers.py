@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
+from holdfast.common.errors import HoldfastError
 from holdfast.common.grpc import call
 from holdfast.common.rpc.connections.v1 import connections_pb2, connections_pb2_grpc
 from holdfast.common.rpc.extractor.v1 import extractor_pb2, extractor_pb2_grpc
@@ -46,3 +48,15 @@ class Peers:
             OfferedObject(name=one.name, recommended=one.recommended, reason=one.reason, readable=not one.unreadable)
             for one in answer.objects
         ]
+
+    async def warnings(self, connection_id: UUID, objects: Sequence[str]) -> list[str]:
+        """What the connection's user cannot see of the objects, in sentences.
+
+        A job is worth having without this knowledge: what hinders the question is a warning too.
+        """
+        request = extractor_pb2.CheckVisibilityRequest(connection_id=str(connection_id), objects=objects)
+        try:
+            answer = await call(self._extractor.CheckVisibility, request, timeout=self._timeout)
+        except HoldfastError as error:
+            return [f"What the user cannot see could not be checked: {error.message}"]
+        return list(answer.warnings)

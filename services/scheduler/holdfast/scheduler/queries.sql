@@ -120,14 +120,14 @@ SET state = 'failed', reason = excluded.reason;
 
 -- name: get_job
 SELECT job_id, name, connection_id, objects, cron, time_zone, created_at, next_run_at, last_run_id,
-    api_limit_percent
+    api_limit_percent, warnings
 FROM job
 WHERE job_id = $1;
 
 -- name: list_jobs
 -- In order of name, after the name $1.
 SELECT job_id, name, connection_id, objects, cron, time_zone, created_at, next_run_at, last_run_id,
-    api_limit_percent
+    api_limit_percent, warnings
 FROM job
 WHERE name > $1
 ORDER BY name
@@ -135,14 +135,14 @@ LIMIT $2;
 
 -- name: get_runs
 SELECT run_id, job_id, number, state, trigger, label, requested_at, completed_at, captured, created, updated,
-    touched, deleted, undeleted, reason, missing::text AS missing, api_limit_percent, paused
+    touched, deleted, undeleted, reason, missing::text AS missing, api_limit_percent, paused, notes
 FROM run
 WHERE run_id = ANY ($1::uuid[]);
 
 -- name: list_runs
 -- Newest first, older than the position ($2, $3); of all jobs when $1 is null.
 SELECT run_id, job_id, number, state, trigger, label, requested_at, completed_at, captured, created, updated,
-    touched, deleted, undeleted, reason, missing::text AS missing, api_limit_percent, paused
+    touched, deleted, undeleted, reason, missing::text AS missing, api_limit_percent, paused, notes
 FROM run
 WHERE ($1::uuid IS NULL OR job_id = $1)
     AND ($2::timestamptz IS NULL OR (requested_at, run_id) < ($2, $3::uuid))
@@ -151,7 +151,18 @@ LIMIT $4;
 
 -- name: run_objects
 SELECT object, state, mode, strategy, estimated_rows, rows, api_calls, captured, created, updated, touched, deleted,
-    undeleted, reason
+    undeleted, reason, notes
 FROM run_object
 WHERE run_id = $1
 ORDER BY object;
+
+-- name: note_object
+-- Sentences about an object; those of a later pass and of the differ are added to what was said before.
+UPDATE run_object SET notes = notes || ARRAY(SELECT one FROM unnest($3::text[]) AS one WHERE one <> ALL (notes))
+WHERE run_id = $1 AND object = $2;
+
+-- name: note_run
+UPDATE run SET notes = $2 WHERE run_id = $1;
+
+-- name: warn_of_job
+UPDATE job SET warnings = $2 WHERE job_id = $1;

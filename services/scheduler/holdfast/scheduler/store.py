@@ -60,6 +60,11 @@ async def insert_job(unit: Unit, job: JobCreated, next_run_at: datetime | None) 
     return taken is not None
 
 
+async def warn_of_job(unit: Unit, job_id: UUID, warnings: Sequence[str]) -> None:
+    """What the job's user cannot see."""
+    await unit.execute(SQL.warn_of_job, job_id, list(warnings))
+
+
 async def lock_job(unit: Unit, job_id: UUID) -> LockedJob | None:
     """The job, locked; None when there is none."""
     row = await unit.fetchrow(SQL.lock_job, job_id)
@@ -150,15 +155,22 @@ async def plan_objects(unit: Unit, run_id: UUID, objects: Sequence[PlannedObject
     )
 
 
+async def note_run(unit: Unit, run_id: UUID, notes: Sequence[str]) -> None:
+    """What happened to objects that the run does not have."""
+    await unit.execute(SQL.note_run, run_id, list(notes))
+
+
 async def read_object(unit: Unit, read: ObjectExtracted) -> None:
     """The object is read."""
     await unit.execute(SQL.read_object, read.run_id, read.object, read.mode, read.rows, read.api_calls)
+    await unit.execute(SQL.note_object, read.run_id, read.object, read.notes)
 
 
 async def hold_object(unit: Unit, held: ObjectDiffed, totals: Totals) -> None:
     """The object is in the vault."""
     gaps = " ".join(held.gaps)
     await unit.execute(SQL.hold_object, held.run_id, held.object, held.rows_read, *_six(totals), gaps)
+    await unit.execute(SQL.note_object, held.run_id, held.object, held.notes)
 
 
 async def lose_object(unit: Unit, lost: ObjectFailed | ObjectGivenUp) -> None:

@@ -65,7 +65,13 @@ def create(
     what = f"{len(job['objects'])} objects" if job["objects"] else "all recommended objects"
     when = f", next at {output.moment(job['next_run_at'])} UTC" if job["next_run_at"] else ""
     output.say(output.visible(f"Created the job '{job['name']}': {what}{when}."))
+    _warn(job)
     output.say(output.visible(f"Run it now with: holdfast job run {job['name']}"))
+
+
+def _warn(job: dict[str, Any]) -> None:
+    for warning in job.get("warnings", []):
+        output.say(output.visible(f"Note: {warning}"))
 
 
 def _only_connection(api: Api) -> str:
@@ -119,6 +125,7 @@ def show(job: Job, api: ApiAddress = "", data: Data = DEFAULT_DATA, as_json: Jso
             ("Last run", _last(found)),
         ]
     )
+    _warn(found)
 
 
 @app.command("objects")

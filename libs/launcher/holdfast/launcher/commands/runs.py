@@ -143,6 +143,8 @@ def print_run(run: dict[str, Any]) -> None:
     output.say(_sentence(run))
     for gap in run["missing"]:
         output.say(output.visible(f"Missing: {gap['object']}: {gap['reason']}"))
+    for note in [*run.get("notes", []), *(note for each in run["objects"] for note in each.get("notes", []))]:
+        output.say(output.visible(f"Note: {note}"))
 
 
 def _sentence(run: dict[str, Any]) -> str:

@@ -64,7 +64,8 @@ def _rename(org: Org, obj: SObject, name: str, new: str) -> None:
     table = org.table(obj)
     values = table.frame().with_columns(pl.col(known["name"]).alias(new))
     obj.rename(known["name"], new)
-    org.table(obj).put_rows(values)
+    table.add_columns(obj.stored())
+    table.put_rows(values)
 
 
 def spoils_job(effect: dict[str, Any], call: Call) -> bool:

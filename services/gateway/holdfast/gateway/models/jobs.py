@@ -66,6 +66,9 @@ class Job(Resource):
         examples=["completed"],
     )
     last_run: Run | None
+    warnings: list[str] = Field(
+        default_factory=list, description="What the connection's user cannot see, found out when the job was made."
+    )
     api_limit_percent: int
 
     @classmethod
@@ -81,5 +84,6 @@ class Job(Resource):
             next_run_at=moment(job.next_run_at),
             status=job.status,
             last_run=Run.of(job.last_run) if job.HasField("last_run") else None,
+            warnings=list(job.warnings),
             api_limit_percent=job.api_limit_percent,
         )

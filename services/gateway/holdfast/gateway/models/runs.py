@@ -66,6 +66,10 @@ class RunObject(Resource):
     api_calls: int
     counts: Counts
     reason: str = Field(description="Why it failed.")
+    notes: list[str] = Field(
+        default_factory=list,
+        description="What happened to it that makes nothing missing: fields added, removed, renamed, retyped.",
+    )
 
 
 class Run(Resource):
@@ -84,6 +88,9 @@ class Run(Resource):
     reason: str = Field(description="Why the run failed, or that it was cancelled.")
     api_limit_percent: int = Field(
         description="Share of the org's daily API calls, by everybody, at which the run stops calling and waits."
+    )
+    notes: list[str] = Field(
+        default_factory=list, description="What happened to objects that the run does not have: they are gone."
     )
 
     @classmethod
@@ -133,6 +140,7 @@ def _head(run: scheduler_pb2.Run) -> dict[str, Any]:
         "counts": Counts.of(run.counts),
         "missing": [Gap(object=gap.object, reason=gap.reason) for gap in run.missing],
         "reason": run.reason,
+        "notes": list(run.notes),
         "api_limit_percent": run.api_limit_percent,
     }
 
@@ -167,6 +175,7 @@ def _object(name: str, plan: scheduler_pb2.ObjectProgress, read: extractor_pb2.O
         api_calls=max(plan.api_calls, read.api_calls),
         counts=Counts.of(plan.counts),
         reason=plan.reason,
+        notes=list(plan.notes),
     )
 
 

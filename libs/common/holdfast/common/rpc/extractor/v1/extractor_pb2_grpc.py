@@ -45,6 +45,11 @@ class ExtractorServiceStub:
                 request_serializer=holdfast_dot_extractor_dot_v1_dot_extractor__pb2.ListObjectsRequest.SerializeToString,
                 response_deserializer=holdfast_dot_extractor_dot_v1_dot_extractor__pb2.ListObjectsResponse.FromString,
                 _registered_method=True)
+        self.CheckVisibility = channel.unary_unary(
+                '/holdfast.extractor.v1.ExtractorService/CheckVisibility',
+                request_serializer=holdfast_dot_extractor_dot_v1_dot_extractor__pb2.CheckVisibilityRequest.SerializeToString,
+                response_deserializer=holdfast_dot_extractor_dot_v1_dot_extractor__pb2.CheckVisibilityResponse.FromString,
+                _registered_method=True)
 
 
 class ExtractorServiceServicer:
@@ -65,6 +70,13 @@ class ExtractorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckVisibility(self, request, context):
+        """What the connection's user cannot see of the objects that a job takes. Calls the org.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExtractorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +89,11 @@ def add_ExtractorServiceServicer_to_server(servicer, server):
                     servicer.ListObjects,
                     request_deserializer=holdfast_dot_extractor_dot_v1_dot_extractor__pb2.ListObjectsRequest.FromString,
                     response_serializer=holdfast_dot_extractor_dot_v1_dot_extractor__pb2.ListObjectsResponse.SerializeToString,
+            ),
+            'CheckVisibility': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckVisibility,
+                    request_deserializer=holdfast_dot_extractor_dot_v1_dot_extractor__pb2.CheckVisibilityRequest.FromString,
+                    response_serializer=holdfast_dot_extractor_dot_v1_dot_extractor__pb2.CheckVisibilityResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +151,33 @@ class ExtractorService:
             '/holdfast.extractor.v1.ExtractorService/ListObjects',
             holdfast_dot_extractor_dot_v1_dot_extractor__pb2.ListObjectsRequest.SerializeToString,
             holdfast_dot_extractor_dot_v1_dot_extractor__pb2.ListObjectsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckVisibility(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.extractor.v1.ExtractorService/CheckVisibility',
+            holdfast_dot_extractor_dot_v1_dot_extractor__pb2.CheckVisibilityRequest.SerializeToString,
+            holdfast_dot_extractor_dot_v1_dot_extractor__pb2.CheckVisibilityResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,8 @@ class ExtractorServiceStub:
     """Rows, bytes and API calls so far, per object; cheap enough to ask several times a second."""
     ListObjects: _grpc.UnaryUnaryMultiCallable[_extractor_pb2.ListObjectsRequest, _extractor_pb2.ListObjectsResponse]
     """What an org offers to a backup: every object with its classification and count."""
+    CheckVisibility: _grpc.UnaryUnaryMultiCallable[_extractor_pb2.CheckVisibilityRequest, _extractor_pb2.CheckVisibilityResponse]
+    """What the connection's user cannot see of the objects that a job takes. Calls the org."""
 
 @_typing.type_check_only
 class ExtractorServiceAsyncStub(ExtractorServiceStub):
@@ -47,6 +49,8 @@ class ExtractorServiceAsyncStub(ExtractorServiceStub):
     """Rows, bytes and API calls so far, per object; cheap enough to ask several times a second."""
     ListObjects: _aio.UnaryUnaryMultiCallable[_extractor_pb2.ListObjectsRequest, _extractor_pb2.ListObjectsResponse]  # type: ignore[assignment]
     """What an org offers to a backup: every object with its classification and count."""
+    CheckVisibility: _aio.UnaryUnaryMultiCallable[_extractor_pb2.CheckVisibilityRequest, _extractor_pb2.CheckVisibilityResponse]  # type: ignore[assignment]
+    """What the connection's user cannot see of the objects that a job takes. Calls the org."""
 
 class ExtractorServiceServicer(metaclass=_abc_1.ABCMeta):
     """How far the extraction of a run is. Deadlines are required on every call."""
@@ -66,5 +70,13 @@ class ExtractorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_extractor_pb2.ListObjectsResponse, _abc.Awaitable[_extractor_pb2.ListObjectsResponse]]:
         """What an org offers to a backup: every object with its classification and count."""
+
+    @_abc_1.abstractmethod
+    def CheckVisibility(
+        self,
+        request: _extractor_pb2.CheckVisibilityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_extractor_pb2.CheckVisibilityResponse, _abc.Awaitable[_extractor_pb2.CheckVisibilityResponse]]:
+        """What the connection's user cannot see of the objects that a job takes. Calls the org."""
 
 def add_ExtractorServiceServicer_to_server(servicer: ExtractorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -34,6 +34,7 @@ class Job(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     LAST_RUN_FIELD_NUMBER: _builtins.int
     API_LIMIT_PERCENT_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     connection_id: _builtins.str
@@ -54,6 +55,10 @@ class Job(_message.Message):
     def next_run_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def last_run(self) -> Global___Run: ...
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the connection's user cannot see, found out when the job was made."""
+
     def __init__(
         self,
         *,
@@ -68,10 +73,11 @@ class Job(_message.Message):
         status: _builtins.str = ...,
         last_run: Global___Run | None = ...,
         api_limit_percent: _builtins.int = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "last_run", b"last_run", "next_run_at", b"next_run_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_limit_percent", b"api_limit_percent", "connection_id", b"connection_id", "created_at", b"created_at", "cron", b"cron", "id", b"id", "last_run", b"last_run", "name", b"name", "next_run_at", b"next_run_at", "objects", b"objects", "status", b"status", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_limit_percent", b"api_limit_percent", "connection_id", b"connection_id", "created_at", b"created_at", "cron", b"cron", "id", b"id", "last_run", b"last_run", "name", b"name", "next_run_at", b"next_run_at", "objects", b"objects", "status", b"status", "time_zone", b"time_zone", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -146,6 +152,7 @@ class ObjectProgress(_message.Message):
     API_CALLS_FIELD_NUMBER: _builtins.int
     COUNTS_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
     object: _builtins.str
     state: _builtins.str
     """"planned", "extracted", "diffed", "failed"."""
@@ -157,6 +164,10 @@ class ObjectProgress(_message.Message):
     reason: _builtins.str
     @_builtins.property
     def counts(self) -> Global___Counts: ...
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What happened to the object that makes nothing missing: fields added, removed, renamed, retyped."""
+
     def __init__(
         self,
         *,
@@ -169,10 +180,11 @@ class ObjectProgress(_message.Message):
         api_calls: _builtins.int = ...,
         counts: Global___Counts | None = ...,
         reason: _builtins.str = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_calls", b"api_calls", "counts", b"counts", "estimated_rows", b"estimated_rows", "mode", b"mode", "object", b"object", "reason", b"reason", "rows", b"rows", "state", b"state", "strategy", b"strategy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_calls", b"api_calls", "counts", b"counts", "estimated_rows", b"estimated_rows", "mode", b"mode", "notes", b"notes", "object", b"object", "reason", b"reason", "rows", b"rows", "state", b"state", "strategy", b"strategy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -195,6 +207,7 @@ class Run(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     OBJECTS_FIELD_NUMBER: _builtins.int
     API_LIMIT_PERCENT_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     job_id: _builtins.str
     number: _builtins.int
@@ -214,6 +227,10 @@ class Run(_message.Message):
     def missing(self) -> _containers.RepeatedCompositeFieldContainer[Global___Gap]: ...
     @_builtins.property
     def objects(self) -> _containers.RepeatedCompositeFieldContainer[Global___ObjectProgress]: ...
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What happened to objects that the run does not have: the org no longer has them."""
+
     def __init__(
         self,
         *,
@@ -230,10 +247,11 @@ class Run(_message.Message):
         reason: _builtins.str = ...,
         objects: _abc.Iterable[Global___ObjectProgress] | None = ...,
         api_limit_percent: _builtins.int = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "counts", b"counts", "requested_at", b"requested_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_limit_percent", b"api_limit_percent", "completed_at", b"completed_at", "counts", b"counts", "id", b"id", "job_id", b"job_id", "label", b"label", "missing", b"missing", "number", b"number", "objects", b"objects", "reason", b"reason", "requested_at", b"requested_at", "state", b"state", "trigger", b"trigger"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_limit_percent", b"api_limit_percent", "completed_at", b"completed_at", "counts", b"counts", "id", b"id", "job_id", b"job_id", "label", b"label", "missing", b"missing", "notes", b"notes", "number", b"number", "objects", b"objects", "reason", b"reason", "requested_at", b"requested_at", "state", b"state", "trigger", b"trigger"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
