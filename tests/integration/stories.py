@@ -301,3 +301,14 @@ STORIES: dict[str, Story] = {
 }
 # A heartbeat needs a lease that is held for longer than a third of its term.
 EXTRA_ENV = {"common.lease_extended": {"HOLDFAST_DIFFER_LEASE_S": "0.25"}}
+# Upkeep waits for many files and for days; so that it comes in a story, it waits for two and for a second.
+_SOON = {
+    "HOLDFAST_DIFFER_COMPACT_FILES": "2",
+    "HOLDFAST_DIFFER_REPLACED_GRACE": "PT0S",
+    "HOLDFAST_DIFFER_INDEX_CHECK": "PT1S",
+}
+_UPKEEP = (
+    "vault.merged_file_put", "vault.table_compact", "vault.replaced_deleted",
+    "differ.compaction_recorded", "differ.replaced_cleared", "differ.index_checked",
+)  # fmt: skip
+EXTRA_ENV |= dict.fromkeys(_UPKEEP, _SOON)

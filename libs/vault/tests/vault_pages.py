@@ -1,4 +1,4 @@
-"""Stages pages as the extractor does; run as a program, it applies and commits one (to be killed while at it)."""
+"""Stages pages as the extractor does; run as a program, it commits one or compacts (to be killed while at it)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from holdfast.common.failpoints import DurableStep
 from holdfast.vault.canonical import canonical
+from holdfast.vault.compaction import Policy
 from holdfast.vault.location import VaultRoot
 from holdfast.vault.page import PageMeta, PageMode, page_key, write_page
 from holdfast.vault.reading import state_at
@@ -113,7 +114,22 @@ def commit_second(root: VaultRoot, ref: StagedRef) -> Committed:
     return table.committed(2, [ref.page_id]) or table.commit(table.apply([ref]), 2)
 
 
+EAGER = Policy(fewest=2, steps=(32 << 20,))
+NOW_MS = 1_800_000_000_000
+
+
+def compact_and_clear(root: VaultRoot) -> None:
+    """Merge all that can be merged, then delete what was replaced."""
+    table = RecordTable.open_or_create(root, JOB, OBJECT, KEY)
+    while table.compact(EAGER, NOW_MS):
+        pass
+    table.delete_replaced(NOW_MS + 1)
+
+
 def main(folder: str, page: str) -> None:
+    if page == "compact":
+        compact_and_clear(VaultRoot.local(Path(folder)))
+        return
     body: dict[str, Any] = json.loads(page)
     body["schema"] = RecordSchema.from_json(body["schema"].encode())
     commit_second(VaultRoot.local(Path(folder)), StagedRef(**body))

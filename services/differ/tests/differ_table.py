@@ -14,7 +14,7 @@ from uuid import UUID, uuid5
 import pyarrow as pa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from holdfast.common.clock import SystemClock
+from holdfast.common.clock import ManualClock, SystemClock
 from holdfast.common.contracts.extractor import Mode, ObjectExtracted, PageMode, PageStaged
 from holdfast.common.contracts.manifest import manifest_hash
 from holdfast.common.failpoints import durable_step
@@ -30,8 +30,10 @@ from holdfast.differ.losing import Losses
 from holdfast.differ.proving import MassRule
 from holdfast.differ.store import TableKey
 from holdfast.differ.tables import Tables
+from holdfast.differ.upkeep import Upkeep
 from holdfast.differ.worker import Worker
 from holdfast.vault.canonical import canonical
+from holdfast.vault.compaction import Policy
 from holdfast.vault.location import VaultRoot
 from holdfast.vault.page import PageMeta, page_key, write_page
 from holdfast.vault.record_id import long_id
@@ -81,6 +83,16 @@ class Differ:
         self.completer = Completer(
             self.db, self.tables, FolderStore(self.folder / "vault"), SystemClock(), MassRule(), 3
         )
+        self.clock = ManualClock(datetime.now(UTC))
+        self.upkeep = Upkeep(
+            self.db,
+            self.tables,
+            asyncio.Semaphore(1),
+            self.clock,
+            policy=Policy(fewest=4),
+            grace=timedelta(days=7),
+            check_every=timedelta(days=30),
+        )
 
     async def stage(self, run: int, mode: PageMode, rows: Sequence[Mapping[str, str]], seq: int = 1) -> None:
         table = pa.table({name: [row[name] for row in rows] for name in NAMES})
@@ -119,6 +131,7 @@ class Differ:
             completer=self.completer,
             feeder=_NoFeed(),
             losses=Losses(self.db, give_up_after),
+            upkeep=self.upkeep,
             tables=1,
             lease_ttl=timedelta(seconds=60),
         )

@@ -36,6 +36,9 @@ class Parts:
             raise HoldfastError(Kind.DAMAGED, "The vault's file is damaged.")
         self.fed.append(key)
 
+    def look_at(self, key: TableKey) -> None:
+        """Nothing is worth a look."""
+
 
 async def test_tables_that_fail_do_not_keep_the_others_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     async def due(db: Any) -> list[TableKey]:
@@ -57,6 +60,7 @@ async def test_tables_that_fail_do_not_keep_the_others_waiting(monkeypatch: pyte
         completer=parts,
         feeder=parts,
         losses=parts,
+        upkeep=parts,
         tables=1,
         lease_ttl=timedelta(seconds=1),
     )

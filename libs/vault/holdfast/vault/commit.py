@@ -18,6 +18,7 @@ from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.failpoints import DurableStep, durable_step
 from holdfast.vault.chain import GENESIS, Link, make_link
 from holdfast.vault.columns import table_schema
+from holdfast.vault.layout import Replacement
 from holdfast.vault.location import VaultRoot
 from holdfast.vault.log import TableLog
 from holdfast.vault.refs import EventFile, PageCounts
@@ -25,6 +26,7 @@ from holdfast.vault.refs import EventFile, PageCounts
 TABLE_CREATED = durable_step("vault.table_create")
 TABLE_WIDENED = durable_step("vault.table_widen")
 DELTA_COMMIT = durable_step("vault.delta_commit")
+TABLE_COMPACTED = durable_step("vault.table_compact")
 
 _CONFIGURATION: dict[str, str | None] = {
     "delta.appendOnly": "true",
@@ -138,6 +140,30 @@ def append_delta(delta: DeltaTable, log: TableLog, files: Sequence[EventFile], l
     )
     make_durable(log, int(link.body["version"]))
     step.after()
+
+
+def compact_delta(
+    delta: DeltaTable, log: TableLog, replacement: Replacement, sizes: Mapping[str, int], link: Link
+) -> None:
+    """Commit files in the place of others. No row is changed, which is what an append-only table allows.
+
+    It needs no number of its own: whoever looks at the files again finds the merged one, or merges once more.
+    """
+    adds: list[AddAction | RemoveAction] = [
+        AddAction(file.path, file.bytes, {}, replacement.at_ms, False, json.dumps({"numRecords": file.rows}))
+        for file in replacement.files
+    ]
+    adds += [RemoveAction(path, False, replacement.at_ms, sizes[path], {}) for path in replacement.removed]
+    TABLE_COMPACTED.before()
+    delta.create_write_transaction(
+        adds,
+        mode="append",
+        schema=delta.schema(),
+        partition_by=[],
+        commit_properties=CommitProperties(custom_metadata=link.metadata(), max_commit_retries=0),
+    )
+    make_durable(log, int(link.body["version"]))
+    TABLE_COMPACTED.after()
 
 
 def known_outcome(error: Exception, reopen: Callable[[], bool]) -> None:

@@ -1,6 +1,6 @@
 """The events of a table as a DuckDB relation: how the past is read, and by nothing else.
 
-Which files belong to the table says Delta's log; a file's folder is its run.
+Which files belong to the table says Delta's log; a file's folder is the first run that it holds.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ class Events:
         self._connection = duckdb.connect()
         self._connection.execute("SET TimeZone = 'UTC'")
         try:
-            self._connection.execute(f"CREATE VIEW events AS SELECT * FROM {self._source()}")  # noqa: S608
+            # A file that others were merged into holds later runs as well.
+            until = "" if self.run is None else f" WHERE _run <= {self.run:d}"
+            self._connection.execute(f"CREATE VIEW events AS SELECT * FROM {self._source()}{until}")  # noqa: S608
         except _UNREADABLE as error:
             self._connection.close()
             raise self._damaged(error) from error

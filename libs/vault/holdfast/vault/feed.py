@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from holdfast.vault.files import read_events
+from holdfast.common.errors import HoldfastError, Kind
+from holdfast.vault.files import read_events, read_rows
 from holdfast.vault.location import VaultRoot, table_key
 from holdfast.vault.log import LogCommit, TableLog
 from holdfast.vault.page import AS_IT_IS
+from holdfast.vault.refs import EventFile
 
 _COLUMNS = ["_event_id", "_record_id", "_op", "_run", "_modified_at", "_changed"]
 
@@ -59,10 +61,20 @@ def _commits(log: TableLog, after_seq: int, until_seq: int) -> list[LogCommit]:
 
 
 def _changes(log: TableLog, commit: LogCommit) -> pl.DataFrame:
-    folder = table_key(log.job_id, log.object)
-    frames = [
-        pl.DataFrame(pl.from_arrow(read_events(log.root, f"{folder}/{file.path}", _COLUMNS)))
-        for file in commit.files
-        if file.mode not in AS_IT_IS
-    ]
+    frames = [_events(log, commit.version, file) for file in commit.files if file.mode not in AS_IT_IS]
     return pl.concat(frames) if frames else pl.DataFrame(schema=dict.fromkeys(_COLUMNS, pl.String))
+
+
+def _events(log: TableLog, version: int, file: EventFile) -> pl.DataFrame:
+    """A page's events: from its own file, or from the one that it was merged into since."""
+    folder = table_key(log.job_id, log.object)
+    try:
+        return pl.DataFrame(pl.from_arrow(read_events(log.root, f"{folder}/{file.path}", _COLUMNS)))
+    except HoldfastError as error:
+        newest = log.versions()[-1]
+        if error.kind != Kind.NOT_FOUND or newest == version:
+            raise
+    layout = log.layout(newest)
+    place = layout.place(layout.pages.index(file))
+    rows = pl.int_range(place.start, place.start + file.rows, dtype=pl.UInt32, eager=True)
+    return read_rows(log.root, f"{folder}/{place.path}", rows, _COLUMNS)

@@ -7,9 +7,11 @@ copy, and thrown away by forgetting it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import polars as pl
 
+from holdfast.vault.layout import Layout, Replacement, StoredFile
 from holdfast.vault.record_id import pack, unpack
 from holdfast.vault.refs import EventFile
 
@@ -39,7 +41,9 @@ class StateIndex:
         commit_seq: Number of the last append that is covered.
         version: Delta version that is covered.
         head: Chain head that is covered.
-        files: The table's files in order of commits; entries point into it.
+        files: The files of the table's pages in order of appends; entries point into it, and stay as they are when
+            files are merged.
+        merged: Files that others were merged into.
         prefixes: Prefixes of ids; keys point into it.
         base, recent: Entries sorted by key; `recent` wins.
         alive: Records that are not deleted.
@@ -53,6 +57,12 @@ class StateIndex:
     base: pl.DataFrame = field(default_factory=_no_entries)
     recent: pl.DataFrame = field(default_factory=_no_entries)
     alive: int = 0
+    merged: tuple[StoredFile, ...] = ()
+
+    @cached_property
+    def layout(self) -> Layout:
+        """In which file the events of each page lie."""
+        return Layout(self.files, self.merged)
 
     def keys_of(self, ids: pl.Series) -> tuple[pl.Series, StateIndex]:
         """Keys of ids, and the index that knows their prefixes."""
@@ -95,6 +105,10 @@ class StateIndex:
     def with_bodies(self, file: EventFile) -> StateIndex:
         """The index after a file of bodies, which moves no record's state."""
         return replace(self, files=(*self.files, file))
+
+    def with_replacement(self, replacement: Replacement) -> StateIndex:
+        """The index after a compaction, which moves rows and changes none."""
+        return replace(self, merged=self.layout.replaced(replacement).merged)
 
     def covering(self, commit_seq: int, version: int, head: str) -> StateIndex:
         """The same entries, stamped with the commit that they stand for."""

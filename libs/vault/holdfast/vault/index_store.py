@@ -16,6 +16,7 @@ from holdfast.common.failpoints import durable_step
 from holdfast.vault.chain import GENESIS
 from holdfast.vault.files import index_rows
 from holdfast.vault.index import ENTRY_SCHEMA, NO_STAMP, StateIndex
+from holdfast.vault.layout import Layout, StoredFile
 from holdfast.vault.location import table_key
 from holdfast.vault.log import TableLog
 from holdfast.vault.refs import EventFile
@@ -48,6 +49,7 @@ def save_index(log: TableLog, index: StateIndex) -> str:
         "alive": index.alive,
         "prefixes": list(index.prefixes),
         "files": [file.to_json() for file in index.files],
+        "merged": [file.to_json() for file in index.merged],
     }
     table = index.entries().to_arrow()
     sink = pa.BufferOutputStream()
@@ -70,6 +72,12 @@ def save_index(log: TableLog, index: StateIndex) -> str:
     for old in _stored(log)[:-_KEPT]:
         log.root.delete(old)
     return key
+
+
+def drop_indexes(log: TableLog) -> None:
+    """Delete every stored index of a table."""
+    for key in _stored(log):
+        log.root.delete(key)
 
 
 def _stored(log: TableLog) -> list[str]:
@@ -105,6 +113,7 @@ def read_index(log: TableLog, key: str) -> StateIndex:
             tuple(meta["prefixes"]),
             entries,
             alive=meta["alive"],
+            merged=tuple(StoredFile.from_json(body) for body in meta["merged"]),
         )
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
         raise HoldfastError(Kind.DAMAGED, f"The state index {key} is damaged.", detail=str(error)) from error
@@ -123,26 +132,50 @@ def load_index(log: TableLog, version: int) -> StateIndex:
     return NOTHING
 
 
-def replayed(log: TableLog, index: StateIndex, version: int) -> StateIndex:
-    """The index after the commits up to a version."""
-    for number in range(index.version + 1, version + 1):
-        commit = log.read(number)
+def replayed(log: TableLog, index: StateIndex, version: int, now: Layout | None = None) -> StateIndex:
+    """The index after the commits up to a version.
+
+    Args:
+        now: Where the rows lie, if the table has gone on since that version.
+    """
+    commits = [log.read(number) for number in range(index.version + 1, version + 1)]
+    layout = index.layout
+    for commit in commits:
+        layout = layout.appended(commit.files)
+        layout = layout.replaced(commit.replacement) if commit.replacement else layout
+    reader = _Rows(log, now or layout)
+    for commit in commits:
         for file in commit.files:
             if file.mode == "bodies":
                 index = index.with_bodies(file)
                 continue
-            rows = index_rows(log.root, f"{table_key(log.job_id, log.object)}/{file.path}")
+            rows = reader.of(len(index.files))
             keys, index = index.keys_of(rows["id"])
-            changes = rows.with_columns(keys, pl.col("stamp").fill_null(NO_STAMP))
-            index = index.with_file(file, changes)
+            index = index.with_file(file, rows.with_columns(keys, pl.col("stamp").fill_null(NO_STAMP)))
         head = commit.chain_head()
-        index = index.covering(head.commit_seq, number, head.head)
-    return index
+        index = index.covering(head.commit_seq, commit.version, head.head)
+    return replace(index, merged=layout.merged)
 
 
-def rebuilt(log: TableLog, version: int) -> StateIndex:
-    """The index made from the table alone."""
-    return replayed(log, NOTHING, version)
+class _Rows:
+    """Reads the pages' rows, wherever they lie; pages that were merged into one file are read with one reading."""
+
+    def __init__(self, log: TableLog, layout: Layout) -> None:
+        self._log, self._layout = log, layout
+        self._path, self._rows = "", pl.DataFrame()
+
+    def of(self, number: int) -> pl.DataFrame:
+        """What the index needs of a page file; `row` counts from the page's first."""
+        place, rows = self._layout.place(number), self._layout.pages[number].rows
+        if place.path != self._path:
+            key = f"{table_key(self._log.job_id, self._log.object)}/{place.path}"
+            self._path, self._rows = place.path, index_rows(self._log.root, key)
+        return self._rows.slice(place.start, rows).with_columns(pl.col("row") - place.start)
+
+
+def rebuilt(log: TableLog, version: int, now: Layout | None = None) -> StateIndex:
+    """The index made from the table alone; for `now` see `replayed`."""
+    return replayed(log, NOTHING, version, now)
 
 
 def same_entries(one: StateIndex, other: StateIndex) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.vault.chain import ChainHead, Link, parse_link
+from holdfast.vault.layout import Layout, Replacement
 from holdfast.vault.location import VaultRoot, table_key
 from holdfast.vault.refs import Committed, Counts, EventFile, PageCounts
 
@@ -35,8 +36,15 @@ class LogCommit:
 
     @property
     def files(self) -> tuple[EventFile, ...]:
-        """Files that the chain entry names."""
+        """Page files that the chain entry adds."""
+        if self.kind == "compact":
+            return ()
         return tuple(EventFile.from_json(body) for body in self._body().get("files", ()))
+
+    @property
+    def replacement(self) -> Replacement | None:
+        """What a compaction does."""
+        return Replacement.from_json(self._body()) if self.kind == "compact" else None
 
     @property
     def pages(self) -> tuple[PageCounts, ...]:
@@ -122,6 +130,19 @@ class TableLog:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             message = f"The log file of commit {version} of {self.object} is damaged."
             raise HoldfastError(Kind.DAMAGED, message, detail=str(error)) from error
+
+    def layout(self, newest: int, since: Layout | None = None, after: int = -1) -> Layout:
+        """The table's files at a version.
+
+        Args:
+            since: What is known of the version `after`, from which to go on.
+        """
+        found = since or Layout()
+        for version in range(after + 1, newest + 1):
+            commit = self.read(version)
+            found = found.appended(commit.files)
+            found = found.replaced(commit.replacement) if commit.replacement else found
+        return found
 
     def find(self, commit_seq: int, newest: int) -> LogCommit | None:
         """The append with a number, searched from the newest version backwards."""

@@ -151,21 +151,30 @@ class WrittenFile:
 
 def write_events(events: pa.Table, out: Path) -> WrittenFile:
     """Write an event table as Parquet with page checksums."""
-    names = events.column_names
-    pq.write_table(
-        events,
+    with events_writer(events, out) as writer:
+        writer.write_table(events, row_group_size=ROW_GROUP_ROWS)
+    return WrittenFile(out.stat().st_size, hash_of(out))
+
+
+def events_writer(first: pa.Table, out: Path, level: int = 1) -> pq.ParquetWriter:
+    """A writer of event files; which columns get a dictionary is judged by the first rows."""
+    names = first.column_names
+    return pq.ParquetWriter(
         out,
+        first.schema,
         compression="zstd",
-        compression_level=1,
-        row_group_size=ROW_GROUP_ROWS,
-        use_dictionary=[name for name in names if _repeats(events.column(name))],
+        compression_level=level,
+        use_dictionary=[name for name in names if _repeats(first.column(name))],
         write_statistics=[name for name in _STATISTICS if name in names],
         write_page_checksum=True,
         store_schema=False,
     )
-    with out.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return WrittenFile(out.stat().st_size, digest)
+
+
+def hash_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _repeats(column: pa.ChunkedArray) -> bool:

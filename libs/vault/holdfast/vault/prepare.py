@@ -177,7 +177,7 @@ class Workshop:
         changed = pl.Series("changed", [], dtype=pl.List(pl.String))
         if page is not None and len(looked):
             wanted = looked.select("id", "s_file", "s_row", "s_print")
-            before = Past(self.root, self.table, index.files, self.schemas).last_values(wanted, names)
+            before = Past(self.root, self.table, index.layout, self.schemas).last_values(wanted, names)
             changed = changed_fields(before, page.select(names).filter(rows["look"]), names)
         none = pl.repeat(None, len(rows) - len(looked), dtype=pl.List(pl.String), eager=True)
         whole = pl.concat([looked, rows.filter(~pl.col("look"))])

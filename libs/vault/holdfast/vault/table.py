@@ -21,14 +21,24 @@ from holdfast.vault.commit import (
     app_id,
     append_body,
     append_delta,
+    compact_delta,
     create_delta,
     known_outcome,
     make_durable,
     open_delta,
     widen_delta,
 )
+from holdfast.vault.compaction import Merger, Policy, delete_replaced
 from holdfast.vault.files import index_rows
-from holdfast.vault.index_store import NOTHING, load_index, replayed, save_index
+from holdfast.vault.index_store import (
+    NOTHING,
+    drop_indexes,
+    load_index,
+    rebuilt,
+    replayed,
+    same_entries,
+    save_index,
+)
 from holdfast.vault.location import StoreLocation, VaultRoot, table_key
 from holdfast.vault.log import TableLog
 from holdfast.vault.prepare import Prepared, Workshop, prepare_all
@@ -249,12 +259,68 @@ class RecordTable:
         try:
             widen_delta(self._delta, self._log, missing, link)
         except Exception as error:
-            known_outcome(error, lambda: self._widened(link.head))
+            known_outcome(error, lambda: self._at_head(link.head))
         self.index = self.index.covering(self.index.commit_seq, int(link.body["version"]), link.head)
 
-    def _widened(self, head: str) -> bool:
+    def _at_head(self, head: str) -> bool:
         self.refresh()
         return self.index.head == head
+
+    def compact(self, policy: Policy, at_ms: int) -> bool:
+        """Merge small files, if there are enough of them; no event is added, changed or lost.
+
+        Args:
+            at_ms: The time, from which the grace of the replaced files counts.
+
+        Returns:
+            Whether there was something to merge; there may be more.
+
+        Raises:
+            HoldfastError: DAMAGED if a file is not what was written; UNAVAILABLE if it was not done.
+        """
+        batch = policy.batch(self.index.layout)
+        if not batch:
+            return False
+        merger = Merger(self._root, self.job_id, self.object, self._schemas)
+        replacement = merger.merge(batch, self.index.layout, at_ms)
+        body = {
+            "kind": "compact",
+            "table": f"{self.job_id}/{self.object}",
+            "previous": self.index.head,
+            "version": self.version + 1,
+            "commit_seq": self.index.commit_seq,
+            **replacement.to_json(),
+        }
+        link = make_link(body, self._key)
+        try:
+            compact_delta(self._delta, self._log, replacement, {file.path: file.bytes for file in batch}, link)
+        except Exception as error:
+            known_outcome(error, lambda: self._at_head(link.head))
+        else:
+            self._delta.update_incremental()
+            index = self.index.with_replacement(replacement)
+            self.index = index.covering(self.index.commit_seq, int(link.body["version"]), link.head)
+        return True
+
+    def delete_replaced(self, before_ms: int) -> int | None:
+        """Delete files that were replaced before a time.
+
+        Until then older Delta versions can be read, and queries that have begun come to their end.
+
+        Returns:
+            When the oldest of the replaced files that are left was replaced; None if none is left.
+        """
+        return delete_replaced(self._log, self.version, before_ms)
+
+    def check_index(self) -> bool:
+        """Hold the index against the table; whether it was right. A wrong one is made anew and stored."""
+        fresh = rebuilt(self._log, self.version)
+        if same_entries(self.index, fresh):
+            return True
+        self.index = fresh
+        drop_indexes(self._log)
+        self.save_index()
+        return False
 
     def require_head(self, chain: ChainHead) -> None:
         """Refuse a table that lacks the head remembered outside the bucket.

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from holdfast.vault.files import damaged, read_events, read_rows
+from holdfast.vault.files import damaged, read_rows
 from holdfast.vault.fingerprint import prints_of
+from holdfast.vault.layout import Layout
 from holdfast.vault.location import VaultRoot
 from holdfast.vault.refs import EventFile
 from holdfast.vault.schema import RecordSchema
@@ -20,13 +21,13 @@ class Past:
 
     Attributes:
         table: Key of the table's folder.
-        files: The table's files in order of commits.
+        layout: In which files the events of the table's pages lie.
         schemas: Every schema that the files name.
     """
 
     root: VaultRoot
     table: str
-    files: Sequence[EventFile]
+    layout: Layout
     schemas: Mapping[str, RecordSchema]
 
     def last_values(self, wanted: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
@@ -48,9 +49,8 @@ class Past:
         """
         parts = []
         for (number,), group in wanted.with_row_index("at").group_by("s_file"):
-            file = self.files[int(number)]
-            rows = self._rows(file, group, names)
-            hidden = self._hidden(file, names)
+            rows = self._rows(int(number), group, names)
+            hidden = self._hidden(self.layout.pages[int(number)], names)
             if hidden:
                 rows = rows.with_columns(self._older(int(number), group["id"], hidden).get_columns())
             parts.append(rows.with_columns(group["at"]))
@@ -58,11 +58,12 @@ class Past:
             return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
         return pl.concat([part.select("at", *names) for part in parts]).sort("at").drop("at")
 
-    def _rows(self, file: EventFile, group: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
-        """Rows of a file, proven by their fingerprints to be what was written."""
-        key = f"{self.table}/{file.path}"
-        printed = self.schemas[file.schema].compared
-        rows = read_rows(self.root, key, group["s_row"], sorted({*names, *printed}))
+    def _rows(self, number: int, group: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+        """Rows of a page, proven by their fingerprints to be what was written."""
+        place = self.layout.place(number)
+        key = f"{self.table}/{place.path}"
+        printed = self.schemas[self.layout.pages[number].schema].compared
+        rows = read_rows(self.root, key, group["s_row"] + place.start, sorted({*names, *printed}))
         if not prints_of(rows, printed).equals(group["s_print"]):
             raise damaged(key, ValueError("values are not those of their fingerprint"))
         return rows.select(names)
@@ -72,7 +73,7 @@ class Past:
         absent = set(names) - self.schemas[file.schema].names
         if not absent:
             return []
-        seen = frozenset[str]().union(*(self.schemas[schema].names for schema in {f.schema for f in self.files}))
+        seen = frozenset[str]().union(*(self.schemas[schema].names for schema in {f.schema for f in self.layout.pages}))
         return sorted(absent & seen)
 
     def _older(self, before: int, ids: pl.Series, names: Sequence[str]) -> pl.DataFrame:
@@ -80,17 +81,21 @@ class Past:
         unknown = pl.repeat(True, len(ids), dtype=pl.Boolean, eager=True)
         found = {name: pl.repeat(None, len(ids), dtype=pl.String, eager=True).alias(name) for name in names}
         open_for = dict.fromkeys(names, unknown)
-        for file in reversed(self.files[:before]):
-            here = [name for name in names if name in self.schemas[file.schema].names and open_for[name].any()]
+        for number in reversed(range(before)):
+            seen = self.schemas[self.layout.pages[number].schema].names
+            here = [name for name in names if name in seen and open_for[name].any()]
             if not here:
                 continue
-            rows = ids.to_frame("id").join(self._events(file, here), on="id", how="left", maintain_order="left")
+            rows = ids.to_frame("id").join(self._events(number, here), on="id", how="left", maintain_order="left")
             known = rows["known"].fill_null(False)
             for name in here:
                 found[name] = rows[name].zip_with(open_for[name] & known, found[name]).alias(name)
                 open_for[name] = open_for[name] & ~known
         return pl.DataFrame(list(found.values()))
 
-    def _events(self, file: EventFile, names: Sequence[str]) -> pl.DataFrame:
-        table = read_events(self.root, f"{self.table}/{file.path}", ["_record_id", *names])
-        return pl.DataFrame(pl.from_arrow(table)).rename({"_record_id": "id"}).with_columns(known=True)
+    def _events(self, number: int, names: Sequence[str]) -> pl.DataFrame:
+        """The rows of one page."""
+        place = self.layout.place(number)
+        rows = pl.int_range(place.start, place.start + self.layout.pages[number].rows, dtype=pl.UInt32, eager=True)
+        events = read_rows(self.root, f"{self.table}/{place.path}", rows, ["_record_id", *names])
+        return events.rename({"_record_id": "id"}).with_columns(known=True)

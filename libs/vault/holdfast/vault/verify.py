@@ -23,10 +23,12 @@ from holdfast.vault.chain import GENESIS, ChainHead, Link, head_after, signed_by
 from holdfast.vault.commit import app_id, open_delta
 from holdfast.vault.files import read_events
 from holdfast.vault.index_store import newest_index_key, read_index, rebuilt, same_entries
+from holdfast.vault.layout import Layout, Replacement, StoredFile
 from holdfast.vault.location import StoreLocation, VaultRoot, table_key
 from holdfast.vault.log import LogCommit, TableLog
-from holdfast.vault.refs import EventFile
+from holdfast.vault.multiset import Multiset
 from holdfast.vault.schema import schema_key
+from holdfast.vault.verify_merged import merged_rows_fault, replaced_fault, replacement_faults, rows_of
 
 
 @dataclass(frozen=True, order=True)
@@ -79,7 +81,7 @@ def verify_table(
     *,
     key: Ed25519PublicKey,
     expected: ChainHead | None,
-    read: Callable[[EventFile], bool] = lambda _: True,
+    read: Callable[[StoredFile], bool] = lambda _: True,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Report:
     """Check a table; damage is reported, not raised.
@@ -94,11 +96,12 @@ def verify_table(
         HoldfastError: UNAVAILABLE if the store cannot be asked.
     """
     check = _Check(TableLog(VaultRoot.of(store), job_id, object_name), key, Report())
-    files = check.chain(expected)
+    check.chain(expected)
+    files = check.layout.stored()
     for number, file in enumerate(files, start=1):
         check.file(file, whole=read(file))
         progress(Progress(number, len(files), check.report.bytes))
-    check.schemas(files)
+    check.schemas()
     check.folder(files)
     if check.report.whole:
         check.delta(files)
@@ -148,6 +151,8 @@ class _Check:
     log: TableLog
     key: Ed25519PublicKey
     report: Report
+    layout: Layout = field(default_factory=Layout)
+    merges: dict[str, Replacement] = field(default_factory=dict)
     _blobs: set[BlobRef] = field(default_factory=set)
 
     @property
@@ -157,13 +162,12 @@ class _Check:
     def note(self, path: str, reason: str) -> None:
         self.report.damage.append(Damage(path, reason))
 
-    def chain(self, expected: ChainHead | None) -> list[EventFile]:
-        """Recompute the chain; the files that it names, in order."""
+    def chain(self, expected: ChainHead | None) -> None:
+        """Recompute the chain, and the files that it leads to."""
         versions = self.log.versions()
         if not versions:
             self.note(self.log.folder, "the table has no commits")
-            return []
-        files: list[EventFile] = []
+            return
         heads = {GENESIS}
         previous: str | None = GENESIS
         for version in range(versions[-1] + 1):
@@ -171,14 +175,24 @@ class _Check:
             previous = self._link(commit, previous) if commit else None
             if commit and commit.link:
                 heads.add(commit.link.head)
-                files += commit.files
+                self._files_of(commit)
         if expected is not None and expected.head not in heads:
             self.note(
                 self.log.folder,
                 f"commit {expected.commit_seq} with head {expected.head} is missing: the table was rolled back "
                 "or replaced",
             )
-        return files
+
+    def _files_of(self, commit: LogCommit) -> None:
+        self.layout = self.layout.appended(commit.files)
+        if commit.replacement is None:
+            return
+        faults = list(replacement_faults(commit.replacement, self.layout))
+        for reason in faults:
+            self.note(self.log.key(commit.version), reason)
+        if not faults:
+            self.layout = self.layout.replaced(commit.replacement)
+            self.merges |= {file.path: commit.replacement for file in commit.replacement.files}
 
     def _commit(self, version: int) -> LogCommit | None:
         try:
@@ -215,15 +229,16 @@ class _Check:
             yield "the chain entry belongs to another commit"
         if link.chain_head.commit_seq < self.report.head.commit_seq:
             yield "the commit number goes backwards"
-        if commit.removed:
-            yield "the commit removes files"
-        if commit.added != {file.path: file.bytes for file in commit.files}:
+        replacement = commit.replacement
+        if sorted(commit.removed) != sorted(replacement.removed if replacement else ()):
+            yield "the commit removes other files than its chain entry names"
+        if commit.added != {file.path: file.bytes for file in (replacement.files if replacement else commit.files)}:
             yield "the commit adds other files than its chain entry names"
         expected = {app_id(self.log.job_id, self.log.object): body.get("commit_seq")}
         if commit.kind == "append" and commit.transactions != expected:
             yield "the commit's transaction is not that of its chain entry"
 
-    def file(self, file: EventFile, *, whole: bool) -> None:
+    def file(self, file: StoredFile, *, whole: bool) -> None:
         """Check one event file."""
         path = f"{self.table}/{file.path}"
         size = self.log.root.size(path)
@@ -234,7 +249,7 @@ class _Check:
             self.note(path, f"the file has {size} bytes instead of {file.bytes}")
         elif whole and not self._content(path, file):
             return
-        elif file.mode == "bodies":
+        elif self.layout.pages[file.parts[0]].mode == "bodies":
             self._bodies(path, whole=whole)
 
     def _bodies(self, path: str, *, whole: bool) -> None:
@@ -256,41 +271,52 @@ class _Check:
             if fault:
                 self.note(ref.key(self.log.job_id), fault)
 
-    def _content(self, path: str, file: EventFile) -> bool:
+    def _content(self, path: str, file: StoredFile) -> bool:
         """Read a file again; whether it is what was written."""
         data = self.log.root.read(path)
         self.report.bytes += len(data)
         if hashlib.sha256(data).hexdigest() != file.sha256:
             self.note(path, "the file's bytes changed")
             return False
+        merge = self.merges.get(file.path)
         try:
-            rows = sum(batch.num_rows for batch in _batches(data))
+            hashed = rows_of(data) if merge else None
+            rows = hashed.rows if hashed else sum(batch.num_rows for batch in _batches(data))
         except (pa.ArrowException, OSError) as error:
             self.note(path, f"the file cannot be read: {error}")
             return False
         self.report.rows += rows
         if rows != file.rows:
             self.note(path, f"the file has {rows} rows instead of {file.rows}")
+        if merge and hashed:
+            self._merged(path, file, merge, hashed)
         return bool(rows == file.rows)
 
-    def schemas(self, files: list[EventFile]) -> None:
+    def _merged(self, path: str, file: StoredFile, merge: Replacement, rows: Multiset) -> None:
+        """Check that a merged file holds the rows of those that it replaced, which may still be there."""
+        for fault in (merged_rows_fault(rows, file, merge), replaced_fault(self.log.root, self.table, merge)):
+            if fault:
+                self.note(path, fault)
+
+    def schemas(self) -> None:
         """Check that every schema is there and is itself."""
-        for schema in sorted({file.schema for file in files}):
+        for schema in sorted({page.schema for page in self.layout.pages}):
             path = schema_key(self.log.job_id, schema)
             if self.log.root.size(path) is None:
                 self.note(path, "the schema is missing")
             elif hashlib.sha256(self.log.root.read(path)).hexdigest()[:32] != schema:
                 self.note(path, "the schema's bytes changed")
 
-    def folder(self, files: list[EventFile]) -> None:
+    def folder(self, files: list[StoredFile]) -> None:
         """Name the files that no commit names."""
-        known = {f"{self.table}/{file.path}" for file in files}
+        replaced = (path for merge in self.merges.values() for path in merge.removed)
+        known = {f"{self.table}/{path}" for path in (*replaced, *(file.path for file in files))}
         for entry in self.log.root.list(self.table):
             inner = PurePosixPath(entry.key).relative_to(self.table).parts
             if inner[0] != "_delta_log" and entry.key not in known:
                 self.report.unreferenced.append(entry.key)
 
-    def delta(self, files: list[EventFile]) -> None:
+    def delta(self, files: list[StoredFile]) -> None:
         """Check that Delta's readers, who trust checkpoints, see the same files."""
         delta = open_delta(self.log.root, self.log.job_id, self.log.object)
         seen = [] if delta is None else sorted(uri.rpartition(f"/{self.table}/")[2] for uri in delta.file_uris())
@@ -304,7 +330,7 @@ class _Check:
             return
         try:
             stored = read_index(self.log, path)
-            fresh = rebuilt(self.log, stored.version)
+            fresh = rebuilt(self.log, stored.version, self.layout)
         except (HoldfastError, pl.exceptions.PolarsError) as error:
             self.note(path, f"the state index cannot be read: {error}")
             return

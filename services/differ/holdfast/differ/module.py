@@ -22,7 +22,9 @@ from holdfast.differ.grpc import DifferServicer
 from holdfast.differ.losing import Losses
 from holdfast.differ.settings import DifferSettings
 from holdfast.differ.tables import Tables
+from holdfast.differ.upkeep import Upkeep
 from holdfast.differ.worker import Worker
+from holdfast.vault.compaction import Policy
 from holdfast.vault.location import VaultRoot
 from holdfast.vault.signing import signing_key
 
@@ -69,16 +71,27 @@ def _worker(
 ) -> Worker:
     root = VaultRoot.of(platform.store)
     tables = Tables(root, signing_key(settings.envelope_key()), keep=settings.differ_tables)
+    cpu = asyncio.Semaphore(settings.differ_cpu_slots)
+    upkeep = Upkeep(
+        db,
+        tables,
+        cpu,
+        platform.clock,
+        policy=Policy(fewest=settings.differ_compact_files),
+        grace=settings.differ_replaced_grace,
+        check_every=settings.differ_index_check,
+    )
     return Worker(
         db,
         leases,
         wake,
-        committer=Committer(db, tables, asyncio.Semaphore(settings.differ_cpu_slots)),
+        committer=Committer(db, tables, cpu),
         completer=Completer(
             db, tables, platform.store, platform.clock, settings.mass_rule, settings.differ_most_passes
         ),
         feeder=Feeder(db, bus, root),
         losses=Losses(db, settings.differ_give_up_after),
+        upkeep=upkeep,
         tables=settings.differ_tables,
         lease_ttl=timedelta(seconds=settings.differ_lease_s),
     )

@@ -176,3 +176,23 @@ RETURNING commit_seq;
 -- name: find_page
 SELECT page_id, run_id, run, mode, seq, path, rows, bytes, sha256, schema_id
 FROM page WHERE page_id = $1 AND NOT committed;
+
+-- name: record_compaction
+-- The commit number is that of the last append: a compaction has none of its own.
+UPDATE vault_table SET version = $4, chain_head = $5, replaced_since = coalesce(replaced_since, $6)
+WHERE job_id = $1 AND object = $2 AND commit_seq = $3 AND version < $4;
+
+-- name: tables_to_keep_up
+-- Tables whose replaced files have outlived their grace, or whose index has not been checked for long.
+SELECT job_id, object FROM vault_table
+WHERE pending_page IS NULL AND commit_seq > 0 AND (replaced_since < $1 OR index_checked_at < $2)
+ORDER BY least(replaced_since, index_checked_at), job_id, object LIMIT 1;
+
+-- name: upkeep_of
+SELECT replaced_since, index_checked_at FROM vault_table WHERE job_id = $1 AND object = $2;
+
+-- name: mark_cleared
+UPDATE vault_table SET replaced_since = $3 WHERE job_id = $1 AND object = $2;
+
+-- name: mark_checked
+UPDATE vault_table SET index_checked_at = $3 WHERE job_id = $1 AND object = $2;

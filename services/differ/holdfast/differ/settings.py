@@ -21,6 +21,10 @@ class DifferSettings(Settings):
     differ_most_passes: How often an object is looked at in a run before its outcome is "not proven".
     differ_vanished_percent, differ_vanished_fewest: A share of an object's records, and at least so many, that are
         absent from a complete list at once and left no trace in the recycle bin, are not taken for deleted.
+    differ_compact_files: How many files of like size are merged into one, while nothing else is to do.
+    differ_replaced_grace: How long files that were merged into others stay: so long can older Delta versions be read,
+        and must the longest query on the vault have ended. States of earlier runs are readable for ever.
+    differ_index_check: How often each table's state index is held against the table.
     """
 
     differ_tables: int = Field(default=8, ge=1, le=256)
@@ -31,6 +35,9 @@ class DifferSettings(Settings):
     differ_most_passes: int = Field(default=1, ge=1, le=3)
     differ_vanished_percent: float = Field(default=10.0, ge=0, le=100)
     differ_vanished_fewest: int = Field(default=20, ge=1)
+    differ_compact_files: int = Field(default=16, ge=2, le=10_000)
+    differ_replaced_grace: timedelta = Field(default=timedelta(days=7), ge=timedelta(0), le=timedelta(days=3650))
+    differ_index_check: timedelta = Field(default=timedelta(days=7), ge=timedelta(seconds=1), le=timedelta(days=3650))
 
     @property
     def mass_rule(self) -> MassRule:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -341,3 +341,30 @@ async def find_page(unit: Unit, page_id: str) -> PageRow | None:
     """A page that is known and not yet recorded as committed."""
     row = await unit.fetchrow(SQL.find_page, page_id)
     return PageRow(**dict(row)) if row else None
+
+
+async def record_compaction(unit: Unit, key: TableKey, head: ChainHead, version: int, at: datetime) -> None:
+    """Note the head after a compaction, and that replaced files lie in the table's folder from now on."""
+    await unit.execute(SQL.record_compaction, key.job_id, key.object, head.commit_seq, version, head.head, at)
+
+
+async def table_to_keep_up(db: Database, replaced_before: datetime, checked_before: datetime) -> TableKey | None:
+    """A table whose replaced files have outlived their grace, or whose index was not checked for long."""
+    rows = await db.fetch(SQL.tables_to_keep_up, replaced_before, checked_before)
+    return TableKey(rows[0]["job_id"], rows[0]["object"]) if rows else None
+
+
+async def upkeep_of(db: Database, key: TableKey) -> tuple[datetime | None, datetime]:
+    """Since when replaced files lie there, and when the index was last checked."""
+    (row,) = await db.fetch(SQL.upkeep_of, key.job_id, key.object)
+    return row["replaced_since"], row["index_checked_at"]
+
+
+async def mark_cleared(unit: Unit, key: TableKey, since: datetime | None) -> None:
+    """Note since when the replaced files lie there that are left."""
+    await unit.execute(SQL.mark_cleared, key.job_id, key.object, since)
+
+
+async def mark_checked(unit: Unit, key: TableKey, at: datetime) -> None:
+    """Note that the index was held against the table."""
+    await unit.execute(SQL.mark_checked, key.job_id, key.object, at)

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from holdfast.common.errors import HoldfastError
 from holdfast.differ.store import PageRow, TableKey, TableRow
+from holdfast.vault.compaction import Policy
 from holdfast.vault.location import VaultRoot
 from holdfast.vault.log import LogCommit
 from holdfast.vault.refs import StagedRef
@@ -41,7 +42,7 @@ class Tables:
             first: A page that is about to be committed: a table that is made for it gets its columns at once.
         """
         table = self._open.pop(key, None)
-        if table is None or table.head.commit_seq != row.commit_seq:
+        if table is None or table.head.commit_seq != row.commit_seq or table.version < row.version:
             schema = None
             if first is not None and row.commit_seq == 0:
                 schema = await self._schema(str(key.job_id), first.schema_id)
@@ -68,6 +69,11 @@ class Tables:
             known=row.head,
             newest=table.version,
         )
+
+    def worth_compacting(self, key: TableKey, policy: Policy) -> bool:
+        """Whether a table that is open has enough small files; nothing is read for the answer."""
+        table = self._open.get(key)
+        return table is not None and bool(policy.batch(table.index.layout))
 
     def forget(self, key: TableKey) -> None:
         """Drop a table whose state is in doubt; the next use opens it afresh."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import structlog
@@ -18,6 +19,7 @@ from holdfast.differ.completing import Completer
 from holdfast.differ.feeding import Feeder
 from holdfast.differ.losing import Losses
 from holdfast.differ.store import ManifestRow, PageRow, TableKey
+from holdfast.differ.upkeep import Upkeep
 
 PAGES_AT_ONCE = 64
 PAUSE_AFTER_ERROR = timedelta(seconds=1)
@@ -37,12 +39,13 @@ class Worker:
         completer: Completer,
         feeder: Feeder,
         losses: Losses,
+        upkeep: Upkeep,
         tables: int,
         lease_ttl: timedelta,
     ) -> None:
         self._db, self._leases, self._signal = db, leases, signal
         self._committer, self._completer, self._feeder = committer, completer, feeder
-        self._losses = losses
+        self._losses, self._upkeep = losses, upkeep
         self._limit, self._ttl = tables, lease_ttl
         self._busy: dict[TableKey, asyncio.Task[None]] = {}
         self._failures: dict[TableKey, int] = {}
@@ -53,6 +56,8 @@ class Worker:
         Tables that failed, or that another replica holds, come last: as many of them as there are slots would
         keep all others waiting for ever.
 
+        When there is none, one table is given its upkeep: never in the way of a run.
+
         Returns:
             False: the tasks themselves ask for another look when they end.
         """
@@ -61,21 +66,26 @@ class Worker:
             if len(self._busy) >= self._limit:
                 break
             if key not in self._busy:
-                self._busy[key] = asyncio.create_task(self._work(key), name=f"table {key}")
+                self._start(key, self._drain)
+        if not self._busy and (resting := await self._upkeep.next_table()):
+            self._start(resting, self._upkeep.keep_up)
         return False
+
+    def _start(self, key: TableKey, work: Callable[[TableKey, Lease], Awaitable[None]]) -> None:
+        self._busy[key] = asyncio.create_task(self._work(key, work), name=f"table {key}")
 
     async def stop(self) -> None:
         """Cancel the tasks and wait for them; a commit in flight ends first, since it runs in a thread."""
         await end_tasks(list(self._busy.values()))
 
-    async def _work(self, key: TableKey) -> None:
+    async def _work(self, key: TableKey, work: Callable[[TableKey, Lease], Awaitable[None]]) -> None:
         try:
             lease = await self._leases.acquire(f"table/{key}", self._ttl)
             if lease is None:
                 await self._pause(key)
                 return
             try:
-                await self._drain(key, lease)
+                await work(key, lease)
             finally:
                 await lease.release()
             self._failures.pop(key, None)
@@ -100,6 +110,7 @@ class Worker:
         for manifest in await store.complete_manifests(self._db, key):
             await self._complete(key, lease, manifest)
         await self._feeder.feed(key, lease)
+        self._upkeep.look_at(key)
 
     async def _commit(self, key: TableKey, lease: Lease, page: PageRow) -> None:
         try:
