@@ -20,7 +20,7 @@ from holdfast.common.contracts.extractor import PageStaged
 from holdfast.launcher.demo.org_session import OrgSession
 from holdfast.orgsim.testing import RunningOrg
 
-from . import stories_of_loss, stories_of_orders
+from . import stories_of_files, stories_of_loss, stories_of_orders
 from .harness import Installation, assert_agree, wait_until
 
 THINGS = 1_600  # two Bulk pages of 1,000
@@ -286,6 +286,13 @@ STORIES: dict[str, Story] = {
     "scheduler.run_ordered": stories_of_orders.ordered,
     "extractor.run_ordered": stories_of_orders.ordered,
     "extractor.abort_written": stories_of_orders.ordered,
+    "extractor.file_leased": stories_of_files.filed,
+    "extractor.blob_stored": stories_of_files.filed,
+    "extractor.file_settled": stories_of_files.filed,
+    "extractor.bodies_gathered": stories_of_files.filed,
+    "extractor.bodies_stored": stories_of_files.filed,
+    "extractor.bodies_announced": stories_of_files.filed,
+    "extractor.files_settled": stories_of_files.filed,
     "vault.table_widen": widened,
     "connections.broken_marked": broken_connection,
     "connections.sign_in_noted": broken_connection,

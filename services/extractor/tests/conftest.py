@@ -7,6 +7,7 @@ import base64
 import contextlib
 import itertools
 import json
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -40,6 +41,7 @@ from holdfast.extractor.worker import Worker
 from holdfast.orgsim.testing import RunningOrg, start_org
 from holdfast.salesforce.models import Access
 
+sys.path.insert(0, str(Path(__file__).parent))
 WAIT_S = 30.0
 
 

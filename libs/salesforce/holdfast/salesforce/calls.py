@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -16,10 +17,11 @@ from pydantic import TypeAdapter, ValidationError
 from holdfast.common.clock import Clock
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.retry import retrying
+from holdfast.salesforce.bodies import FileBody, body_of, refused
 from holdfast.salesforce.errors import Retry, SalesforceError, refusal
 from holdfast.salesforce.hosts import salesforce_origin
 from holdfast.salesforce.models import Access, AccessProvider, Body
-from holdfast.salesforce.transport import Answer, exchange
+from holdfast.salesforce.transport import Answer, exchange, streamed
 from holdfast.salesforce.usage import LIMIT_HEADER, CallGate, CallObserver, OpenGate, parse_usage
 
 T = TypeVar("T")
@@ -114,6 +116,37 @@ class Calls:
             retry_on=worth_it,
             clock=self._clock,
         )
+
+    @asynccontextmanager
+    async def stream(self, call: Call) -> AsyncIterator[FileBody]:
+        """The body of the answer to `call`, piece by piece; nothing is repeated but a refused token.
+
+        Raises:
+            SalesforceError: Salesforce's refusal; UNAVAILABLE, also inside the block, for a body that was cut off.
+        """
+        async with self._slots, AsyncExitStack() as stack:
+            access = await self._access.access()
+            try:
+                response = await self._opened(stack, call, access)
+            except SalesforceError as error:
+                if error.retry is not Retry.REFRESH:
+                    raise
+                response = await self._opened(stack, call, await self._access.access(refused=access.access_token))
+            yield body_of(response)
+
+    async def _opened(self, stack: AsyncExitStack, call: Call, access: Access) -> httpx.Response:
+        origin = salesforce_origin(access.instance_url, allow_insecure=self._allow_insecure)
+        headers = {"Authorization": f"Bearer {access.access_token}", **dict(call.headers)}
+        usage = None
+        try:
+            await stack.enter_async_context(self._gate.admission(call.method, call.route))
+            response = await stack.enter_async_context(streamed(self._http, origin + call.path, headers))
+            usage = parse_usage(response.headers.get(LIMIT_HEADER))
+        finally:
+            self._observer.called(call.method, call.route, usage)
+        if response.status_code not in (200, 206):
+            accepted(await refused(response))
+        return response
 
     async def json(self, call: Call, model: type[T]) -> T:
         """The answer to `call`, checked against `model`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -13,6 +14,7 @@ import httpx
 
 from holdfast.common.clock import Clock
 from holdfast.common.errors import HoldfastError, Kind
+from holdfast.salesforce.bodies import FileBody
 from holdfast.salesforce.calls import Call, Calls, Retries, is_refusal_of, read_json
 from holdfast.salesforce.composite import Part, batches, read_answers, request_body
 from holdfast.salesforce.errors import Retry, SalesforceError
@@ -251,6 +253,35 @@ class SalesforceClient:
     async def get_updated(self, object_name: str, start: datetime, end: datetime) -> Updated:
         """Ids of records changed in a span, at most the last 30 days; seconds are ignored."""
         return await self._calls.json(self._span("updated", object_name, start, end), Updated)
+
+    # Files
+
+    def file_body(
+        self, object_name: str, record_id: str, field: str, *, start: int = 0
+    ) -> AbstractAsyncContextManager[FileBody]:
+        """The body of a file field, piece by piece.
+
+        Args:
+            start: Ask for what comes from this byte on. Salesforce documents no ranges: look at `FileBody.start`.
+        """
+        return self._calls.stream(self._file(object_name, record_id, quote(field, safe=""), "{field}", start))
+
+    def rich_text_image(
+        self, object_name: str, record_id: str, field: str, reference: str, *, start: int = 0
+    ) -> AbstractAsyncContextManager[FileBody]:
+        """An image of a rich-text field ("sObject Rich Text Image Get", REST API Developer Guide).
+
+        Args:
+            reference: The `refid` of the image's address.
+            start: As for `file_body`.
+        """
+        below = f"richTextImageFields/{quote(field, safe='')}/{quote(reference, safe='')}"
+        return self._calls.stream(self._file(object_name, record_id, below, "richTextImageFields", start))
+
+    def _file(self, object_name: str, record_id: str, below: str, route: str, start: int) -> Call:
+        path = f"/sobjects/{quote(object_name, safe='')}/{quote(record_id, safe='')}/{below}"
+        call = self._get(f"sobjects/{{object}}/{{id}}/{route}", path)
+        return replace(call, headers=(("Range", f"bytes={start}-"),)) if start else call
 
     # Bulk API 2.0 queries
 

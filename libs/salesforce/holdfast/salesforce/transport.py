@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -90,6 +91,24 @@ async def exchange(
         response = await http.send(request, stream=True, follow_redirects=False)
         try:
             return Answer(response.status_code, response.headers, await _read(response, max_bytes))
+        finally:
+            await response.aclose()
+    except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as error:
+        raise _no_answer(error, httpx.URL(url).host) from error
+
+
+@asynccontextmanager
+async def streamed(http: httpx.AsyncClient, url: str, headers: Mapping[str, str]) -> AsyncIterator[httpx.Response]:
+    """Send a GET and hand over the answer before its body is read, as it was sent: not packed.
+
+    Raises:
+        SalesforceError: As `exchange`, also for what goes wrong while the body is read inside the block.
+    """
+    request = http.build_request("GET", url, headers={**headers, "Accept-Encoding": "identity"}, timeout=_TIMEOUT)
+    try:
+        response = await http.send(request, stream=True, follow_redirects=False)
+        try:
+            yield response
         finally:
             await response.aclose()
     except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as error:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from holdfast.common.postgres import Database, Record, Unit
+from holdfast.extractor.files.queueing import sql as files_sql
 from holdfast.extractor.steps import LEASE_WRITTEN
 from holdfast.extractor.store import Run, RunClaim, TaskClaim, sql
 
@@ -103,5 +104,6 @@ async def release_own(db: Database, holder: str) -> None:
     async def work(unit: Unit) -> None:
         await unit.execute(sql.release_own_extractions, holder)
         await unit.execute(sql.release_own_tasks, holder)
+        await unit.execute(files_sql.release_own_files, holder)
 
     await db.run(LEASE_WRITTEN, work)

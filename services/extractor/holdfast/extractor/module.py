@@ -11,6 +11,8 @@ import grpc.aio
 from holdfast.common.contracts.extractor import (
     ExtractionPlanned,
     ExtractionRefused,
+    FilesQueued,
+    FilesSettled,
     ObjectExtracted,
     ObjectFailed,
     PageStaged,
@@ -28,6 +30,7 @@ from holdfast.extractor.connections import ConnectionsPort
 from holdfast.extractor.consumers import consume
 from holdfast.extractor.counting import Counter, counting_part
 from holdfast.extractor.dispatch import Dispatcher
+from holdfast.extractor.files.module import FileRooms, open_files
 from holdfast.extractor.grpc import ExtractorService
 from holdfast.extractor.leased_rows import RunRows, TaskRows, release_own
 from holdfast.extractor.org import Orgs
@@ -61,6 +64,7 @@ class Rooms:
     workers: Dispatcher[TaskClaim]
     usage: Loop
     aborts: Loop
+    files: FileRooms
 
 
 class ExtractorModule(ServiceModule):
@@ -72,7 +76,7 @@ class ExtractorModule(ServiceModule):
             rooms.db,
             rooms.bus,
             rooms.server,
-            [rooms.planners, rooms.workers, rooms.usage, rooms.aborts],
+            [rooms.planners, rooms.workers, rooms.usage, rooms.aborts, *rooms.files.loops],
             rooms.channels,
         )
         self._rooms = rooms
@@ -81,6 +85,7 @@ class ExtractorModule(ServiceModule):
     async def start(self) -> None:
         """Take back what an earlier life of this process held, then serve."""
         self._rooms.staging.clean()
+        self._rooms.files.worker.clean()
         await release_own(self._rooms.db, self._holder)
         await super().start()
 
@@ -100,7 +105,7 @@ async def build(platform: Platform) -> Module:
         ConnectionsPort(connections),
         platform.clock,
         caller=f"{platform.holder}/{platform.ids.new()}",
-        concurrency=settings.extractor_fetches + settings.extractor_describes,
+        concurrency=settings.extractor_fetches + settings.extractor_describes + settings.extractor_files_at_once,
         allow_insecure=settings.allow_insecure_salesforce,
     )
     return ExtractorModule(_rooms(platform, settings, db, orgs, connections), platform)
@@ -121,14 +126,16 @@ def _rooms(
     planners = _planners(platform, settings, db, orgs, workers.signal)
     bus = Bus(settings, NAME, db, platform.clock, holder=platform.holder)
     bus.publishes(ExtractionPlanned, ExtractionRefused, PageStaged, ObjectExtracted, ObjectFailed)
+    bus.publishes(FilesQueued, FilesSettled)
     abort_signal = Signal()
     consume(bus, planners.signal.set, Desk(planners, workers, abort_signal))
     server = Server(settings, settings.extractor_grpc)
     service = ExtractorService(db, orgs, worker.live_calls)
     server.add(lambda registry: add_ExtractorServiceServicer_to_server(service, registry))
+    files = open_files(platform, settings, db, orgs)
     usage = Loop("usage", orgs.ledger.report, Signal(), USAGE_PAUSE, platform.clock)
     aborts = Loop("aborts", Aborts(db, orgs).stop_one, abort_signal, ABORT_POLL, platform.clock)
-    return Rooms(db, bus, server, [connections], orgs, staging, planners, workers, usage, aborts)
+    return Rooms(db, bus, server, [connections], orgs, staging, planners, workers, usage, aborts, files)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ from holdfast.extractor.budget import spend_for
 from holdfast.extractor.describing import describe_all
 from holdfast.extractor.drift import Drift
 from holdfast.extractor.drifting import Findings, look, under_known_names
+from holdfast.extractor.files.fields import FileField, file_fields
+from holdfast.extractor.files.queueing import files_planned
 from holdfast.extractor.org import Orgs, count_calls
 from holdfast.extractor.patience import Patience
 from holdfast.extractor.planning import Chosen, Known, ObjectPlan, choose, plan_object
@@ -62,6 +64,7 @@ class Plan:
     failed: dict[str, Failure] = field(default_factory=dict)
     describes: list[tuple[UUID, str, str, str]] = field(default_factory=list)
     found: Findings = field(default_factory=Findings)
+    files: dict[str, list[FileField]] = field(default_factory=dict)
 
 
 class Planner:
@@ -169,6 +172,8 @@ class Planner:
             reason = f"{describe.name} has no record ids, so its records cannot be told apart."
             plan.failed[describe.name] = Failure(reason, "no-record-id")
             return
+        if held := file_fields(describe):
+            plan.files[describe.name] = held
         plan.objects[describe.name] = plan_object(
             describe,
             known=known,
@@ -197,6 +202,7 @@ class Planner:
         await unit.execute(sql.end_planning, claim.key, "planned", "", calls)
         await unit.executemany(sql.keep_describe, plan.describes)
         await unit.executemany(sql.add_task, self._task_rows(claim, plan))
+        await files_planned(unit, claim.run, plan.files)
         await enqueue(unit, _announcement(claim, plan), claim.run.meta)
         for name, failure in plan.failed.items():
             await enqueue(unit, _failed(claim, name, failure), claim.run.meta)

@@ -52,6 +52,22 @@ class ExtractorSettings(Settings):
     extractor_count_window: Span = timedelta(milliseconds=20)
     """How long the count of an object that has been read waits for others, to share one API call with them."""
 
+    extractor_files_at_once: int = Field(default=2, ge=1, le=32)
+    """Files fetched at once, while no records of their org are read. Each is a connection of its own."""
+
+    extractor_files_a_day: int = Field(default=50_000, ge=1)
+    """Calls for files per org and day; what is left goes on the next day. A file costs one call, and an org of 100
+    users may make 200,000 a day for everything."""
+
+    extractor_file_bytes_a_day: int = Field(default=500_000_000_000, ge=1)
+    """Bytes of files per org and day."""
+
+    extractor_file_bytes: int = Field(default=2_200_000_000, ge=1, le=100_000_000_000)
+    """Larger bodies are listed as failed: Salesforce takes 2 GB at most."""
+
+    extractor_bodies_after: Span = timedelta(seconds=30)
+    """How long a stored body waits for others before a page of the vault says so; each page is a commit."""
+
     extractor_lease: Span = timedelta(seconds=15)
     """How long a dead worker's object stays untouched. A third of it is the heartbeat."""
 

@@ -23,6 +23,7 @@ from holdfast.common.objectstore import ObjectStore
 from holdfast.common.outbox import enqueue
 from holdfast.common.postgres import Database, Unit
 from holdfast.extractor import store
+from holdfast.extractor.files.queueing import FileQueue, PageFiles, files_of_page
 from holdfast.extractor.reading import Elsewhere, Fetched, PageSource
 from holdfast.extractor.steps import PAGE_RECORDED, PAGE_STORED, SCHEMA_STORED
 from holdfast.extractor.store import TaskClaim, sql
@@ -45,6 +46,7 @@ class Staged:
     page_id: str
     key: str
     page: StagedPage | None
+    files: PageFiles | None = None
 
 
 def page_id_of(task_id: UUID, seq: int) -> str:
@@ -72,6 +74,7 @@ class Staging:
         self._cpu = asyncio.Semaphore(transforms)
         self._memory = asyncio.Semaphore(pages_in_memory)
         self._schemas: set[str] = set()
+        self._files = FileQueue(db)
 
     def clean(self) -> None:
         """Drop what an earlier life left behind; call before anything is staged."""
@@ -141,12 +144,13 @@ class Staging:
             observed_at=self._clock.now(),
         )
         page = await self._written(claim, meta, fetched)
+        files = await asyncio.to_thread(files_of_page, page.path, await self._files.fields(claim))
         key = page_key(meta, page.sha256)
         await self._schema_stored(claim)
         await self._objects.move_new(page.path, key, PAGE_STORED)
         page.path.unlink(missing_ok=True)
         # The page's bytes are let go of while its file waits to be recorded.
-        return Staged(fetched._replace(parse=_spent, again=_spent), seq, page_id, key, page)
+        return Staged(fetched._replace(parse=_spent, again=_spent), seq, page_id, key, page, files)
 
     async def _written(self, claim: TaskClaim, meta: PageMeta, fetched: Fetched) -> StagedPage:
         """Parse and write a page in a thread; a page that is not whole is fetched again."""
@@ -172,7 +176,7 @@ class Staging:
         while (task := await pages.get()) is not None:
             staged = await task
             if staged.page is not None:
-                await self._db.run(PAGE_RECORDED, _recording(claim, staged, staged.page))
+                await self._db.run(PAGE_RECORDED, _recording(claim, staged, staged.page, self._files))
 
 
 def _transform(fetched: Fetched, meta: PageMeta, out: Path) -> StagedPage:
@@ -183,8 +187,10 @@ def _spent() -> NoReturn:
     raise AssertionError("the page is already staged")
 
 
-def _recording(claim: TaskClaim, staged: Staged, page: StagedPage) -> Callable[[Unit], Awaitable[None]]:
-    """The unit that makes a page count: its row, the object's new position, and the announcement."""
+def _recording(
+    claim: TaskClaim, staged: Staged, page: StagedPage, queue: FileQueue
+) -> Callable[[Unit], Awaitable[None]]:
+    """The unit that makes a page count: its row, the object's new position, its files, and the announcement."""
     fetched = staged.fetched
 
     async def work(unit: Unit) -> None:
@@ -206,6 +212,7 @@ def _recording(claim: TaskClaim, staged: Staged, page: StagedPage) -> Callable[[
             fetched.after.stamp if fetched.after else None,
             fetched.after.record_id if fetched.after else None,
         )
+        await queue.queue(unit, claim, staged.files)
         await enqueue(unit, _announcement(claim, staged, page), claim.run.meta)
 
     return work

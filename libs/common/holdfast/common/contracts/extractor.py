@@ -162,3 +162,38 @@ class ObjectFailed(PublicEvent):
 
     def key(self) -> str:
         return f"{self.job_id}/{self.object}"
+
+
+class FilesQueued(PublicEvent):
+    """The run's records name files that are to be fetched in the background. `files`: how many so far."""
+
+    TYPE: ClassVar[str] = "holdfast.extractor.files.queued.v1"
+    run_id: UUID
+    job_id: UUID
+    run: int
+    files: int
+
+    def key(self) -> str:
+        return str(self.run_id)
+
+
+class FilesSettled(PublicEvent):
+    """No file of the run is left to fetch. A later retry of what failed says so again, with other figures.
+
+    `missing` says in sentences which files could not be read and why; `doubted` which are stored though they are not
+    as Salesforce states them. `bytes` counts a content as often as records hold it.
+    """
+
+    TYPE: ClassVar[str] = "holdfast.extractor.files.settled.v1"
+    run_id: UUID
+    job_id: UUID
+    run: int
+    files: int
+    stored: int
+    failed: int
+    bytes: int
+    missing: list[str] = Field(default_factory=list)
+    doubted: list[str] = Field(default_factory=list)
+
+    def key(self) -> str:
+        return str(self.run_id)

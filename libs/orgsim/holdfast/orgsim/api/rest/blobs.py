@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from holdfast.orgsim.api.region import Region
@@ -24,5 +25,17 @@ async def download(call: Call, obj: SObject, record_id: str, field: dict[str, An
     kind = next((str(row[name]) for name in TYPE_FIELDS if row.get(name)), UNKNOWN_TYPE)
     if reference is None:
         return Reply(200, b"", kind)
-    content = Content(call.org.blobs.path(reference))
-    return Reply(200, b"", kind, file=Region(content, 0, size_of(reference)))
+    return part_of(call, reference, kind)
+
+
+def part_of(call: Call, reference: str, kind: str) -> Reply:
+    """A kept content, or what comes from a byte on if the request asks for that (`Range: bytes=<from>-`)."""
+    content, size = Content(call.org.blobs.path(reference)), size_of(reference)
+    asked = re.fullmatch(r"bytes=(\d+)-", call.headers.get("range", ""))
+    if asked is None:
+        return Reply(200, b"", kind, file=Region(content, 0, size))
+    start = int(asked.group(1))
+    if start >= size:
+        return Reply(416, b"", kind, headers={"Content-Range": f"bytes */{size}"})
+    span = f"bytes {start}-{size - 1}/{size}"
+    return Reply(206, b"", kind, headers={"Content-Range": span}, file=Region(content, start, size - start))
