@@ -313,3 +313,32 @@ def test_screen_of_a_large_run_shows_what_is_at_work_first():
     lines = console.export_text().splitlines()
     assert lines[0].startswith("run 3 running: 0/1 objects")
     assert lines[2].startswith("Busy") and lines[-1].strip() == "and 16 more"
+
+
+def proven(state: str = "proven", **differs) -> dict:
+    ids = {
+        f"{kind}{end}": value for kind in ("missing", "outdated", "unseen") for end, value in (("", 0), ("_ids", []))
+    }
+    body = {"state": state, "checked": "count", "reason": "", "org_records": 7, "backup_records": 7, "passes": 1}
+    return body | {"at": None} | ids | differs
+
+
+def test_a_run_that_is_proven_says_so(cli):
+    shown = detail(proof={"proven": 1, "not_proven": 0, "mismatch": 0})
+    shown["objects"][0]["proof"] = proven()
+    cli.answers[f"GET /v1/runs/{UUID(int=103)}"] = shown
+    result = cli.type("runs", "show", str(UUID(int=103)))
+    lines = result.stdout.splitlines()
+    assert lines[0].split()[-1] == "Proof" and lines[1].split()[-1] == "proven"
+    assert lines[-1].startswith("Run 3 completed and proven in 1 min 15 s: ")
+
+
+def test_a_mismatch_names_reason_and_ids(cli):
+    shown = detail("partial", proof={"proven": 3, "not_proven": 0, "mismatch": 1})
+    reason = "1 record is in the org and not in the backup"
+    shown["objects"][0]["proof"] = proven("mismatch", reason=reason, missing=2, missing_ids=["001A"])
+    cli.answers[f"GET /v1/runs/{UUID(int=103)}"] = shown
+    lines = cli.type("runs", "show", str(UUID(int=103))).stdout.splitlines()
+    assert lines[1].split()[-1] == "MISMATCH"
+    assert any(line.startswith("Run 3 partial, 1 of 4 objects not proven, in ") for line in lines)
+    assert lines[-2:] == [f"MISMATCH: Account: {reason}", "  in the org and not in the backup: 001A and 1 more"]

@@ -92,6 +92,23 @@ async def test_run_is_accepted_and_followed_to_its_end(world, api):
     assert ended["job_id"] == job.id
 
 
+async def test_proof_of_an_object_names_the_records_that_differ(world, api):
+    run = world.scheduler.runs[(await world.run(await world.job())).id]
+    run.proof.mismatch = 1
+    proof = {"state": "mismatch", "vault_records": 6, "org_records": 7, "missing": 1, "missing_ids": ["001A"]}
+    run.objects.add(object="Account", state="diffed", proof=proof)
+    run.objects.add(object="Contact", state="extracted")
+    answer = await api.get(f"/v1/runs/{run.id}/objects/Account/proof")
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert (found["state"], found["missing_ids"], found["backup_records"]) == ("mismatch", ["001A"], 6)
+    shown = (await api.get(f"/v1/runs/{run.id}")).json()
+    assert [each["proof"] for each in shown["objects"]] == [found, None]
+    assert shown["proof"] == {"proven": 0, "not_proven": 0, "mismatch": 1}
+    for name in ("Contact", "Nothing__c"):
+        assert (await api.get(f"/v1/runs/{run.id}/objects/{name}/proof")).status_code == 404
+
+
 async def test_run_can_be_looked_at_while_the_extractor_is_down(world, api):
     run = await world.run(await world.job())
     world.extractor.error = HoldfastError(Kind.UNAVAILABLE, "The extractor cannot be reached.")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
 from uuid import UUID
 
 import pytest
 
 from holdfast.common.contracts.base import PublicEvent
-from holdfast.common.contracts.differ import ChangeCounts, ObjectDiffed, ObjectGivenUp
+from holdfast.common.contracts.differ import ChangeCounts, ObjectDiffed, ObjectGivenUp, Proof
 from holdfast.common.contracts.extractor import ExtractionPlanned, ObjectExtracted, ObjectFailed, PlannedObject
 from holdfast.common.contracts.scheduler import JobCreated, RunCompleted, RunFailed, RunPartial, RunRequested
 from holdfast.common.errors import HoldfastError, Kind
@@ -152,6 +152,37 @@ async def test_missing_objects_and_gaps_make_the_run_partial(scheduler: Any) -> 
     assert missing == [("Account", "Rows 3 to 4 were not delivered."), ("Contact", "The user lost access.")]
     shown = (await scheduler.ask("GetRun", pb.GetRunRequest(id=str(run.run_id)))).run
     assert [(gap.object, gap.reason) for gap in shown.missing] == missing
+
+
+def proof(state: Literal["proven", "not proven", "mismatch"], **said: Any) -> Proof:
+    return Proof(state=state, checked="count", vault_records=7, passes=1, at=datetime(2026, 1, 1, tzinfo=UTC), **said)
+
+
+async def test_a_run_says_what_was_proven_of_each_object(scheduler: Any) -> None:
+    await scheduler.ask("CreateJob", new_job())
+    run = await request_run(scheduler)
+    differing = proof("mismatch", org_records=8, missing=1, missing_ids=["003000000000001AAA"], reason="1 is missing.")
+    await scheduler.others.send(
+        planned(run, "Account", "Contact", "Lead"),
+        diffed(run, "Account").model_copy(update={"proof": proof("proven", org_records=7)}),
+        diffed(run, "Contact", "1 record is missing.").model_copy(update={"proof": differing}),
+        diffed(run, "Lead").model_copy(update={"proof": proof("not proven", reason="It kept moving.")}),
+    )
+    await scheduler.others.hears(ends(run))
+    shown = (await scheduler.ask("GetRun", pb.GetRunRequest(id=str(run.run_id)))).run
+    assert (shown.state, shown.proof.proven, shown.proof.not_proven, shown.proof.mismatch) == ("partial", 1, 1, 1)
+    account, contact, lead = (one.proof for one in shown.objects)
+    assert (account.state, account.checked, account.org_records) == ("proven", "count", 7)
+    assert (contact.missing, list(contact.missing_ids), contact.reason) == (1, ["003000000000001AAA"], "1 is missing.")
+    assert (lead.state, lead.HasField("org_records")) == ("not proven", False)
+
+
+async def test_an_open_proof_alone_does_not_make_a_run_partial(scheduler: Any) -> None:
+    await scheduler.ask("CreateJob", new_job(objects=["Account"]))
+    run = await request_run(scheduler)
+    open_proof = diffed(run, "Account").model_copy(update={"proof": proof("not proven", reason="It kept moving.")})
+    await scheduler.others.send(planned(run, "Account"), open_proof)
+    assert isinstance(await scheduler.others.hears(ends(run)), RunCompleted)
 
 
 def given_up(run: RunRequested, name: str, reason: str) -> ObjectGivenUp:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from holdfast.common.contracts.differ import Proof
 from holdfast.common.rpc.scheduler.v1 import scheduler_pb2 as pb
 from holdfast.scheduler.store import Row
 
@@ -47,6 +48,7 @@ def run_message(run: Row, objects: Iterable[Row] = ()) -> pb.Run:
         missing=[pb.Gap(object=gap["object"], reason=gap["reason"]) for gap in json.loads(run["missing"])],
         reason=run["reason"],
         objects=[_object_message(one) for one in objects],
+        proof=pb.ProofSummary(proven=run["proven"], not_proven=run["not_proven"], mismatch=run["mismatched"]),
         notes=list(run["notes"]),
         api_limit_percent=run["api_limit_percent"],
     )
@@ -63,8 +65,16 @@ def _object_message(row: Row) -> pb.ObjectProgress:
         api_calls=row["api_calls"],
         counts=_counts(row),
         reason=row["reason"],
+        proof=_proof(row["proof"]),
         notes=list(row["notes"]),
     )
+
+
+def _proof(body: str | None) -> pb.Proof | None:
+    if body is None:
+        return None
+    proof = Proof.model_validate_json(body)
+    return pb.Proof(**proof.model_dump(exclude={"at"}), at=_stamp(proof.at))
 
 
 def _counts(row: Row) -> pb.Counts:

@@ -85,7 +85,13 @@ WHERE job_id = $1;
 -- name: end_run
 UPDATE run
 SET state = $2, paused = false, completed_at = $3, captured = $4, created = $5, updated = $6, touched = $7, deleted = $8,
-    undeleted = $9, reason = $10, missing = $11::text::jsonb
+    undeleted = $9, reason = $10, missing = $11::text::jsonb,
+    (proven, not_proven, mismatched) = (
+        SELECT count(*) FILTER (WHERE proof ->> 'state' = 'proven'),
+            count(*) FILTER (WHERE proof ->> 'state' = 'not proven'),
+            count(*) FILTER (WHERE proof ->> 'state' = 'mismatch')
+        FROM run_object o WHERE o.run_id = $1
+    )
 WHERE run_id = $1;
 
 -- name: plan_object
@@ -104,10 +110,12 @@ SET rows = excluded.rows, api_calls = excluded.api_calls,
     state = CASE WHEN run_object.state = 'planned' THEN 'extracted' ELSE run_object.state END;
 
 -- name: hold_object
-INSERT INTO run_object (run_id, object, state, rows, captured, created, updated, touched, deleted, undeleted, reason)
-VALUES ($1, $2, 'diffed', $3, $4, $5, $6, $7, $8, $9, $10)
+INSERT INTO run_object (
+    run_id, object, state, rows, captured, created, updated, touched, deleted, undeleted, reason, proof
+)
+VALUES ($1, $2, 'diffed', $3, $4, $5, $6, $7, $8, $9, $10, $11::text::jsonb)
 ON CONFLICT (run_id, object) DO UPDATE
-SET rows = excluded.rows, captured = excluded.captured, created = excluded.created, updated = excluded.updated,
+SET proof = excluded.proof, rows = excluded.rows, captured = excluded.captured, created = excluded.created, updated = excluded.updated,
     touched = excluded.touched, deleted = excluded.deleted, undeleted = excluded.undeleted,
     reason = CASE WHEN run_object.state = 'failed' THEN run_object.reason ELSE excluded.reason END,
     state = CASE WHEN run_object.state = 'failed' THEN 'failed' ELSE 'diffed' END;
@@ -135,14 +143,16 @@ LIMIT $2;
 
 -- name: get_runs
 SELECT run_id, job_id, number, state, trigger, label, requested_at, completed_at, captured, created, updated,
-    touched, deleted, undeleted, reason, missing::text AS missing, api_limit_percent, paused, notes
+    touched, deleted, undeleted, reason, missing::text AS missing, api_limit_percent, paused,
+    proven, not_proven, mismatched, notes
 FROM run
 WHERE run_id = ANY ($1::uuid[]);
 
 -- name: list_runs
 -- Newest first, older than the position ($2, $3); of all jobs when $1 is null.
 SELECT run_id, job_id, number, state, trigger, label, requested_at, completed_at, captured, created, updated,
-    touched, deleted, undeleted, reason, missing::text AS missing, api_limit_percent, paused, notes
+    touched, deleted, undeleted, reason, missing::text AS missing, api_limit_percent, paused,
+    proven, not_proven, mismatched, notes
 FROM run
 WHERE ($1::uuid IS NULL OR job_id = $1)
     AND ($2::timestamptz IS NULL OR (requested_at, run_id) < ($2, $3::uuid))
@@ -151,7 +161,7 @@ LIMIT $4;
 
 -- name: run_objects
 SELECT object, state, mode, strategy, estimated_rows, rows, api_calls, captured, created, updated, touched, deleted,
-    undeleted, reason, notes
+    undeleted, reason, notes, proof::text AS proof
 FROM run_object
 WHERE run_id = $1
 ORDER BY object;

@@ -169,7 +169,8 @@ async def read_object(unit: Unit, read: ObjectExtracted) -> None:
 async def hold_object(unit: Unit, held: ObjectDiffed, totals: Totals) -> None:
     """The object is in the vault."""
     gaps = " ".join(held.gaps)
-    await unit.execute(SQL.hold_object, held.run_id, held.object, held.rows_read, *_six(totals), gaps)
+    proof = held.proof.model_dump_json() if held.proof else None
+    await unit.execute(SQL.hold_object, held.run_id, held.object, held.rows_read, *_six(totals), gaps, proof)
     await unit.execute(SQL.note_object, held.run_id, held.object, held.notes)
 
 

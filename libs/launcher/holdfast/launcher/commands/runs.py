@@ -11,6 +11,7 @@ from holdfast.launcher.commands import output
 from holdfast.launcher.commands.failure import CommandError, ExitCode
 from holdfast.launcher.commands.options import DEFAULT_DATA, ApiAddress, Data, Json, Limit
 from holdfast.launcher.commands.progress import follow_run, run_line
+from holdfast.launcher.commands.proofs import ended_how, proof_lines, proof_word
 from holdfast.launcher.commands.references import RUN_HELP, job_names, resolve_run
 from holdfast.launcher.commands.session import open_api, path
 
@@ -126,7 +127,7 @@ def follow_to_end(api: Api, run_id: str, *, as_json: bool) -> None:
 
 def print_run(run: dict[str, Any]) -> None:
     """A run: its objects, then how it stands, in words."""
-    columns = ["Object", "State", "Mode", "Rows", *(name.capitalize() for name in _COUNTS), "API calls"]
+    columns = ["Object", "State", "Mode", "Rows", *(name.capitalize() for name in _COUNTS), "API calls", "Proof"]
     rows = [
         [
             each["object"],
@@ -135,14 +136,17 @@ def print_run(run: dict[str, Any]) -> None:
             f"{each['rows']:,}",
             *(f"{each['counts'][name]:,}" for name in _COUNTS),
             f"{each['api_calls']:,}",
+            proof_word(each),
         ]
         for each in run["objects"]
     ]
     if rows:
-        output.print_table(columns, rows, right=columns[3:], sparse=columns[4:-1])
+        output.print_table(columns, rows, right=columns[3:-1], sparse=[*columns[4:-2], "Proof"])
     output.say(_sentence(run))
     for gap in run["missing"]:
         output.say(output.visible(f"Missing: {gap['object']}: {gap['reason']}"))
+    for line in proof_lines(run):
+        output.say(line)
     for note in [*run.get("notes", []), *(note for each in run["objects"] for note in each.get("notes", []))]:
         output.say(output.visible(f"Note: {note}"))
 
@@ -152,7 +156,7 @@ def _sentence(run: dict[str, Any]) -> str:
         line = run_line(run)
         return line[0].upper() + line[1:]
     took = output.span(run["requested_at"], run["completed_at"])
-    line = f"Run {run['number']} {run['state']} in {took}: "
+    line = f"Run {run['number']} {ended_how(run)} in {took}: "
     if run["state"] == "failed":
         return output.visible(line + (run["reason"] or "no reason was given") + ".").replace("..", ".")
     counts = [f"{run['counts'][name]:,} {name}" for name in _COUNTS if run["counts"][name]]

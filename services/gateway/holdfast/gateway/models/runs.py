@@ -53,6 +53,50 @@ class Gap(Resource):
     reason: str
 
 
+class ProofSummary(Resource):
+    """How many objects of an ended run had which outcome when the backup was held against the org."""
+
+    proven: int = 0
+    not_proven: int = 0
+    mismatch: int = 0
+
+
+class Proof(Resource):
+    """Whether the backup holds what the org holds of an object. Ids are named up to 100 of each kind."""
+
+    state: str = Field(description="`proven`, `not proven` or `mismatch`.", examples=["proven"])
+    checked: str = Field(description="What agreed: `count`, `ids`, `ids and stamps`; empty if nothing could.")
+    reason: str = Field(description="Why it is not proven, or what differs.")
+    org_records: int | None = Field(description="Living records as the org counts them.")
+    backup_records: int = Field(description="Living records in the backup.")
+    passes: int = Field(description="How often the object was looked at in the run.")
+    at: datetime | None
+    missing: int = Field(description="In the org, not in the backup.")
+    missing_ids: list[str]
+    outdated: int = Field(description="Older in the backup than in the org.")
+    outdated_ids: list[str]
+    unseen: int = Field(description="In the backup, not in the org, and nothing shows that they were deleted.")
+    unseen_ids: list[str]
+
+    @classmethod
+    def of(cls, proof: scheduler_pb2.Proof) -> Proof:
+        return cls(
+            state=proof.state,
+            checked=proof.checked,
+            reason=proof.reason,
+            org_records=proof.org_records if proof.HasField("org_records") else None,
+            backup_records=proof.vault_records,
+            passes=proof.passes,
+            at=moment(proof.at),
+            missing=proof.missing,
+            missing_ids=list(proof.missing_ids),
+            outdated=proof.outdated,
+            outdated_ids=list(proof.outdated_ids),
+            unseen=proof.unseen,
+            unseen_ids=list(proof.unseen_ids),
+        )
+
+
 class RunObject(Resource):
     """One object of a run."""
 
@@ -66,6 +110,7 @@ class RunObject(Resource):
     api_calls: int
     counts: Counts
     reason: str = Field(description="Why it failed.")
+    proof: Proof | None = Field(default=None, description="Null until the object is done, and for one that failed.")
     notes: list[str] = Field(
         default_factory=list,
         description="What happened to it that makes nothing missing: fields added, removed, renamed, retyped.",
@@ -86,6 +131,7 @@ class Run(Resource):
     counts: Counts
     missing: list[Gap]
     reason: str = Field(description="Why the run failed, or that it was cancelled.")
+    proof: ProofSummary = Field(default=ProofSummary(), description="Of all objects; zeros until the run has ended.")
     api_limit_percent: int = Field(
         description="Share of the org's daily API calls, by everybody, at which the run stops calling and waits."
     )
@@ -140,6 +186,7 @@ def _head(run: scheduler_pb2.Run) -> dict[str, Any]:
         "counts": Counts.of(run.counts),
         "missing": [Gap(object=gap.object, reason=gap.reason) for gap in run.missing],
         "reason": run.reason,
+        "proof": ProofSummary(proven=run.proof.proven, not_proven=run.proof.not_proven, mismatch=run.proof.mismatch),
         "notes": list(run.notes),
         "api_limit_percent": run.api_limit_percent,
     }
@@ -175,6 +222,7 @@ def _object(name: str, plan: scheduler_pb2.ObjectProgress, read: extractor_pb2.O
         api_calls=max(plan.api_calls, read.api_calls),
         counts=Counts.of(plan.counts),
         reason=plan.reason,
+        proof=Proof.of(plan.proof) if plan.HasField("proof") else None,
         notes=list(plan.notes),
     )
 

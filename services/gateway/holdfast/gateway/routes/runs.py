@@ -8,8 +8,8 @@ from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.rpc.extractor.v1 import extractor_pb2
 from holdfast.common.rpc.scheduler.v1 import scheduler_pb2
 from holdfast.gateway.context import CommandKey, Context, Ctx
-from holdfast.gateway.inputs import JobRef, RunRef, run_id
-from holdfast.gateway.models.runs import RequestRun, Run, RunDetail
+from holdfast.gateway.inputs import JobRef, ObjectRef, RunRef, run_id
+from holdfast.gateway.models.runs import Proof, RequestRun, Run, RunDetail
 from holdfast.gateway.paging import DEFAULT_PAGE_SIZE, Cursor, Page, PageSize, to_cursor, to_page_token
 
 router = APIRouter(prefix="/v1", tags=["runs"])
@@ -75,6 +75,17 @@ async def cancel_run(run: RunRef, context: Ctx) -> Run:
     """End a run. What it brought into the vault stays; what it did not read, the next run of the job reads."""
     request = scheduler_pb2.CancelRunRequest(id=run_id(run))
     return Run.of((await context.backends.ask(context.backends.scheduler.CancelRun, request)).run)
+
+
+@router.get("/runs/{run}/objects/{object_name}/proof", operation_id="getProof")
+async def get_proof(run: RunRef, object_name: ObjectRef, context: Ctx) -> Proof:
+    """What was proven of an object in a run, with the ids of records that differ."""
+    answer = await context.backends.ask(context.backends.scheduler.GetRun, scheduler_pb2.GetRunRequest(id=run_id(run)))
+    for each in answer.run.objects:
+        if each.object == object_name and each.HasField("proof"):
+            return Proof.of(each.proof)
+    message = f"Nothing was proven of {object_name} in this run, or not yet."
+    raise HoldfastError(Kind.NOT_FOUND, message, code="no-proof")
 
 
 async def _runs(context: Context, job_id: str, page_size: int, cursor: str | None) -> Page[Run]:

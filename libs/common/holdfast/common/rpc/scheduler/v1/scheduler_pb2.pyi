@@ -140,6 +140,101 @@ class Counts(_message.Message):
 Global___Counts: _TypeAlias = Counts  # noqa: Y015
 
 @_typing.final
+class Proof(_message.Message):
+    """Whether the vault holds what the org holds of an object; ids are named up to 100 of each kind."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    CHECKED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ORG_RECORDS_FIELD_NUMBER: _builtins.int
+    VAULT_RECORDS_FIELD_NUMBER: _builtins.int
+    PASSES_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    MISSING_IDS_FIELD_NUMBER: _builtins.int
+    OUTDATED_FIELD_NUMBER: _builtins.int
+    OUTDATED_IDS_FIELD_NUMBER: _builtins.int
+    UNSEEN_FIELD_NUMBER: _builtins.int
+    UNSEEN_IDS_FIELD_NUMBER: _builtins.int
+    state: _builtins.str
+    """"proven", "not proven", "mismatch"."""
+    checked: _builtins.str
+    """"count", "ids", "ids and stamps"; empty if nothing could be compared."""
+    reason: _builtins.str
+    org_records: _builtins.int
+    vault_records: _builtins.int
+    passes: _builtins.int
+    missing: _builtins.int
+    """In the org, not in the vault."""
+    outdated: _builtins.int
+    """Older in the vault than in the org."""
+    unseen: _builtins.int
+    """In the vault, not in the org, and nothing shows a deletion."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def missing_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def outdated_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def unseen_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        state: _builtins.str = ...,
+        checked: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        org_records: _builtins.int | None = ...,
+        vault_records: _builtins.int = ...,
+        passes: _builtins.int = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        missing: _builtins.int = ...,
+        missing_ids: _abc.Iterable[_builtins.str] | None = ...,
+        outdated: _builtins.int = ...,
+        outdated_ids: _abc.Iterable[_builtins.str] | None = ...,
+        unseen: _builtins.int = ...,
+        unseen_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_org_records", b"_org_records", "at", b"at", "org_records", b"org_records"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_org_records", b"_org_records", "at", b"at", "checked", b"checked", "missing", b"missing", "missing_ids", b"missing_ids", "org_records", b"org_records", "outdated", b"outdated", "outdated_ids", b"outdated_ids", "passes", b"passes", "reason", b"reason", "state", b"state", "unseen", b"unseen", "unseen_ids", b"unseen_ids", "vault_records", b"vault_records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__org_records: _TypeAlias = _typing.Literal["org_records"]  # noqa: Y015
+    _WhichOneofArgType__org_records: _TypeAlias = _typing.Literal["_org_records", b"_org_records"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__org_records) -> _WhichOneofReturnType__org_records | None: ...
+
+Global___Proof: _TypeAlias = Proof  # noqa: Y015
+
+@_typing.final
+class ProofSummary(_message.Message):
+    """How many objects of an ended run had which outcome."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVEN_FIELD_NUMBER: _builtins.int
+    NOT_PROVEN_FIELD_NUMBER: _builtins.int
+    MISMATCH_FIELD_NUMBER: _builtins.int
+    proven: _builtins.int
+    not_proven: _builtins.int
+    mismatch: _builtins.int
+    def __init__(
+        self,
+        *,
+        proven: _builtins.int = ...,
+        not_proven: _builtins.int = ...,
+        mismatch: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mismatch", b"mismatch", "not_proven", b"not_proven", "proven", b"proven"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProofSummary: _TypeAlias = ProofSummary  # noqa: Y015
+
+@_typing.final
 class ObjectProgress(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -152,6 +247,7 @@ class ObjectProgress(_message.Message):
     API_CALLS_FIELD_NUMBER: _builtins.int
     COUNTS_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    PROOF_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
     object: _builtins.str
     state: _builtins.str
@@ -164,6 +260,8 @@ class ObjectProgress(_message.Message):
     reason: _builtins.str
     @_builtins.property
     def counts(self) -> Global___Counts: ...
+    @_builtins.property
+    def proof(self) -> Global___Proof: ...
     @_builtins.property
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What happened to the object that makes nothing missing: fields added, removed, renamed, retyped."""
@@ -180,11 +278,12 @@ class ObjectProgress(_message.Message):
         api_calls: _builtins.int = ...,
         counts: Global___Counts | None = ...,
         reason: _builtins.str = ...,
+        proof: Global___Proof | None = ...,
         notes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "proof", b"proof"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_calls", b"api_calls", "counts", b"counts", "estimated_rows", b"estimated_rows", "mode", b"mode", "notes", b"notes", "object", b"object", "reason", b"reason", "rows", b"rows", "state", b"state", "strategy", b"strategy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_calls", b"api_calls", "counts", b"counts", "estimated_rows", b"estimated_rows", "mode", b"mode", "notes", b"notes", "object", b"object", "proof", b"proof", "reason", b"reason", "rows", b"rows", "state", b"state", "strategy", b"strategy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -206,6 +305,7 @@ class Run(_message.Message):
     MISSING_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     OBJECTS_FIELD_NUMBER: _builtins.int
+    PROOF_FIELD_NUMBER: _builtins.int
     API_LIMIT_PERCENT_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
@@ -228,6 +328,8 @@ class Run(_message.Message):
     @_builtins.property
     def objects(self) -> _containers.RepeatedCompositeFieldContainer[Global___ObjectProgress]: ...
     @_builtins.property
+    def proof(self) -> Global___ProofSummary: ...
+    @_builtins.property
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What happened to objects that the run does not have: the org no longer has them."""
 
@@ -246,12 +348,13 @@ class Run(_message.Message):
         missing: _abc.Iterable[Global___Gap] | None = ...,
         reason: _builtins.str = ...,
         objects: _abc.Iterable[Global___ObjectProgress] | None = ...,
+        proof: Global___ProofSummary | None = ...,
         api_limit_percent: _builtins.int = ...,
         notes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "counts", b"counts", "requested_at", b"requested_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "counts", b"counts", "proof", b"proof", "requested_at", b"requested_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_limit_percent", b"api_limit_percent", "completed_at", b"completed_at", "counts", b"counts", "id", b"id", "job_id", b"job_id", "label", b"label", "missing", b"missing", "notes", b"notes", "number", b"number", "objects", b"objects", "reason", b"reason", "requested_at", b"requested_at", "state", b"state", "trigger", b"trigger"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_limit_percent", b"api_limit_percent", "completed_at", b"completed_at", "counts", b"counts", "id", b"id", "job_id", b"job_id", "label", b"label", "missing", b"missing", "notes", b"notes", "number", b"number", "objects", b"objects", "proof", b"proof", "reason", b"reason", "requested_at", b"requested_at", "state", b"state", "trigger", b"trigger"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
