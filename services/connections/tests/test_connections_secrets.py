@@ -186,5 +186,8 @@ def test_warnings_say_what_the_backup_misses() -> None:
     assert "Query All Files" in text
     (text,) = warnings(Permissions(False, True))
     assert "Modify All Data" in text
+    assert "records that the user cannot see" in text
+    (text,) = warnings(Permissions(False, True, view_all_data=True))
+    assert "restore" in text and "not backed up" not in text
     (text,) = warnings(Permissions(None, None))
     assert "does not tell" in text

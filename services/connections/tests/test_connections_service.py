@@ -65,6 +65,25 @@ async def test_connection_is_added_found_tested_and_announced(service: Any) -> N
     assert (str(event.connection_id), event.organization_id) == (added.id, service.org.org_id)
 
 
+async def test_what_the_user_cannot_see_is_said_at_the_first_sign_in_and_at_each_test(service: Any) -> None:
+    service.org.define("Payroll__c", [], [{"Name": "x"}])
+    assert list((await service.add()).warnings) == []
+    service.org.permit(permissions={"ModifyAllData": False, "ViewAllData": False})
+    service.org.restrict(hidden_objects=["Payroll__c"])
+    try:
+        records, objects = (await service.ask("TestConnection", id="Production")).connection.warnings
+        service.org.permit(permissions={"ViewSetup": False, "ViewAllData": True})
+        restores, unchecked = (await service.add(name="Other")).warnings
+    finally:
+        service.org.permit(permissions={"ModifyAllData": True, "ViewAllData": True, "ViewSetup": True})
+        service.org.restrict()
+    assert "View All Data and Modify All Data" in records and "are not backed up" in records
+    assert objects == "The user cannot see 1 object of the org, which will not be backed up: Payroll__c."
+    assert "a restore writes only" in restores
+    assert "could not be checked" in unchecked and "View Setup and Configuration" in unchecked
+    assert list((await service.ask("TestConnection", id="Production")).connection.warnings) == []
+
+
 async def test_access_is_held_and_renewed_once_when_refused(service: Any) -> None:
     added = await service.add()
     first = await service.access(added.id)

@@ -32,7 +32,7 @@ async def _fill(unit: Unit) -> None:
         opened = RunOpened(
             run_id=run_id, job_id=JOB, number=number, trigger="manual", label="", full=False, requested_at=NOW
         )  # fmt: skip
-        await store.insert_run(unit, opened, None)
+        await store.insert_run(unit, opened, None, 80)
     ended = RunEnded(state="failed", objects=0, totals=Totals(), missing=(), reason="r", completed_at=NOW)
     await store.end_run(unit, ENDED, ended)
     await unit.execute("UPDATE run SET heard_at = heard_at - interval '25 hours' WHERE run_id <> $1", NEW)

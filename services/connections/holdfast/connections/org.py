@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from holdfast.connections.domain import Flow, Survey, choose_api_version
 from holdfast.salesforce.auth import ClientCredentials, Grant, JwtBearer, Token, sign_in
 from holdfast.salesforce.calls import Retries
 from holdfast.salesforce.client import SalesforceClient
+from holdfast.salesforce.definitions import data_objects
 from holdfast.salesforce.errors import SalesforceError
 from holdfast.salesforce.hosts import is_loopback, salesforce_origin
 from holdfast.salesforce.models import Access, Limit, Permissions
@@ -32,6 +34,7 @@ BULK_QUERY_JOBS = "DailyBulkV2QueryJobs"
 _LONG_REQUESTS, _LONG_REQUESTS_OF_DEVELOPERS = 25, 5
 
 MAX_SECRET_CHARS = 16_384
+_MOST_NAMES = 20
 
 _FIELD_OF_REFUSAL = {
     "invalid_client": "secret",
@@ -118,12 +121,13 @@ class Orgs:
         client = self._client(access, tally, version)
         user = await client.user_info()
         permissions = await client.permissions(user.user_id)
+        hidden = await _hidden_objects(client)
         organization = await client.organization()
         survey = Survey(
             organization_name=organization.name,
             username=user.preferred_username,
             api_version=version,
-            warnings=tuple(warnings(permissions)),
+            warnings=(*warnings(permissions), *_of_hidden(hidden)),
         )
         long_requests = _LONG_REQUESTS_OF_DEVELOPERS if organization.developer else _LONG_REQUESTS
         return Introduction(access, survey, tally, long_requests)
@@ -173,7 +177,11 @@ def warnings(permissions: Permissions) -> list[str]:
     found = []
     if permissions.modify_all_data is False:
         found.append(
-            "The user lacks the permission Modify All Data: records that the user cannot see are not backed up."
+            "The user lacks the permission Modify All Data: everything can be backed up, but a restore writes only "
+            "what the user may change."
+            if permissions.view_all_data
+            else "The user lacks the permissions View All Data and Modify All Data: records that the user cannot see "
+            "are not backed up."
         )
     if permissions.query_all_files is False:
         found.append("The user lacks the permission Query All Files: other users' private files are not backed up.")
@@ -183,6 +191,29 @@ def warnings(permissions: Permissions) -> list[str]:
             "Without them, records and files that the user cannot see are not backed up."
         )
     return found
+
+
+async def _hidden_objects(client: SalesforceClient) -> list[str] | None:
+    """Objects that people put data in and that the user does not see; None if the user may not know. Two calls."""
+    defined = await data_objects(client)
+    if defined is None:
+        return None
+    seen = {entry.name.lower() for entry in await client.describe_global()}
+    return sorted(name for name in defined if name.lower() not in seen)
+
+
+def _of_hidden(hidden: Sequence[str] | None) -> list[str]:
+    if hidden is None:
+        return [
+            "Whether objects are hidden from the user could not be checked: that needs the permission View Setup and "
+            "Configuration."
+        ]
+    if not hidden:
+        return []
+    shown = ", ".join(hidden[:_MOST_NAMES])
+    more = f" and {len(hidden) - _MOST_NAMES} more" if len(hidden) > _MOST_NAMES else ""
+    objects = "1 object" if len(hidden) == 1 else f"{len(hidden):,} objects"
+    return [f"The user cannot see {objects} of the org, which will not be backed up: {shown}{more}."]
 
 
 def is_refusal(error: HoldfastError) -> bool:
