@@ -1,6 +1,8 @@
 """Scripted trouble: who meets it, what it does in each API's own words, and what a wrong script is told."""
 
+import csv
 import gzip
+import io
 import json
 import zlib
 from datetime import timedelta
@@ -31,6 +33,8 @@ async def script(api, given):
         ({"effect": {"error": "QUERY_TIMEOT"}}, "effect.error knows no sentence for QUERY_TIMEOT"),
         ({"effect": {"job": "fail"}}, "effect.job must be one of Failed, stuck"),
         ({"effect": {"rows": {"code": 1}}}, "effect.rows.code must be text"),
+        ({"effect": {"lie": {"count": 0}}}, "effect.lie.count must be a whole number, not 0"),
+        ({"effect": {"lie": {"lose": 1}}}, "effect.lie.lose is unknown"),
         ({"effect": {"read_only": True, "status": 500}}, "effect: rows and read_only concern saves"),
         ({"effect": {"describe": {"object": "Nope"}}}, "effect.describe.object: there is no object Nope"),
         ({"until": "2026-01-01", "effect": {"reset": True}}, "until must be a moment with its offset"),
@@ -273,3 +277,49 @@ async def test_a_save_commits_late(api) -> None:
     assert [json.loads(line)["values"]["Name"] for line in ledger] == ["prompt", "late"]
     wrong = await api.http.post("/_org/faults", json={"effect": {"commit_late_s": 601}})
     assert wrong.json()[0]["message"] == "effect.commit_late_s must be 600 seconds at most"
+
+
+async def bulk_names(api, lie) -> tuple[list[str], dict]:
+    body = {"operation": "query", "query": "SELECT Name FROM Account"}
+    job = (await api.http.post(f"{V}/jobs/query", json=body)).json()["id"]
+    await api.http.get(f"{V}/jobs/query/{job}")
+    await script(api, {"path": "/results", "effect": {"lie": lie}})
+    answer = await api.http.get(f"{V}/jobs/query/{job}/results", params={"maxRecords": "2"})
+    return list(csv.reader(io.StringIO(answer.text))), answer.headers
+
+
+@pytest.mark.parametrize(
+    ("lie", "names"),
+    [
+        ({"drop": 1}, ["a\nb"]),
+        ({"repeat": 1}, ["a\nb", "c", "c"]),
+        ({"reorder": True}, ["c", "a\nb"]),
+        ({"header_twice": True}, ["Name", "a\nb", "c"]),
+        ({"last_page": True}, ["a\nb", "c"]),
+    ],
+)
+async def test_a_page_of_a_bulk_result_lies_and_its_headers_fit(api, lie: dict, names: list[str]) -> None:
+    for name in ("a\nb", "c", "d"):
+        await api.http.post(f"{V}/sobjects/Account", json={"Name": name})
+    rows, headers = await bulk_names(api, lie)
+    assert rows == [["Name"], *([name] for name in names)]
+    assert int(headers["sforce-numberofrecords"]) == len(names) - ("header_twice" in lie)
+    assert (headers["sforce-locator"] == "null") is ("last_page" in lie)
+
+
+async def test_a_query_and_its_count_lie_alone_and_in_a_composite_request(api) -> None:
+    for name in ("a", "b"):
+        await api.http.post(f"{V}/sobjects/Account", json={"Name": name})
+    count, names = "SELECT COUNT() FROM Account", "SELECT Name FROM Account"
+    await script(
+        api, [{"path": "/query", "effect": {"lie": {"count": 1}}}, {"path": "/query", "effect": {"lie": {"drop": 1}}}]
+    )
+    assert (await api.http.get(f"{V}/query", params={"q": count})).json()["totalSize"] == 3
+    found = (await api.http.get(f"{V}/query", params={"q": names})).json()
+    assert (found["totalSize"], [row["Name"] for row in found["records"]]) == (1, ["a"])
+    parts = [
+        {"method": "GET", "url": f"{V}/query?q={soql}", "referenceId": f"r{n}"} for n, soql in enumerate((count, names))
+    ]
+    await script(api, {"path": "/composite$", "effect": {"lie": {"count": -1, "last_page": True}}})
+    answers = (await api.http.post(f"{V}/composite", json={"compositeRequest": parts})).json()["compositeResponse"]
+    assert [each["body"]["totalSize"] for each in answers] == [1, 2]

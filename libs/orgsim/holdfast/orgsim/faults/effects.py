@@ -69,6 +69,11 @@ def _texts(value: Any) -> str | None:
     return None if fits else "must be a list of texts"
 
 
+def _off(value: Any) -> str | None:
+    fits = isinstance(value, int) and not isinstance(value, bool) and value != 0
+    return None if fits else "must be a whole number, not 0"
+
+
 def _parts(known: dict[str, Check], needed: tuple[str, ...] = ()) -> Check:
     """An object with these keys."""
 
@@ -115,6 +120,16 @@ EFFECTS: dict[str, Check] = {
     "error": _error,
     "html": _flag,
     "gzip": _one_of("corrupt", "unasked"),
+    "lie": _parts(
+        {
+            "drop": _whole(1),
+            "repeat": _whole(1),
+            "reorder": _flag,
+            "header_twice": _flag,
+            "last_page": _flag,
+            "count": _off,
+        }
+    ),
     # the connection
     "latency_s": seconds,
     "reset": _flag,

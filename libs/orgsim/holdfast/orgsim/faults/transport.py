@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from holdfast.orgsim.api.web import JSON_TYPE, Reply
+from holdfast.orgsim.faults.lies import tell
 
 MAINTENANCE = b"<html><head><title>Maintenance</title></head><body>We are down for maintenance.</body></html>"
 
@@ -32,6 +33,8 @@ def abort(send: Any) -> None:
 async def deliver(effect: dict[str, Any], reply: Reply, send: Any) -> None:
     """Send the real answer the way the effect wants it."""
     reply.content_type = effect.get("content_type", reply.content_type)
+    if "lie" in effect:
+        tell(effect["lie"], reply)
     _repack(effect.get("gzip"), reply)
     length = len(reply.body)
     if "close_after" in effect:
