@@ -65,6 +65,20 @@ async def test_a_failed_unit_leaves_nothing_and_calls_nobody(db: Database) -> No
     assert await one(db, "SELECT to_regclass('t')") is None
 
 
+async def test_a_connection_goes_back_without_a_statement_and_never_with_an_open_transaction(db: Database) -> None:
+    said: list[str] = []
+    async with db.acquire() as connection:
+        connection.add_query_logger(lambda query: said.append(query.query))
+    assert said == []
+    async with db.acquire() as connection:  # of the same pool of one
+        await connection.execute("BEGIN; CREATE TABLE left_open (a int)")
+        process = connection.get_server_pid()
+    async with db.acquire() as connection:
+        assert connection.get_server_pid() == process
+        assert await connection.fetchval("SELECT to_regclass('left_open')") is None
+    assert said[1:2] == ["ROLLBACK"]
+
+
 async def test_a_unique_violation_names_its_constraint(db: Database) -> None:
     async with db.unit(STEP) as unit:
         await unit.execute("CREATE TABLE t (a int CONSTRAINT a_once UNIQUE)")
