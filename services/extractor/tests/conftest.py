@@ -91,11 +91,12 @@ class Harness:
         together = Together(self.orgs, settings.extractor_count_window)
         views = Views(self.orgs, together)
         patience = Patience(timedelta(milliseconds=50), settings.extractor_patience)
+        self.closer = Closer(db, Counter(together, self.orgs, self.clock), views, settings, self.clock)
         self.worker = Worker(
             db=db,
             orgs=self.orgs,
             staging=self.staging,
-            closer=Closer(db, Counter(together, self.orgs, self.clock), views, settings),
+            closer=self.closer,
             settings=settings,
             patience=patience,
             prober=Prober(db, self.clock, "test", counting_part),
@@ -107,6 +108,7 @@ class Harness:
             orgs=self.orgs,
             settings=settings,
             ids=TimeOrderedIds(),
+            clock=self.clock,
             patience=patience,
             wake_workers=self.workers.signal,
         )

@@ -84,6 +84,16 @@ class Calls:
         self._retries = retries
         self._allow_insecure = allow_insecure
         self.answered_at: datetime | None = None
+        self._heard_at = clock.now()
+
+    def org_now(self) -> datetime | None:
+        """The org's present time: that of its newest answer and what has passed since."""
+        return None if self.answered_at is None else self.answered_at + (self._clock.now() - self._heard_at)
+
+    def _hear(self, answer: Answer) -> None:
+        told = _date(answer)
+        if told is not None:
+            self.answered_at, self._heard_at = told, self._clock.now()
 
     async def read(self, call: Call, reader: Callable[[Answer], T]) -> T:
         """What `reader` makes of the answer to `call`, after as many tries as its errors deserve.
@@ -181,7 +191,7 @@ class Calls:
                     max_bytes=call.max_bytes,
                 )
                 usage = parse_usage(answer.headers.get(LIMIT_HEADER))
-                self.answered_at = _date(answer) or self.answered_at
+                self._hear(answer)
             finally:
                 self._observer.called(call.method, call.route, usage)
             return accepted(answer, csv=call.csv, unchanged=call.unchanged)

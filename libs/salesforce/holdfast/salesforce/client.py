@@ -112,6 +112,10 @@ class SalesforceClient:
         """The org's time of its newest answer, from the `Date` header, which has whole seconds; None before any."""
         return self._calls.answered_at
 
+    def org_now(self) -> datetime | None:
+        """The org's present time, by its newest answer and what has passed since; None before any."""
+        return self._calls.org_now()
+
     # The org
 
     async def versions(self) -> list[Version]:

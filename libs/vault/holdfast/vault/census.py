@@ -40,6 +40,12 @@ def sums_of(ids: pl.Series, stamps_ms: pl.Series) -> Sums:
     return Sums(len(ids), _sum_of_hashes(texts["id"]), "" if none else _sum_of_hashes(texts["both"].drop_nulls()))
 
 
+def added_up(sums: Sequence[str]) -> str:
+    """One sum out of those of the pages of a list; empty ones add nothing, and of nothing else comes nothing."""
+    known = [int(one, 16) for one in sums if one]
+    return f"{sum(known) % _WRAP:016x}" if known else ""
+
+
 def _sum_of_hashes(texts: pl.Series) -> str:
     hashed = texts.to_frame("text").select(plh.col("text").nchash.xxh3_64(seed=0)).to_series()
     halves = (

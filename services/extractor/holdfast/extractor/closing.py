@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from holdfast.common.contracts.extractor import ObjectExtracted, ObjectFailed, OrgCount, View
+from holdfast.common.clock import Clock
+from holdfast.common.contracts.extractor import Census, ObjectExtracted, ObjectFailed, OrgCount, View
 from holdfast.common.contracts.manifest import manifest_hash
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.outbox import enqueue
@@ -23,6 +24,7 @@ from holdfast.extractor.settings import ExtractorSettings
 from holdfast.extractor.steps import OBJECT_CLOSED
 from holdfast.extractor.store import TaskClaim, sql
 from holdfast.extractor.views import Earlier, Rights, Views, view_of
+from holdfast.vault.census import added_up
 from holdfast.vault.schema import RecordSchema
 
 log = structlog.get_logger(__name__)
@@ -30,20 +32,27 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Findings:
-    """What the org said after the last page; no `rights` if it did not say who looks."""
+    """What the org said after the last page.
+
+    Attributes:
+        rights: Who looks; None if the org did not say.
+        listed: The pass was a census, and is whole.
+    """
 
     counted: Counted
     rights: Rights | None = None
+    listed: bool = False
 
 
 class Closer:
     """Ends passes over leased objects, each in one unit."""
 
-    def __init__(self, db: Database, counter: Counter, views: Views, settings: ExtractorSettings) -> None:
+    def __init__(self, db: Database, counter: Counter, views: Views, settings: ExtractorSettings, clock: Clock) -> None:
         self._db = db
         self._counter = counter
         self._views = views
         self._settings = settings
+        self._clock = clock
 
     async def find(self, claim: TaskClaim, count: OrgCount | None) -> Findings:
         """Ask the org how many living records there are, and who looks.
@@ -63,8 +72,8 @@ class Closer:
             counted = Counted(None, f"Salesforce did not count {claim.object}: {_refusal(counted).message}")
         if isinstance(rights, BaseException):
             log.warning("nobody_said_who_looks", object=claim.object, error=_refusal(rights).message)
-            return Findings(counted)
-        return Findings(counted, rights)
+            return Findings(counted, None, claim.part == "census")
+        return Findings(counted, rights, claim.part == "census")
 
     async def _counted(self, claim: TaskClaim, count: OrgCount | None) -> Counted:
         return await self._counter.count(claim) if count is None else Counted(count)
@@ -112,13 +121,20 @@ class Closer:
         run = claim.run
         # An object read by REST learns the org's time from the Bulk jobs of the same run: not if its closing was
         # put off, since the first job may then be younger than the reading.
-        org_time = None if claim.drained else await unit.fetchval(sql.org_time_of_run, run.run_id)
+        # Later passes do not ask: what they find was there to be found by the first.
+        late = claim.drained or claim.pass_number > 1 or claim.part != "records"
+        org_time = None if late else await unit.fetchval(sql.org_time_of_run, run.run_id)
         read_from = row["read_from"] or org_time
         mark = new_mark(row["max_stamp"], read_from, self._settings.extractor_settled_after)
         before = await store.last_schema(unit, claim)
         said = await unit.fetchrow(sql.said_of_task, claim.key)
         assert said is not None  # it was locked in this unit
         await unit.execute(sql.advance_mark, run.job_id, claim.object, run.number, mark)
+        now = self._clock.now()
+        if claim.mode != "incremental" and claim.pass_number == 1:
+            await unit.execute(sql.note_whole, run.job_id, claim.object, now)
+        if found.listed:
+            await unit.execute(sql.note_census, run.job_id, claim.object, now, claim.key)
         pages = await store.manifest_pages(unit, claim.key)
         return ObjectExtracted(
             run_id=run.run_id,
@@ -138,7 +154,17 @@ class Closer:
             count=found.counted.count,
             not_counted=found.counted.not_counted,
             view=await _view(unit, claim, found.rights) if found.rights else None,
+            census=await _census(unit, claim) if found.listed else None,
         )
+
+
+async def _census(unit: Unit, claim: TaskClaim) -> Census:
+    pages = await unit.fetch(sql.census_sums, claim.key, claim.part_from_seq)
+    return Census(
+        records=sum(page["rows"] for page in pages),
+        ids=added_up([page["id_sum"] for page in pages]) or f"{0:016x}",
+        stamps=added_up([page["stamp_sum"] for page in pages]),
+    )
 
 
 def _refusal(error: BaseException) -> HoldfastError:

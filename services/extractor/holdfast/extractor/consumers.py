@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from holdfast.common.contracts.differ import ObjectGivenUp
+from holdfast.common.contracts.differ import ObjectDiffed, ObjectDoubted, ObjectGivenUp
 from holdfast.common.contracts.scheduler import RunCancelled, RunPaused, RunRequested, RunResumed
 from holdfast.common.messaging import Bus
 from holdfast.common.meta import Meta
 from holdfast.common.postgres import Unit
 from holdfast.extractor import store
-from holdfast.extractor.steps import LOSS_NOTED, RUN_ORDERED, RUN_RECEIVED
+from holdfast.extractor.passes import begin_pass
+from holdfast.extractor.settings import ExtractorSettings
+from holdfast.extractor.steps import LOSS_NOTED, MISMATCH_NOTED, PASS_BEGUN, RUN_ORDERED, RUN_RECEIVED
 
 
 class Desk(Protocol):
@@ -24,7 +26,7 @@ class Desk(Protocol):
         """Some work may no longer be wanted: look at once, do not wait for the watch."""
 
 
-def consume(bus: Bus, wake_planner: Callable[[], None], desk: Desk) -> None:
+def consume(bus: Bus, wake_planner: Callable[[], None], desk: Desk, settings: ExtractorSettings) -> None:
     """Declare the consumers; call before the bus starts."""
 
     async def run_requested(unit: Unit, event: RunRequested, meta: Meta) -> None:
@@ -33,6 +35,13 @@ def consume(bus: Bus, wake_planner: Callable[[], None], desk: Desk) -> None:
 
     async def object_given_up(unit: Unit, event: ObjectGivenUp, meta: Meta) -> None:
         await store.note_loss(unit, event)
+
+    async def object_doubted(unit: Unit, event: ObjectDoubted, meta: Meta) -> None:
+        if await begin_pass(unit, event, settings):
+            unit.after_commit(desk.wake)
+
+    async def object_diffed(unit: Unit, event: ObjectDiffed, meta: Meta) -> None:
+        await store.note_outcome(unit, event)
 
     async def run_paused(unit: Unit, event: RunPaused, meta: Meta) -> None:
         await store.pause_run(unit, event.run_id)
@@ -51,3 +60,5 @@ def consume(bus: Bus, wake_planner: Callable[[], None], desk: Desk) -> None:
     bus.consume(RunCancelled, run_cancelled, step=RUN_ORDERED)
     bus.consume(RunRequested, run_requested, step=RUN_RECEIVED)
     bus.consume(ObjectGivenUp, object_given_up, step=LOSS_NOTED)
+    bus.consume(ObjectDoubted, object_doubted, step=PASS_BEGUN)
+    bus.consume(ObjectDiffed, object_diffed, step=MISMATCH_NOTED)

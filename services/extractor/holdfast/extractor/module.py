@@ -128,7 +128,7 @@ def _rooms(
     bus.publishes(ExtractionPlanned, ExtractionRefused, PageStaged, ObjectExtracted, ObjectFailed)
     bus.publishes(FilesQueued, FilesSettled)
     abort_signal = Signal()
-    consume(bus, planners.signal.set, Desk(planners, workers, abort_signal))
+    consume(bus, planners.signal.set, Desk(planners, workers, abort_signal), settings)
     server = Server(settings, settings.extractor_grpc)
     service = ExtractorService(db, orgs, worker.live_calls)
     server.add(lambda registry: add_ExtractorServiceServicer_to_server(service, registry))
@@ -193,7 +193,7 @@ def _workers(
 def _closer(platform: Platform, settings: ExtractorSettings, db: Database, orgs: Orgs) -> Closer:
     together = Together(orgs, settings.extractor_count_window)
     views = Views(orgs, together)
-    return Closer(db, Counter(together, orgs, platform.clock), views, settings)
+    return Closer(db, Counter(together, orgs, platform.clock), views, settings, platform.clock)
 
 
 def _planners(
@@ -204,6 +204,7 @@ def _planners(
         orgs=orgs,
         settings=settings,
         ids=platform.ids,
+        clock=platform.clock,
         patience=_patience(settings),
         wake_workers=wake_workers,
     )

@@ -80,6 +80,7 @@ class UsageLedger:
         self._waiting: dict[UUID, Report] = {}
         self._sending = asyncio.Lock()
         self.gates: dict[UUID, Gate] = {}
+        self._newest: dict[UUID, Usage] = {}
 
     def called(self, connection_id: UUID, usage: Usage | None) -> None:
         """Note one call."""
@@ -90,6 +91,7 @@ class UsageLedger:
         waiting.calls += 1
         if usage is not None:
             waiting.usage, waiting.observed_at = usage, self._clock.now()
+            self._newest[connection_id] = usage
 
     def exhausted(self, connection_id: UUID, what: Exhausted) -> None:
         """Note that the org refused a call because something is used up."""
@@ -98,6 +100,11 @@ class UsageLedger:
     async def reserve(self, wish: Wish) -> Granted:
         """Ask for calls of an org's budget."""
         return await self._connections.reserve(wish)
+
+    def percent_used(self, connection_id: UUID) -> float:
+        """The share of the org's daily calls that is used, as its newest answer said; 0 before any did."""
+        usage = self._newest.get(connection_id)
+        return 100 * usage.used_calls / usage.limit_calls if usage and usage.limit_calls else 0.0
 
     async def report(self) -> bool:
         """Hand on what has come together. What cannot be handed on waits for the next time.

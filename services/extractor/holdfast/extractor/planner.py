@@ -13,7 +13,7 @@ from uuid import UUID
 
 import structlog
 
-from holdfast.common.clock import Ids
+from holdfast.common.clock import Clock, Ids
 from holdfast.common.contracts.extractor import (
     ExtractionPlanned,
     ExtractionRefused,
@@ -32,8 +32,10 @@ from holdfast.extractor.drifting import Findings, look, under_known_names
 from holdfast.extractor.files.fields import FileField, file_fields
 from holdfast.extractor.files.queueing import files_planned
 from holdfast.extractor.org import Orgs, count_calls
+from holdfast.extractor.passes import listable
 from holdfast.extractor.patience import Patience
 from holdfast.extractor.planning import Chosen, Known, ObjectPlan, choose, plan_object
+from holdfast.extractor.schedule import census_due, scan_due
 from holdfast.extractor.settings import ExtractorSettings
 from holdfast.extractor.steps import RUN_PLANNED
 from holdfast.extractor.store import RunClaim, sql
@@ -65,6 +67,7 @@ class Plan:
     describes: list[tuple[UUID, str, str, str]] = field(default_factory=list)
     found: Findings = field(default_factory=Findings)
     files: dict[str, list[FileField]] = field(default_factory=dict)
+    censuses: set[str] = field(default_factory=set)
 
 
 class Planner:
@@ -77,6 +80,7 @@ class Planner:
         orgs: Orgs,
         settings: ExtractorSettings,
         ids: Ids,
+        clock: Clock,
         patience: Patience,
         wake_workers: Signal,
     ) -> None:
@@ -84,6 +88,7 @@ class Planner:
         self._orgs = orgs
         self._settings = settings
         self._ids = ids
+        self._clock = clock
         self._patience = patience
         self._wake_workers = wake_workers
 
@@ -118,7 +123,8 @@ class Planner:
     async def _make(self, claim: RunClaim) -> Plan:
         client = await self._orgs.client(claim.run.connection_id, ask_again=True)
         known = await store.known_objects(self._db, claim.run.job_id)
-        offered, counts = await asyncio.gather(client.describe_global(), self._counts(client, claim, known))
+        whole = self._due(claim, known)
+        offered, counts = await asyncio.gather(client.describe_global(), self._counts(client, claim, known, whole))
         there = {entry.name.lower() for entry in offered}
         silent = {
             name for name in await store.vanished_objects(self._db, claim.run.job_id) if name.lower() not in there
@@ -128,7 +134,9 @@ class Planner:
         described = await self._describe(client, claim.run.connection_id, chosen, plan)
         described, spelled = under_known_names(described, known)
         for describe in described:
-            self._add(plan, describe, claim.full, known.get(describe.name), counts)
+            full = claim.full or describe.name in whole
+            self._add(plan, describe, full, known.get(describe.name), counts)
+        plan.censuses = self._censuses(claim, plan, known)
         await self._look(client, claim, plan, described, known, spelled)
         return plan
 
@@ -159,10 +167,30 @@ class Planner:
             drift = plan.found.drifts.get(name, Drift())
             plan.found.drifts[name] = Drift((note, *drift.notes), drift.gone)
 
-    async def _counts(self, client: SalesforceClient, claim: RunClaim, known: Mapping[str, Known]) -> Mapping[str, int]:
+    def _due(self, claim: RunClaim, known: Mapping[str, Known]) -> set[str]:
+        """Objects whose turn it is to be read whole."""
+        now, every = self._clock.now(), self._settings.extractor_scan_every
+        return {name for name, before in known.items() if scan_due(claim.run.job_id, name, before.whole_at, now, every)}
+
+    def _censuses(self, claim: RunClaim, plan: Plan, known: Mapping[str, Known]) -> set[str]:
+        """Objects that are to be listed whole after their reading; none while the org's calls are short."""
+        used = self._orgs.ledger.percent_used(claim.run.connection_id)
+        if used > self._settings.extractor_census_up_to_percent:
+            log.info("censuses_put_off", run_id=str(claim.key), percent_used=round(used))
+            return set()
+        now, every = self._clock.now(), self._settings.extractor_census_every
+        return {
+            name
+            for name in plan.objects.keys() & known.keys()
+            if listable(name) and census_due(claim.run.job_id, name, known[name].census_at, now, every)
+        }
+
+    async def _counts(
+        self, client: SalesforceClient, claim: RunClaim, known: Mapping[str, Known], whole: set[str]
+    ) -> Mapping[str, int]:
         """Salesforce's cached counts; not asked for where no object will be read whole or be found by them."""
         named = {name.strip().lower() for name in claim.selection}
-        marked = {name.lower() for name, before in known.items() if before.watermark is not None}
+        marked = {name.lower() for name, before in known.items() if before.watermark is not None and name not in whole}
         if named and named <= marked and not claim.full:
             return {}
         return await client.record_counts()
@@ -225,10 +253,25 @@ class Planner:
         for name, planned in plan.objects.items():
             how = (planned.mode, planned.strategy, planned.estimated_rows, planned.estimated_calls)
             schema = planned.schema.to_json().decode()
-            rows.append((self._ids.new(), claim.key, name, *how, schema, planned.since, "waiting", "", ""))
+            rows.append(
+                (
+                    self._ids.new(),
+                    claim.key,
+                    name,
+                    *how,
+                    schema,
+                    planned.since,
+                    "waiting",
+                    "",
+                    "",
+                    name in plan.censuses,
+                )
+            )
         for name, failure in plan.failed.items():
             how = ("baseline", "rest", 0, 0)
-            rows.append((self._ids.new(), claim.key, name, *how, "", None, "failed", failure.reason, failure.code))
+            rows.append(
+                (self._ids.new(), claim.key, name, *how, "", None, "failed", failure.reason, failure.code, False)
+            )
         return rows
 
     async def _refuse(self, claim: RunClaim, reason: str, calls: int) -> None:

@@ -43,10 +43,13 @@ class Known:
         watermark: Newest stamp read, in Salesforce's time; None if it was read but held nothing
             to set a mark by.
         fields: The fields with which it was last read to its end; None if nobody knows.
+        whole_at: When it was last read whole, by our clock, and `census_at` when all of it was last listed.
     """
 
     watermark: datetime | None
     fields: frozenset[FieldType] | None = None
+    whole_at: datetime | None = None
+    census_at: datetime | None = None
 
     def lacks(self, schema: RecordSchema) -> bool:
         """Whether a field is new, is visible again, or has another type: its values in records that did not
@@ -136,7 +139,7 @@ def plan_object(
     query = ObjectQuery(describe.name, names, since)
     # How many rows changed is not known before asking; most objects changed little.
     rows = estimated_rows if mode != "incremental" else 0
-    strategy = _strategy(query, rows, bulk_threshold_rows)
+    strategy = strategy_of(query, rows, bulk_threshold_rows)
     return ObjectPlan(schema, mode, since, strategy, rows, estimate_calls(strategy, rows, len(names), page_bytes))
 
 
@@ -148,7 +151,8 @@ def _mode(known: Known | None, schema: RecordSchema, *, full: bool) -> Mode:
     return "full" if full or not stamped or known.watermark is None or known.lacks(schema) else "incremental"
 
 
-def _strategy(query: ObjectQuery, rows: int, bulk_threshold_rows: int) -> Strategy:
+def strategy_of(query: ObjectQuery, rows: int, bulk_threshold_rows: int) -> Strategy:
+    """How a query for about so many rows is best answered."""
     if not in_bulk(query.object):
         return "rest"
     too_long = url_length(query.ordered()) > LONGEST_QUERY_IN_URL

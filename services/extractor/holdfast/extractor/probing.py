@@ -87,6 +87,8 @@ class Prober:
         Raises:
             HoldfastError: The org cannot be asked now.
         """
+        if claim.pass_number > 1 or claim.part != "records":
+            return None
         if claim.mode != "incremental" or claim.strategy != "rest" or claim.next_seq > 1 or claim.after:
             return None
         if walk_of(claim.object) is not None:

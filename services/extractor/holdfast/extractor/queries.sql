@@ -177,17 +177,18 @@ WHERE run_id = $1;
 
 -- name: add_task
 INSERT INTO task (task_id, run_id, object, mode, strategy, estimated_rows, estimated_calls, schema, since,
-                  state, reason, code)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
+                  state, reason, code, census_due)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
 
 -- name: note_loss
-INSERT INTO loss (job_id, object, run) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
+INSERT INTO loss (job_id, object, run, in_vault) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;
 
 -- name: job_marks
 -- What earlier runs of the job read to the end, and with which fields the last of them did. An object of which a
--- reading was lost has no mark until a later run has read it whole, and counts as never read if none ever has.
+-- reading was lost, or does not agree with the org, has no mark until a later run has read it whole; it counts as never
+-- read if none ever has, unless all of it came into the vault.
 WITH lost AS (
-    SELECT object, max(run) AS run FROM loss WHERE job_id = $1 GROUP BY object
+    SELECT object, max(run) AS run, bool_and(in_vault) AS in_vault FROM loss WHERE job_id = $1 GROUP BY object
 ), whole AS (
     SELECT lost.object, max(extraction.run) AS run
     FROM lost
@@ -198,13 +199,15 @@ WITH lost AS (
     )
     GROUP BY lost.object
 )
-SELECT watermark.object, CASE WHEN lost.run > whole.run THEN NULL ELSE watermark.mark END AS mark, task.schema
+SELECT watermark.object, task.schema, rhythm.whole_at, rhythm.census_at,
+       CASE WHEN lost.run > coalesce(whole.run, 0) THEN NULL ELSE watermark.mark END AS mark
 FROM watermark
 LEFT JOIN lost USING (object)
 LEFT JOIN whole USING (object)
+LEFT JOIN rhythm ON rhythm.job_id = watermark.job_id AND rhythm.object = watermark.object
 LEFT JOIN extraction ON extraction.job_id = watermark.job_id AND extraction.run = watermark.run
 LEFT JOIN task ON task.run_id = extraction.run_id AND task.object = watermark.object
-WHERE watermark.job_id = $1 AND (lost.run IS NULL OR whole.run IS NOT NULL);
+WHERE watermark.job_id = $1 AND (lost.run IS NULL OR whole.run IS NOT NULL OR lost.in_vault);
 
 -- name: last_schema
 -- The fields of the last complete reading of an object before run $3.
@@ -236,8 +239,9 @@ UPDATE task SET schema = $2 WHERE task_id = $1;
 SELECT coalesce(sum(rows), 0)::bigint FROM page WHERE task_id = $1 AND bulk_job = $2;
 
 -- name: add_page
-INSERT INTO page (task_id, seq, page_id, bulk_job, bulk_locator, next_locator, rows, bytes, sha256, path)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+INSERT INTO page (task_id, seq, page_id, bulk_job, bulk_locator, next_locator, rows, bytes, sha256, path,
+                  id_sum, stamp_sum)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
 -- name: advance_task
 -- A page is durable: the next one comes after it, and failures start to count anew.
@@ -251,7 +255,7 @@ WHERE task_id = $1;
 -- holder works on.
 SELECT task_id, object, schema, since FROM task
 WHERE run_id = $1 AND task_id <> ALL ($2::uuid[]) AND state = 'waiting' AND mode = 'incremental' AND strategy = 'rest'
-  AND next_seq = 1 AND last_id IS NULL AND NOT drained AND failures = 0 AND (holder IS NULL OR holder = $3)
+  AND pass_number = 1 AND part = 'records' AND next_seq = 1 AND last_id IS NULL AND NOT drained AND failures = 0 AND (holder IS NULL OR holder = $3)
 ORDER BY object LIMIT $4;
 
 -- name: manifest
@@ -294,6 +298,54 @@ INSERT INTO evidence (job_id, object, run, organization_id, user_id, rights)
 SELECT $1, $2, $3, $4, $5, $6
 WHERE NOT EXISTS (SELECT FROM known WHERE known.organization_id <> $4)
 ON CONFLICT (job_id, object, run) DO NOTHING;
+
+-- name: doubted_task
+SELECT task_id, schema, strategy, greatest(rows, estimated_rows) AS records FROM task
+WHERE run_id = $1 AND object = $2 AND pass_number = $3 AND state = 'extracted'
+FOR UPDATE;
+
+-- name: begin_pass
+-- The next pass over an object: nobody who still works on the one before can write any more.
+UPDATE task SET state = 'waiting', pass_number = pass_number + 1, purpose = $2, part = $3, strategy = $4,
+    part_from_seq = next_seq, since = CASE WHEN $2 = 'delta' THEN $5 ELSE since END, deleted_until = NULL,
+    drained = false, bulk_job = NULL, bulk_locator = NULL, bulk_restarts = 0, last_stamp = NULL, last_id = NULL,
+    epoch = epoch + 1, holder = NULL, lease_until = NULL, not_before = NULL, failures = 0, failing_since = NULL,
+    wait_reason = '', wait_until = NULL
+WHERE task_id = $1;
+
+-- name: begin_part
+UPDATE task SET purpose = $2, part = $3, strategy = $4, part_from_seq = next_seq,
+    deleted_until = coalesce($5, deleted_until), notes = notes || $6::text[],
+    drained = false, bulk_job = NULL, bulk_locator = NULL, bulk_restarts = 0, last_stamp = NULL, last_id = NULL,
+    failures = 0, failing_since = NULL
+WHERE task_id = $1;
+
+-- name: records_of_task
+SELECT greatest(rows, estimated_rows) FROM task WHERE task_id = $1;
+
+-- name: census_sums
+-- Pages of the present part, the last way of reading it only: what came of a job that failed is repeated by the next.
+SELECT rows, id_sum, stamp_sum FROM page
+WHERE task_id = $1 AND seq >= $2 AND bulk_job IS NOT DISTINCT FROM (
+    SELECT bulk_job FROM page WHERE task_id = $1 AND seq >= $2 ORDER BY seq DESC LIMIT 1
+);
+
+-- name: deleted_until
+SELECT deleted_until FROM rhythm WHERE job_id = $1 AND object = $2;
+
+-- name: forget_deleted_until
+-- What was listed may not have come into the vault: the next list begins as early as the org allows.
+UPDATE rhythm SET deleted_until = NULL WHERE job_id = $1 AND object = $2;
+
+-- name: note_whole
+INSERT INTO rhythm (job_id, object, whole_at, census_at) VALUES ($1, $2, $3, $3)
+ON CONFLICT (job_id, object) DO UPDATE SET whole_at = excluded.whole_at;
+
+-- name: note_census
+INSERT INTO rhythm (job_id, object, whole_at, census_at, deleted_until)
+SELECT $1, $2, $3, $3, deleted_until FROM task WHERE task_id = $4
+ON CONFLICT (job_id, object) DO UPDATE SET census_at = excluded.census_at,
+    deleted_until = coalesce(excluded.deleted_until, rhythm.deleted_until);
 
 -- name: run_progress
 SELECT state, plan_calls, paused, wait_reason, wait_until, connection_id, api_limit_percent, received_at

@@ -68,6 +68,16 @@ class ExtractorSettings(Settings):
     extractor_bodies_after: Span = timedelta(seconds=30)
     """How long a stored body waits for others before a page of the vault says so; each page is a commit."""
 
+    extractor_scan_every: Annotated[timedelta, Gt(timedelta(0)), Le(timedelta(days=366))] = timedelta(days=7)
+    """Each object is read whole so often, on a day of its own: formulas change without a stamp."""
+
+    extractor_census_every: Annotated[timedelta, Gt(timedelta(0)), Le(timedelta(days=366))] = timedelta(days=7)
+    """All ids of each object are listed so often by a query of its own, half-way between two full scans: a second
+    witness that nothing is missing."""
+
+    extractor_census_up_to_percent: int = Field(default=50, ge=0, le=100)
+    """Scheduled censuses are put off to a later run while more than this share of the org's daily calls is used."""
+
     extractor_lease: Span = timedelta(seconds=15)
     """How long a dead worker's object stays untouched. A third of it is the heartbeat."""
 

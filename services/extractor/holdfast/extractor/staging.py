@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import NoReturn
 from uuid import UUID, uuid5
 
+import polars as pl
+import pyarrow as pa
 import structlog
 
 from holdfast.common.clock import Clock
@@ -28,7 +30,8 @@ from holdfast.extractor.reading import Elsewhere, Fetched, PageSource
 from holdfast.extractor.steps import PAGE_RECORDED, PAGE_STORED, SCHEMA_STORED
 from holdfast.extractor.store import TaskClaim, sql
 from holdfast.vault.canonical import canonical
-from holdfast.vault.page import PageMeta, StagedPage, page_key, write_page
+from holdfast.vault.census import Sums, sums_of
+from holdfast.vault.page import PageMeta, StagedPage, page_key, record_stamps, stamp_ms, write_page
 from holdfast.vault.schema import schema_key
 
 log = structlog.get_logger(__name__)
@@ -47,6 +50,7 @@ class Staged:
     key: str
     page: StagedPage | None
     files: PageFiles | None = None
+    sums: Sums | None = None
 
 
 def page_id_of(task_id: UUID, seq: int) -> str:
@@ -139,20 +143,21 @@ class Staging:
             run=claim.run.number,
             seq=seq,
             page_id=page_id,
-            mode=claim.mode,
-            schema=claim.schema,
+            mode=claim.page_mode,
+            schema=claim.page_schema,
             observed_at=self._clock.now(),
         )
-        page = await self._written(claim, meta, fetched)
-        files = await asyncio.to_thread(files_of_page, page.path, await self._files.fields(claim))
+        page, sums = await self._written(claim, meta, fetched)
+        fields = await self._files.fields(claim) if claim.part == "records" else ()
+        files = await asyncio.to_thread(files_of_page, page.path, fields)
         key = page_key(meta, page.sha256)
-        await self._schema_stored(claim)
+        await self._schema_stored(meta)
         await self._objects.move_new(page.path, key, PAGE_STORED)
         page.path.unlink(missing_ok=True)
         # The page's bytes are let go of while its file waits to be recorded.
-        return Staged(fetched._replace(parse=_spent, again=_spent), seq, page_id, key, page, files)
+        return Staged(fetched._replace(parse=_spent, again=_spent), seq, page_id, key, page, files, sums)
 
-    async def _written(self, claim: TaskClaim, meta: PageMeta, fetched: Fetched) -> StagedPage:
+    async def _written(self, claim: TaskClaim, meta: PageMeta, fetched: Fetched) -> tuple[StagedPage, Sums | None]:
         """Parse and write a page in a thread; a page that is not whole is fetched again."""
         out = self._scratch / f"{meta.page_id}-{claim.epoch}.parquet"
         for tries_left in reversed(range(PAGE_TRIES)):
@@ -166,10 +171,10 @@ class Staging:
             fetched = await fetched.again()
         raise AssertionError("unreachable: the last try raises")
 
-    async def _schema_stored(self, claim: TaskClaim) -> None:
-        key = schema_key(str(claim.run.job_id), claim.schema.schema_id)
+    async def _schema_stored(self, meta: PageMeta) -> None:
+        key = schema_key(meta.job_id, meta.schema.schema_id)
         if key not in self._schemas:
-            await self._objects.put_new(key, claim.schema.to_json(), SCHEMA_STORED)
+            await self._objects.put_new(key, meta.schema.to_json(), SCHEMA_STORED)
             self._schemas.add(key)
 
     async def _record_in_order(self, claim: TaskClaim, pages: asyncio.Queue[asyncio.Task[Staged] | None]) -> None:
@@ -179,8 +184,13 @@ class Staging:
                 await self._db.run(PAGE_RECORDED, _recording(claim, staged, staged.page, self._files))
 
 
-def _transform(fetched: Fetched, meta: PageMeta, out: Path) -> StagedPage:
-    return write_page(canonical(fetched.parse(), meta.schema, fetched.origin), meta, out)
+def _transform(fetched: Fetched, meta: PageMeta, out: Path) -> tuple[StagedPage, Sums | None]:
+    table = canonical(fetched.parse(), meta.schema, fetched.origin)
+    return write_page(table, meta, out), _sums(table) if meta.mode == "census" else None
+
+
+def _sums(table: pa.Table) -> Sums:
+    return sums_of(pl.Series(pl.from_arrow(table.column("Id"))), stamp_ms(record_stamps(table)))
 
 
 def _spent() -> NoReturn:
@@ -199,16 +209,19 @@ def _recording(
             return  # the commit before this repeat was stored, though its answer was lost
         source = (fetched.bulk_job, fetched.locator, fetched.next_locator)
         size = (page.rows, page.bytes, page.sha256, staged.key)
-        await unit.execute(sql.add_page, claim.key, staged.seq, staged.page_id, *source, *size)
+        sums = (staged.sums.ids, staged.sums.stamps) if staged.sums else (None, None)
+        await unit.execute(sql.add_page, claim.key, staged.seq, staged.page_id, *source, *size, *sums)
+        # What was listed has not been read: it counts as no row, and its stamps move no mark.
+        read = claim.part == "records"
         await unit.execute(
             sql.advance_task,
             claim.key,
             staged.seq,
             fetched.next_locator,
             fetched.last,
-            page.rows,
+            page.rows if read else 0,
             page.bytes,
-            page.max_modified_at,
+            page.max_modified_at if read else None,
             fetched.after.stamp if fetched.after else None,
             fetched.after.record_id if fetched.after else None,
         )
@@ -225,13 +238,13 @@ def _announcement(claim: TaskClaim, staged: Staged, page: StagedPage) -> PageSta
         job_id=claim.run.job_id,
         run=claim.run.number,
         object=claim.object,
-        mode=claim.mode,
+        mode=claim.page_mode,
         seq=staged.seq,
         path=staged.key,
         rows=page.rows,
         bytes=page.bytes,
         sha256=page.sha256,
-        schema_id=claim.schema.schema_id,
+        schema_id=claim.page_schema.schema_id,
     )
 
 

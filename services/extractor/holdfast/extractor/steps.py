@@ -20,3 +20,9 @@ OBJECT_CLOSED = durable_step("extractor.object_closed")
 # The differ gave an object of a run up: what was read of it is not in the vault.
 LOSS_NOTED = durable_step("extractor.loss_noted")
 DEFINITIONS_KEPT = durable_step("extractor.definitions_kept")
+# The differ doubts what was read of an object: one more pass begins.
+PASS_BEGUN = durable_step("extractor.pass_begun")
+# A pass goes on with its next part: the list of deleted records, or that of the living ones.
+PART_BEGUN = durable_step("extractor.part_begun")
+# The vault does not agree with the org: the next run reads the object whole.
+MISMATCH_NOTED = durable_step("extractor.mismatch_noted")

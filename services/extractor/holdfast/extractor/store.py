@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 from uuid import UUID
 
-from holdfast.common.contracts.differ import ObjectGivenUp
-from holdfast.common.contracts.extractor import Mode, Pass
+from holdfast.common.contracts.differ import ObjectDiffed, ObjectGivenUp
+from holdfast.common.contracts.extractor import Mode, PageMode, Pass
 from holdfast.common.contracts.scheduler import RunRequested
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.meta import Meta
@@ -19,7 +19,7 @@ from holdfast.extractor.budget import BudgetSpentError
 from holdfast.extractor.drift import Shape
 from holdfast.extractor.patience import Failures
 from holdfast.extractor.planning import Known, Strategy
-from holdfast.extractor.soql import ObjectQuery, Position
+from holdfast.extractor.soql import ObjectQuery, Position, stamp_of
 from holdfast.extractor.steps import LEASE_WRITTEN
 from holdfast.vault.schema import FieldType, RecordSchema
 
@@ -76,6 +76,8 @@ class TaskClaim:
         part: What of the pass is being read.
         part_from_seq: Number of the first page of the part.
         census_due: All living records are to be listed after the reading.
+        deleted_until: How far the org's list of deleted records turned out to be known, not durable yet.
+        noted: What the part has to say, not durable yet.
     """
 
     task_id: UUID
@@ -97,6 +99,8 @@ class TaskClaim:
     part: Part
     part_from_seq: int
     census_due: bool
+    deleted_until: datetime | None = None
+    noted: tuple[str, ...] = ()
 
     @property
     def key(self) -> UUID:
@@ -105,8 +109,32 @@ class TaskClaim:
 
     @property
     def query(self) -> ObjectQuery:
-        """What to read."""
-        return ObjectQuery(self.object, tuple(field.name for field in self.schema.fields), self.since)
+        """What to read: records since a stamp, or, of all living records, what the part's pages hold."""
+        names = tuple(field.name for field in self.schema.fields)
+        whole = ObjectQuery(self.object, names, self.since if stamp_of(names) else None)
+        return whole if self.part == "records" else whole.of_the_living(self._listed)
+
+    @property
+    def _listed(self) -> tuple[str, ...]:
+        stamp = stamp_of([field.name for field in self.schema.fields])
+        return ("Id",) if stamp is None else ("Id", stamp)
+
+    @property
+    def page_mode(self) -> PageMode:
+        """What pages of the present part hold."""
+        if self.part != "records":
+            return self.part
+        return "incremental" if self.purpose == "delta" else self.mode
+
+    @property
+    def page_schema(self) -> RecordSchema:
+        """The fields of pages of the present part."""
+        if self.part == "records":
+            return self.schema
+        wanted = {*self._listed, "IsDeleted"} if self.part == "deletions" else set(self._listed)
+        fields = {field.name: field for field in self.schema.fields}
+        missing = [FieldType("IsDeleted", "boolean")] if "IsDeleted" in wanted - set(fields) else []
+        return RecordSchema(self.object, (*(fields[name] for name in wanted & set(fields)), *missing))
 
     @classmethod
     def of(cls, row: Record) -> TaskClaim:
@@ -181,7 +209,15 @@ async def cancel_run(unit: Unit, run_id: UUID) -> None:
 
 async def note_loss(unit: Unit, event: ObjectGivenUp) -> None:
     """What a run read of an object is not in the vault, whatever the watermark says; a repeat changes nothing."""
-    await unit.execute(sql.note_loss, event.job_id, event.object, event.run)
+    await unit.execute(sql.note_loss, event.job_id, event.object, event.run, False)
+    await unit.execute(sql.forget_deleted_until, event.job_id, event.object)
+
+
+async def note_outcome(unit: Unit, event: ObjectDiffed) -> None:
+    """Do not rely on a reading after which the vault does not agree with the org; a repeat changes nothing."""
+    if event.proof is not None and event.proof.state == "mismatch":
+        await unit.execute(sql.note_loss, event.job_id, event.object, event.run, True)
+        await unit.execute(sql.forget_deleted_until, event.job_id, event.object)
 
 
 async def lock_run(unit: Unit, claim: RunClaim) -> bool:
@@ -246,7 +282,9 @@ async def postpone(
 async def known_objects(db: Database, job_id: UUID) -> dict[str, Known]:
     """What earlier runs of a job read."""
     rows = await db.fetch(sql.job_marks, job_id)
-    return {row["object"]: Known(row["mark"], _fields(row["schema"])) for row in rows}
+    return {
+        row["object"]: Known(row["mark"], _fields(row["schema"]), row["whole_at"], row["census_at"]) for row in rows
+    }
 
 
 def _fields(schema: str | None) -> frozenset[FieldType] | None:

@@ -16,9 +16,11 @@ from holdfast.extractor import store
 from holdfast.extractor.budget import Purpose, spend_for
 from holdfast.extractor.bulk_source import BulkSource, BulkStart
 from holdfast.extractor.classification import walk_of
-from holdfast.extractor.closing import Closer
+from holdfast.extractor.closing import Closer, Findings
+from holdfast.extractor.counting import Counted
 from holdfast.extractor.org import CallCounter, Orgs, count_calls
 from holdfast.extractor.parent_walk import ParentWalk
+from holdfast.extractor.passes import begin_part, deletions, next_part, require_listable
 from holdfast.extractor.patience import Patience
 from holdfast.extractor.planning import Strategy, record_schema
 from holdfast.extractor.probing import Prober
@@ -73,7 +75,9 @@ class Worker:
         spend_for(claim.run.job_id, claim.run.api_limit_percent, purpose)
         self._live[claim.key] = counter
         try:
-            await self._read(claim)
+            claim = await self._read(claim)
+            while (part := next_part(claim)) is not None:
+                claim = await self._read(await begin_part(self._db, claim, part, self._settings))
             found = await self._closer.find(claim, self._counts.pop(claim.key, None))
             await self._closer.extracted(claim, found, lambda: counter.calls)
         except HoldfastError as error:
@@ -87,12 +91,17 @@ class Worker:
             self._counts.pop(claim.key, None)
         await self._orgs.ledger.report()
 
-    async def _read(self, claim: TaskClaim) -> None:
+    async def _read(self, claim: TaskClaim) -> TaskClaim:
+        """Stage what is left of the present part; the claim as it then is."""
         client = await self._orgs.client(claim.run.connection_id)
+        if claim.part == "deletions" and not claim.drained:
+            source = await deletions(self._db, client, claim, self._clock)
+            await self._staging.stage_all(claim, source)
+            return replace(claim, deleted_until=source.until, noted=(source.note,) if source.note else ())
         while not claim.drained:
             try:
                 await self._staging.stage_all(claim, await self._source(client, claim))
-                return
+                return claim
             except Elsewhere as move:
                 log.info("reading_moves", object=claim.object, to=move.strategy, reason=move.reason)
                 claim = await self._move(claim, move.strategy, None, move.bulk_restarts, None)
@@ -100,6 +109,7 @@ class Worker:
                 if not names_missing_field(error):
                     raise
                 claim = await self._with_new_schema(client, claim, error)
+        return claim
 
     async def _with_new_schema(self, client: SalesforceClient, claim: TaskClaim, error: HoldfastError) -> TaskClaim:
         """Go on with the fields that the object has now: one was taken away since the run was planned."""
@@ -120,11 +130,13 @@ class Worker:
         )
 
     async def _source(self, client: SalesforceClient, claim: TaskClaim) -> PageSource:
+        if claim.part == "census":
+            require_listable(claim)
         if claim.strategy == "rest":
             probe = await self._prober.take(client, claim)
             if probe is not None and probe.count is not None:
                 self._counts[claim.key] = probe.count
-            may_move = hands_over_to_bulk(claim.query, claim.bulk_restarts, claim.next_seq - 1)
+            may_move = hands_over_to_bulk(claim.query, claim.bulk_restarts, claim.next_seq - claim.part_from_seq)
             whole = RestSource(
                 client,
                 claim.query,
@@ -144,7 +156,9 @@ class Worker:
             rows_read = await self._db.fetchval(sql.rows_of_job, claim.key, claim.bulk_job)
 
         async def created(job_id: str, created_at: datetime | None) -> None:
-            await self._move(claim, "bulk2", job_id, claim.bulk_restarts, created_at)
+            # A list of what lives was made after the records were read, so its time says nothing of them.
+            read_from = created_at if claim.part == "records" else None
+            await self._move(claim, "bulk2", job_id, claim.bulk_restarts, read_from)
 
         return BulkSource(
             client,
@@ -199,5 +213,8 @@ class Worker:
         if pause is not None:
             await store.postpone(self._db, claim, pause, calls, error)
             return
-
+        if claim.pass_number > 1 or claim.part != "records":
+            # The records are read and stay so: what cannot be known is said, and the run goes on.
+            await self._closer.extracted(claim, Findings(Counted(None, error.message)), lambda: calls)
+            return
         await self._closer.failed(claim, error, calls)
