@@ -35,11 +35,10 @@ def fingerprints(table: pa.Table, names: Iterable[str]) -> pl.Series:
 
 def prints_of(values: pl.DataFrame, names: Iterable[str]) -> pl.Series:
     """The same as `fingerprints`, for few rows of many columns."""
-    total = pl.zeros(len(values), dtype=pl.UInt64, eager=True)
-    hashed = values.select(plh.col(name).nchash.xxh3_64(seed=field_seed(name)).fill_null(0) for name in names)
-    for column in hashed.get_columns():
-        total = total + column
-    return total.reinterpret(signed=True)
+    hashes = [plh.col(name).nchash.xxh3_64(seed=field_seed(name)).fill_null(0) for name in names]
+    if not hashes:
+        return pl.zeros(len(values), dtype=pl.Int64, eager=True)
+    return values.select(pl.sum_horizontal(hashes).alias("print")).to_series().reinterpret(signed=True)
 
 
 def event_ids(

@@ -84,6 +84,18 @@ class StateIndex:
         columns = [newer[name].zip_with(hit, found[name]) for name in ENTRY_SCHEMA]
         return pl.DataFrame(columns)
 
+    def repeats(self, rows: pl.DataFrame) -> pl.Series:
+        """Which observations say exactly what the state says: most of a full reading, and found without a lookup.
+
+        Args:
+            rows: `key`, `print`, `stamp`, `deleted`, sorted by key.
+        """
+        _, same = _same(self.base, rows)
+        if not len(self.recent):
+            return same
+        hit, newer = _same(self.recent, rows)
+        return newer.zip_with(hit, same)
+
     def with_file(self, file: EventFile, changes: pl.DataFrame) -> StateIndex:
         """The index after a file's events.
 
@@ -148,6 +160,19 @@ def _find(entries: pl.DataFrame, keys: pl.Series) -> pl.DataFrame:
     places = entries["key"].search_sorted(keys, side="left").clip(0, len(entries) - 1)
     hit = entries["key"].gather(places) == keys
     return entries[places.to_frame("place").select(pl.when(hit).then("place"))["place"]]
+
+
+def _same(entries: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
+    """Which rows have an entry, and which have one that says the same."""
+    if not len(entries):
+        never = pl.repeat(False, len(rows), dtype=pl.Boolean, eager=True)
+        return never, never
+    places = entries["key"].search_sorted(rows["key"], side="left").clip(0, len(entries) - 1)
+    hit = entries["key"].gather(places) == rows["key"]
+    same = hit
+    for name in ("print", "stamp", "deleted"):
+        same = same & (entries[name].gather(places) == rows[name])
+    return hit, same
 
 
 def _merged(older: pl.DataFrame, newer: pl.DataFrame) -> pl.DataFrame:

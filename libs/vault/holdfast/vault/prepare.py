@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -16,7 +16,7 @@ from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.failpoints import durable_step
 from holdfast.vault.columns import TIMESTAMP, table_schema
 from holdfast.vault.deletions import ended_lives
-from holdfast.vault.diff import Decided, Sorted, changed_fields, count, decide, one_per_record, settle
+from holdfast.vault.diff import Decided, Sorted, count, decide, one_per_record, settle
 from holdfast.vault.files import INDEX_COLUMNS, damaged, event_rows, rows_of
 from holdfast.vault.fingerprint import as_string, event_ids
 from holdfast.vault.index import NO_STAMP, StateIndex
@@ -69,12 +69,17 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Workshop:
-    """What turning one page into events needs to know of its table."""
+    """What turning one page into events needs to know of its table.
+
+    Attributes:
+        likely: Fields that moved in pages before; those that move are added.
+    """
 
     root: VaultRoot
     job_id: str
     object: str
     schemas: Mapping[str, RecordSchema]
+    likely: set[str] = field(default_factory=set)
 
     @property
     def table(self) -> str:
@@ -93,10 +98,16 @@ class Workshop:
         if ref.mode == "bodies":
             file = self._in_place(ref)
             return Counts(attached=ref.rows), file, index.with_bodies(file)
-        events = pl.DataFrame(pl.from_arrow(pq.read_table(pa.BufferReader(data), columns=list(INDEX_COLUMNS))))
+        events = pl.scan_parquet(data).select(INDEX_COLUMNS).collect()
         keys, index = index.keys_of(events["_record_id"])
         rows = event_rows(events).with_columns(keys)
         observed = one_per_record(rows.drop("id"))
+        comparable = self._comparable(ref.schema, index.files)
+        repeats = 0
+        if ref.mode in ("full", "incremental") and all(comparable):
+            same = index.repeats(observed.rows)
+            repeats = int(same.sum())
+            observed = Sorted(observed.rows.filter(~same), observed.stale)
         state = index.lookup(observed.rows["key"])
         in_place = ref.path.startswith(self.table + "/") and ref.mode == "baseline"
         if in_place and not observed.stale and state["key"].null_count() == len(state):
@@ -104,7 +115,6 @@ class Workshop:
         if ref.mode == "deletions":
             ended = ended_lives(observed.rows, state)
             state, observed = ended.state, Sorted(ended.rows, observed.stale + ended.left_out)
-        comparable = self._comparable(ref.schema, index.files)
         decided = decide(
             observed.rows,
             state,
@@ -115,7 +125,8 @@ class Workshop:
             mode=ref.mode,
         )
         rows = decided.rows.with_columns(events["_record_id"].gather(decided.rows["row"]).alias("id"))
-        return self._written(ref, data, replace(decided, rows=rows), observed.stale, index)
+        decided = replace(decided, rows=rows, repeated=decided.repeated + repeats)
+        return self._written(ref, data, decided, observed.stale, index)
 
     def _as_announced(self, ref: StagedRef) -> bytes:
         """The page's bytes, read once; their hash stands for every checksum inside."""
@@ -176,9 +187,9 @@ class Workshop:
         looked = rows.filter("look")
         changed = pl.Series("changed", [], dtype=pl.List(pl.String))
         if page is not None and len(looked):
-            wanted = looked.select("id", "s_file", "s_row", "s_print")
-            before = Past(self.root, self.table, index.layout, self.schemas).last_values(wanted, names)
-            changed = changed_fields(before, page.select(names).filter(rows["look"]), names)
+            wanted = looked.select("id", "s_file", "s_row", "s_print", "print")
+            past = Past(self.root, self.table, index.layout, self.schemas, self.likely)
+            changed = past.changes(wanted, page.select(names).filter(rows["look"]), names)
         none = pl.repeat(None, len(rows) - len(looked), dtype=pl.List(pl.String), eager=True)
         whole = pl.concat([looked, rows.filter(~pl.col("look"))])
         return settle(whole.with_columns(pl.concat([changed, none]).alias("changed")))

@@ -69,6 +69,7 @@ class RecordTable:
         self._root, self._key, self._delta = root, key, delta
         self._log = TableLog(root, job_id, object_name)
         self._schemas: dict[str, RecordSchema] = {}
+        self._likely: set[str] = set()
         self.job_id, self.object = job_id, object_name
         self.index = NOTHING
 
@@ -145,7 +146,7 @@ class RecordTable:
         Raises:
             HoldfastError: DAMAGED if a staged file is not what was announced; NOT_FOUND if it is not there.
         """
-        workshop = Workshop(self._root, self.job_id, self.object, self._schemas)
+        workshop = Workshop(self._root, self.job_id, self.object, self._schemas, self._likely)
         return prepare_all(workshop, staged, self.index)
 
     def committed(self, commit_seq: int, page_ids: Sequence[str]) -> Committed | None:
@@ -216,7 +217,10 @@ class RecordTable:
             known_outcome(error, lambda: self._reopened(commit_seq, prepared.page_ids))
         else:
             self._delta.update_incremental()
-            self.index = prepared.index.covering(commit_seq, int(link.body["version"]), link.head)
+            version = int(link.body["version"])
+            self.index = prepared.index.covering(commit_seq, version, link.head)
+            rows = sum(file.rows for file in prepared.files)
+            return Committed(version, self.head, prepared.counts, prepared.pages, prepared.bytes, rows)
         committed = self.committed(commit_seq, prepared.page_ids)
         assert committed is not None
         return committed

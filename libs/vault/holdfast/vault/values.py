@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
+from holdfast.vault.diff import changed_fields
 from holdfast.vault.files import damaged, read_rows
 from holdfast.vault.fingerprint import prints_of
 from holdfast.vault.layout import Layout
@@ -23,40 +24,63 @@ class Past:
         table: Key of the table's folder.
         layout: In which files the events of the table's pages lie.
         schemas: Every schema that the files name.
+        likely: Fields that moved before; those that move are added.
     """
 
     root: VaultRoot
     table: str
     layout: Layout
     schemas: Mapping[str, RecordSchema]
+    likely: set[str] = field(default_factory=set)
 
-    def last_values(self, wanted: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
-        """Last observed values of records.
+    def changes(self, wanted: pl.DataFrame, now: pl.DataFrame, names: Sequence[str]) -> pl.Series:
+        """Names of the fields whose values moved, one sorted list per record (null if none did).
 
-        A field that a record's newest event did not observe is looked for in the events before it: slow, and
-        only needed after a field was hidden from one run and seen by a later one.
+        Fields that moved before are read first. If their difference accounts for that of the fingerprints, no other
+        field moved, and nothing else has to be read: of a wide object that is most of the work.
 
         Args:
-            wanted: `id`, `s_file`, `s_row`, `s_print`: the records, the places of their newest events, and their
-                fingerprints there.
-            names: Fields to read.
-
-        Returns:
-            One row per record in the order of `wanted`, one column per name.
+            wanted: `id`, `s_file`, `s_row`, `s_print`, `print`: the records, the places of their newest events, their
+                fingerprints there, and now.
+            now: The values now, in the same order.
+            names: Fields to compare, sorted.
 
         Raises:
-            HoldfastError: DAMAGED if values are not those of the fingerprint; NOT_FOUND.
+            HoldfastError: DAMAGED if values are not those of their fingerprint; NOT_FOUND.
         """
         parts = []
         for (number,), group in wanted.with_row_index("at").group_by("s_file"):
-            rows = self._rows(int(number), group, names)
-            hidden = self._hidden(self.layout.pages[int(number)], names)
-            if hidden:
-                rows = rows.with_columns(self._older(int(number), group["id"], hidden).get_columns())
-            parts.append(rows.with_columns(group["at"]))
+            after = now[group["at"]]
+            moved = self._likely(int(number), group, after, names)
+            if moved is None:
+                before = self._last(int(number), group, names)
+                moved = changed_fields(before, after, names)
+                self.likely.update(moved.explode().drop_nulls().to_list())
+            parts.append(pl.DataFrame({"at": group["at"], "changed": moved}))
         if not parts:
-            return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
-        return pl.concat([part.select("at", *names) for part in parts]).sort("at").drop("at")
+            return pl.Series("changed", [], dtype=pl.List(pl.String))
+        return pl.concat(parts).sort("at")["changed"]
+
+    def _likely(self, number: int, group: pl.DataFrame, after: pl.DataFrame, names: Sequence[str]) -> pl.Series | None:
+        """The changes, if they are all in fields that moved before; None if that cannot be said."""
+        likely = sorted(self.likely.intersection(names))
+        if not likely or list(names) != list(self.schemas[self.layout.pages[number].schema].compared):
+            return None
+        place = self.layout.place(number)
+        before = read_rows(self.root, f"{self.table}/{place.path}", group["s_row"] + place.start, likely)
+        moved = prints_of(after, likely).reinterpret(signed=False) - prints_of(before, likely).reinterpret(signed=False)
+        whole = group["print"].reinterpret(signed=False) - group["s_print"].reinterpret(signed=False)
+        return changed_fields(before, after, likely) if moved.equals(whole) else None
+
+    def _last(self, number: int, group: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+        """Last observed values of records whose newest events are in one page.
+
+        A field that a record's newest event did not observe is looked for in the events before it: slow, and
+        only needed after a field was hidden from one run and seen by a later one.
+        """
+        rows = self._rows(number, group, names)
+        hidden = self._hidden(self.layout.pages[number], names)
+        return rows.with_columns(self._older(number, group["id"], hidden).get_columns()) if hidden else rows
 
     def _rows(self, number: int, group: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
         """Rows of a page, proven by their fingerprints to be what was written."""
