@@ -60,11 +60,16 @@ def _storm(seed: int, kafka: str, postgres: Any, folder: Path, zygote: Zygote) -
     try:
         with start_org() as org:
             populate(org)
-            holdfast.start()
+            _start(holdfast)
             _weather(seed, holdfast, org)
     finally:
         holdfast.stop(9)
         postgres.drop_database(database)
+
+
+def _start(holdfast: Installation) -> None:
+    holdfast.start()
+    assert holdfast.alive, holdfast.log
 
 
 def _weather(seed: int, holdfast: Installation, org: RunningOrg) -> None:
@@ -80,6 +85,9 @@ def _weather(seed: int, holdfast: Installation, org: RunningOrg) -> None:
     org.advance(3_600)
     calm = _calm(holdfast, job)
     assert calm["state"] == "completed", (calm, edits)
+    assert {each["object"]: each["proof"]["state"] for each in calm["objects"]} == dict.fromkeys(OBJECTS, "proven"), (
+        calm
+    )
     assert_agree(holdfast.vault, job, org, OBJECTS)
     assert_nothing_twice(holdfast.vault, job, OBJECTS)
     _the_past_is_what_it_was(holdfast, job, ended)
@@ -100,7 +108,7 @@ def _round(each: Round, holdfast: Installation, org: RunningOrg, job: str, edits
         for moment in each.kills:
             time.sleep(max(0.0, began + moment - time.monotonic()))
             holdfast.stop(9)
-            holdfast.start()
+            _start(holdfast)
         run = holdfast.wait_run(run_id, 120)
     org.clear_faults()
     org.advance(each.aged_s)
