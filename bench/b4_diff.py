@@ -38,7 +38,7 @@ PLATFORM = {
     "SystemModstamp": "datetime",
 }  # fmt: skip
 ROUNDS = 3
-RELADIFF_TIMEOUT_S = 400
+RELADIFF_TIMEOUT_S = 200
 
 
 @dataclass

@@ -95,12 +95,13 @@ class Relay:
     async def _lead(self, connection: Connection, epoch: int) -> None:
         poll = BUSY_POLL
         while True:
-            if await self.pass_once(connection, epoch):
-                poll = BUSY_POLL
+            marked = await self.pass_once(connection, epoch)
+            if marked == BATCH_ROWS:
                 continue
             await self._look_after(connection)
-            woken = await self._db.outbox_signal.wait(poll)
-            poll = BUSY_POLL if woken else min(poll * 2, IDLE_POLL)
+            # What was stored here since the pass began has set the signal: no second look is needed to know.
+            woken = await self._db.outbox_signal.wait(BUSY_POLL if marked else poll)
+            poll = BUSY_POLL if marked or woken else min(poll * 2, IDLE_POLL)
 
     async def pass_once(self, connection: Connection, epoch: int) -> int:
         """Send and mark one batch.
