@@ -34,10 +34,21 @@ def sums_of(ids: pl.Series, stamps_ms: pl.Series) -> Sums:
         ids: 18-character ids.
         stamps_ms: Their stamps in milliseconds since 1970, null where a record has none.
     """
+    return _sums(_hashes(ids, stamps_ms))
+
+
+def _hashes(ids: pl.Series, stamps_ms: pl.Series) -> pl.DataFrame:
+    """Of each record the hash of its id, and of id and stamp (null without one): a fifth of the texts' memory."""
     stamped = stamps_ms.cast(pl.Int64).cast(pl.Datetime("ms")).dt.strftime(_STAMP_TEXT)
     texts = pl.DataFrame({"id": ids, "stamp": stamped}).select("id", both=pl.concat_str("id", pl.lit("|"), "stamp"))
-    none = texts["both"].null_count() == len(texts)
-    return Sums(len(ids), _sum_of_hashes(texts["id"]), "" if none else _sum_of_hashes(texts["both"].drop_nulls()))
+    return texts.select(
+        plh.col("id").nchash.xxh3_64(seed=0).alias("id_hash"), plh.col("both").nchash.xxh3_64(seed=0).alias("both_hash")
+    )
+
+
+def _sums(hashes: pl.DataFrame) -> Sums:
+    both = hashes["both_hash"].drop_nulls()
+    return Sums(len(hashes), _sum(hashes["id_hash"]), _sum(both) if len(both) else "")
 
 
 def added_up(sums: Sequence[str]) -> str:
@@ -46,8 +57,7 @@ def added_up(sums: Sequence[str]) -> str:
     return f"{sum(known) % _WRAP:016x}" if known else ""
 
 
-def _sum_of_hashes(texts: pl.Series) -> str:
-    hashed = texts.to_frame("text").select(plh.col("text").nchash.xxh3_64(seed=0)).to_series()
+def _sum(hashed: pl.Series) -> str:
     halves = (
         int((hashed // (1 << 32)).sum()),
         int((hashed & 0xFFFFFFFF).sum()),
@@ -75,29 +85,37 @@ def census(root: VaultRoot, pages: Sequence[StagedRef], index: StateIndex) -> Li
     Raises:
         HoldfastError: NOT_FOUND, DAMAGED: a page is gone, or is not what was staged.
     """
-    rows = _rows(root, pages)
-    keys, index = index.keys_of(rows["id"])
-    listed = rows.select(keys, pl.col("stamp").fill_null(NO_STAMP)).group_by("key").agg(pl.col("stamp").max())
-    return Listing(listed.sort("key"), sums_of(rows["id"], rows["stamp"]), index)
+    rows, index = _rows(root, pages, index)
+    listed = rows.select("key", "stamp").sort("key", "stamp").unique("key", keep="last", maintain_order=True)
+    return Listing(listed, _sums(rows), index)
 
 
 def reading(root: VaultRoot, pages: Sequence[StagedRef], index: StateIndex) -> Listing:
     """The records that pages of observations hold alive: of each record the newest observation counts."""
-    rows = _rows(root, pages)
-    keys, index = index.keys_of(rows["id"])
-    newest = (
-        rows.select("id", "deleted", keys, pl.col("stamp").fill_null(NO_STAMP))
-        .sort("key", "stamp", maintain_order=True)
-        .unique("key", keep="last", maintain_order=True)
-    )
-    living = newest.filter(~pl.col("deleted"))
-    return Listing(living.select("key", "stamp"), sums_of(living["id"], living["stamp"].replace(NO_STAMP, None)), index)
+    rows, index = _rows(root, pages, index)
+    ordered = rows.sort("key", "stamp", maintain_order=True)
+    living = ordered.unique("key", keep="last", maintain_order=True).filter(~pl.col("deleted"))
+    return Listing(living.select("key", "stamp"), _sums(living), index)
 
 
-def _rows(root: VaultRoot, pages: Sequence[StagedRef]) -> pl.DataFrame:
-    schema = {"id": pl.String, "stamp": pl.Int64, "deleted": pl.Boolean}
-    parts = [index_rows(root, page.path).select(schema.keys()) for page in pages]
-    return pl.concat([pl.DataFrame(schema=schema), *parts])
+_ROWS = {
+    "key": pl.UInt64,
+    "stamp": pl.Int64,
+    "deleted": pl.Boolean,
+    "id_hash": pl.UInt64,
+    "both_hash": pl.UInt64,
+}
+
+
+def _rows(root: VaultRoot, pages: Sequence[StagedRef], index: StateIndex) -> tuple[pl.DataFrame, StateIndex]:
+    """The pages' rows without a text of any, so that a million of them are 33 MB."""
+    parts = [pl.DataFrame(schema=_ROWS)]
+    for page in pages:
+        rows = index_rows(root, page.path)
+        keys, index = index.keys_of(rows["id"])
+        numbers = rows.select(keys, pl.col("stamp").fill_null(NO_STAMP), "deleted")
+        parts.append(numbers.hstack(_hashes(rows["id"], rows["stamp"])))
+    return pl.concat(parts), index
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,11 @@ class StateIndex:
         """In which file the events of each page lie."""
         return Layout(self.files, self.merged)
 
+    @property
+    def size(self) -> int:
+        """About how many records there are: those that moved lately count twice."""
+        return len(self.base) + len(self.recent)
+
     def keys_of(self, ids: pl.Series) -> tuple[pl.Series, StateIndex]:
         """Keys of ids, and the index that knows their prefixes."""
         prefixes = list(self.prefixes)
@@ -180,5 +185,7 @@ def _merged(older: pl.DataFrame, newer: pl.DataFrame) -> pl.DataFrame:
         return newer
     if not len(newer):
         return older
+    if older["key"][-1] < newer["key"][0]:
+        return pl.concat([older, newer])  # a baseline comes in order of ids: nothing is copied
     kept = older.filter(~older["key"].is_in(newer["key"].implode()))
     return pl.concat([kept, newer]).sort("key").rechunk()

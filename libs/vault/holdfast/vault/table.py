@@ -46,6 +46,8 @@ from holdfast.vault.refs import Committed, StagedRef
 from holdfast.vault.schema import RecordSchema, schema_key
 
 SCHEMA_PUT = durable_step("vault.schema_put")
+# Storing an index of ten million records takes seconds and 150 MB; replaying a small page takes milliseconds.
+_SAVE_AFTER_PAGES, _SAVE_AFTER_ROWS, _SAVE_AFTER_SHARE = 16, 20_000, 10
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class RecordTable:
         self._log = TableLog(root, job_id, object_name)
         self._schemas: dict[str, RecordSchema] = {}
         self._likely: set[str] = set()
+        self._saved_pages = 0
         self.job_id, self.object = job_id, object_name
         self.index = NOTHING
 
@@ -107,6 +110,7 @@ class RecordTable:
         version = int(self._delta.version())
         make_durable(self._log, version)
         index = load_index(self._log, version)
+        self._saved_pages = len(index.files)
         self.index = replayed(self._log, index, version)
         self._learn(file.schema for file in self.index.files)
 
@@ -359,6 +363,14 @@ class RecordTable:
         missing = alive.filter(~alive.is_in(keys.implode()))
         return Unseen(len(missing), tuple(index.record_ids(missing.head(sample))))
 
+    def save_index_if_behind(self) -> None:
+        """Write the index beside the table if opening it would otherwise have much to replay."""
+        pages = self.index.files[self._saved_pages :]
+        behind = sum(page.rows for page in pages)
+        if len(pages) >= _SAVE_AFTER_PAGES or behind > max(_SAVE_AFTER_ROWS, self.index.size // _SAVE_AFTER_SHARE):
+            self.save_index()
+
     def save_index(self) -> None:
         """Write the index beside the table, so that the next opening replays less. Losing it is no loss."""
         save_index(self._log, self.index)
+        self._saved_pages = len(self.index.files)

@@ -138,7 +138,7 @@ class Completer:
         verdict: Verdict,
         table: RecordTable,
     ) -> None:
-        await asyncio.to_thread(table.save_index)
+        await asyncio.to_thread(table.save_index_if_behind)
         proof = await self._kept(key, manifest, proof_of(facts, verdict, self._clock.now()), table)
         event = ObjectDiffed(
             job_id=key.job_id,
