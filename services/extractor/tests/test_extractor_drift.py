@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from holdfast.extractor.drift import FieldShape, Shape, compare, lost
+from holdfast.extractor.drifting import under_known_names
 from holdfast.orgsim.testing import RunningOrg
+from holdfast.salesforce.models import Describe
 
 Make = Callable[..., Any]
 Own = Callable[[str], str]
@@ -70,6 +73,28 @@ def of(events: list[tuple[str, dict[str, Any]]], kind: str) -> list[dict[str, An
 def change(org: RunningOrg, **changes: Any) -> None:
     """Change the schema as the next describe global is asked for."""
     org.faults({"path": "/sobjects$", "count": 1, "effect": {"describe": changes}})
+
+
+def test_an_object_whose_name_changed_its_case_keeps_the_name_of_its_backup() -> None:
+    found, notes = under_known_names([Describe(name="INVOICE__c", fields=()), Describe(name="New__c", fields=())],
+                                     ["Invoice__c"])  # fmt: skip
+    assert [one.name for one in found] == ["Invoice__c", "New__c"]
+    assert notes == {"Invoice__c": "Invoice__c is now written INVOICE__c in the org; the backup keeps its name."}
+
+
+@pytest.mark.integration
+async def test_a_large_object_with_a_field_in_another_case_is_read_by_bulk(
+    org: RunningOrg, harness: Make, own: Own
+) -> None:
+    org.define(own("Thing"), FIELDS, [{"Name": f"{n}", "Text__c": "a"} for n in range(30)])
+    one = harness(extractor_bulk_threshold_rows=20)
+    await one.run(own("Thing"))
+    change(org, object=own("Thing"), rename={"name": "Text__c", "to": "TEXT__c"})
+    events = await one.run(own("Thing"), full=True)
+    assert of(events, "extraction.planned")[0]["objects"][0]["strategy"] == "bulk2"
+    (page,) = of(events, "page.staged")
+    rows = pq.read_table(one.objects.local_path(page["path"])).to_pylist()
+    assert {row["Text__c"] for row in rows} == {"a"} and "TEXT__c" not in rows[0]
 
 
 @pytest.mark.integration

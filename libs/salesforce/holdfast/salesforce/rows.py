@@ -120,8 +120,9 @@ def parse_rest(body: Body, fields: Sequence[str] | None = None) -> RestPage:
 
     Args:
         body: The answer of `query`, `queryAll` or a next page.
-        fields: The columns to return, in order, `Owner.Name` for a parent's. Without it the columns are
-            those met in the rows, nested values that are no parent left out.
+        fields: The columns to return, in order, `Owner.Name` for a parent's. Salesforce does not tell cases apart;
+            the columns are named as here. Without it the columns are those met in the rows, nested values that
+            are no parent left out.
 
     Raises:
         SalesforceError: UNAVAILABLE if the body is no query answer; DAMAGED if a row lacks a field.
@@ -150,7 +151,8 @@ def rest_page(page: Any, fields: Sequence[str] | None = None) -> RestPage:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unreadable("a query") from error
     try:
-        table = pa.table({name: _column(records, name) for name in names})
+        spelled = {key.lower(): key for key in records[0]} if records else {}
+        table = pa.table({name: _column(records, spelled.get(name.lower(), name)) for name in names})
     except UnicodeEncodeError as error:
         raise _damaged("it holds half a character") from error
     return RestPage(table, total_size, next_url)

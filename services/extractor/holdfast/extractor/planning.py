@@ -109,9 +109,15 @@ def _by_name(selection: Iterable[str], objects: Mapping[str, ObjectSummary]) -> 
     return Chosen(tuple(readable), failed)
 
 
-def record_schema(describe: Describe) -> RecordSchema:
-    """The fields that a backup reads: all but compound ones, which repeat their parts, and file bodies."""
-    fields = (FieldType(field.name, field.type) for field in describe.fields)
+def record_schema(describe: Describe, before: Iterable[FieldType] = ()) -> RecordSchema:
+    """The fields that a backup reads: all but compound ones, which repeat their parts, and file bodies.
+
+    Args:
+        before: Fields as the job has them. One whose name is now written in another case keeps its spelling: to
+            Salesforce it is the same field, and a table cannot have both.
+    """
+    kept = {field.name.lower(): field.name for field in before}
+    fields = (FieldType(kept.get(field.name.lower(), field.name), field.type) for field in describe.fields)
     return RecordSchema(describe.name, tuple(field for field in fields if field.type not in NOT_STORED_TYPES))
 
 
@@ -132,7 +138,7 @@ def plan_object(
         full: Read every record again even if only the changed ones are needed.
         estimated_rows: Salesforce's cached count.
     """
-    schema = record_schema(describe)
+    schema = record_schema(describe, known.fields or () if known else ())
     names = tuple(field.name for field in schema.fields)
     mode = _mode(known, schema, full=full)
     since = known.watermark - overlap if mode == "incremental" and known and known.watermark else None

@@ -32,7 +32,7 @@ from holdfast.extractor.store import TaskClaim, sql
 from holdfast.vault.canonical import canonical
 from holdfast.vault.census import Sums, sums_of
 from holdfast.vault.page import PageMeta, StagedPage, page_key, record_stamps, stamp_ms, write_page
-from holdfast.vault.schema import schema_key
+from holdfast.vault.schema import RecordSchema, schema_key
 
 log = structlog.get_logger(__name__)
 
@@ -185,12 +185,20 @@ class Staging:
 
 
 def _transform(fetched: Fetched, meta: PageMeta, out: Path) -> tuple[StagedPage, Sums | None]:
-    table = canonical(fetched.parse(), meta.schema, fetched.origin)
+    table = canonical(_as_asked(fetched.parse(), meta.schema), meta.schema, fetched.origin)
     return write_page(table, meta, out), _sums(table) if meta.mode == "census" else None
 
 
 def _sums(table: pa.Table) -> Sums:
     return sums_of(pl.Series(pl.from_arrow(table.column("Id"))), stamp_ms(record_stamps(table)))
+
+
+def _as_asked(table: pa.Table, schema: RecordSchema) -> pa.Table:
+    """The columns as they were asked for: Salesforce answers in its own spelling, whatever the query's was."""
+    if schema.names.issuperset(name for name in table.column_names if name != "Id"):
+        return table
+    asked = {field.name.lower(): field.name for field in schema.fields}
+    return table.rename_columns([asked.get(name.lower(), name) for name in table.column_names])
 
 
 def _spent() -> NoReturn:

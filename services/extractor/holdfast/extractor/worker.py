@@ -114,7 +114,7 @@ class Worker:
     async def _with_new_schema(self, client: SalesforceClient, claim: TaskClaim, error: HoldfastError) -> TaskClaim:
         """Go on with the fields that the object has now: one was taken away since the run was planned."""
         described = await client.describe(claim.object)
-        schema = record_schema(described) if isinstance(described, Describe) else claim.schema
+        schema = record_schema(described, claim.schema.fields) if isinstance(described, Describe) else claim.schema
         if schema == claim.schema:
             raise error
 
