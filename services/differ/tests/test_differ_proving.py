@@ -133,6 +133,13 @@ def test_without_evidence_absence_is_never_a_deletion(said: ObjectExtracted, org
     assert "(x)" in gaps_of(facts(said, 7), verdict)[0]
 
 
+def test_who_leaves_an_org_that_keeps_moving_is_no_alarm_and_no_deletion() -> None:
+    said = census_of(6, count=7, pass_number=3)
+    verdict = verdict_of(said, 7, compared=GONE, earlier=[extracted(count=9)])
+    assert (verdict.state, verdict.unseen.count) == ("not proven", 0)
+    assert "(x)" in verdict.reason and gaps_of(facts(said, 7), verdict) == []
+
+
 @pytest.mark.parametrize(
     ("absent", "alive", "held"), [(19, 20, False), (20, 20, True), (20, 199, True), (20, 200, False), (100, 999, True)]
 )

@@ -47,6 +47,12 @@ class Facts:
         return self.extracted.count
 
     @property
+    def moved(self) -> bool:
+        """Whether the org counted differently from pass to pass."""
+        counts = {one.count.records for one in (*self.earlier, self.extracted) if one.count}
+        return len(counts) > 1
+
+    @property
     def last_pass(self) -> bool:
         """Whether the object cannot be doubted any more."""
         return self.extracted.pass_number >= self.most_passes
@@ -147,7 +153,8 @@ def _by_census(facts: Facts, found: Comparison, rule: MassRule) -> Doubt | Vanis
     confirmed = counted == found.listed
     if found.absent.count and counted is not None and not confirmed and not facts.last_pass:
         return Doubt("census", f"The org lists {found.listed:,} living records and counts {counted:,}.")
-    unsettled = _settled(facts, found.absent, confirmed, rule)
+    moving = not confirmed and facts.moved
+    unsettled = _moving(found.absent) if moving else _settled(facts, found.absent, confirmed, rule)
     if isinstance(unsettled, Vanished):
         return unsettled
     if found.missing.count or found.outdated.count:
@@ -208,6 +215,21 @@ def _settled(facts: Facts, absent: Named, confirmed: bool, rule: MassRule) -> Va
     records = "the record is" if absent.count == 1 else f"the {absent.count:,} records are"
     reason = f"Nothing shows that {records} deleted. {doubt.rstrip('.')}."
     return Verdict("not proven", reason=reason, unseen=absent, held=held)
+
+
+def _moving(absent: Named) -> Verdict | None:
+    """The outcome when records left an org that kept moving: what was deleted meanwhile, the next run is told."""
+    if not absent.count:
+        return None
+    left = (
+        f"{_records(absent.count)} in the backup and was not listed"
+        if absent.count == 1
+        else (f"{_records(absent.count)} in the backup and were not listed")
+    )
+    ids = ", ".join(absent.ids[:5])
+    return Verdict(
+        "not proven", reason=f"The org kept moving while it was listed: {left} ({ids}). Nothing was deleted."
+    )
 
 
 def _no_evidence(facts: Facts, confirmed: bool) -> str:

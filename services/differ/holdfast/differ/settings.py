@@ -32,7 +32,7 @@ class DifferSettings(Settings):
     differ_lease_s: float = Field(default=15.0, gt=0.2, le=600)
     differ_poll_ms: int = Field(default=1000, ge=10, le=60_000)
     differ_give_up_after: timedelta = Field(default=timedelta(minutes=2), ge=timedelta(0), le=timedelta(days=7))
-    differ_most_passes: int = Field(default=1, ge=1, le=3)
+    differ_most_passes: int = Field(default=3, ge=1, le=3)
     differ_vanished_percent: float = Field(default=10.0, ge=0, le=100)
     differ_vanished_fewest: int = Field(default=20, ge=1)
     differ_compact_files: int = Field(default=16, ge=2, le=10_000)
