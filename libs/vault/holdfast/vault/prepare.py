@@ -92,6 +92,8 @@ class Workshop:
         Raises:
             HoldfastError: DAMAGED if the staged file is not what was announced; NOT_FOUND.
         """
+        if self._merged_since(ref, index):
+            return Counts(repeated=ref.rows), None, index
         data = self._as_announced(ref)
         if ref.mode == "census":
             return Counts(), None, index  # it is held against the state, and changes nothing
@@ -127,6 +129,15 @@ class Workshop:
         rows = decided.rows.with_columns(events["_record_id"].gather(decided.rows["row"]).alias("id"))
         decided = replace(decided, rows=rows, repeated=decided.repeated + repeats)
         return self._written(ref, data, decided, observed.stale, index)
+
+    def _merged_since(self, ref: StagedRef, index: StateIndex) -> bool:
+        """Whether the page is a file of the table whose rows lie in a merged one by now: it may be gone, and says
+        nothing new.
+        """
+        if not index.merged or not ref.path.startswith(self.table + "/"):
+            return False
+        path = ref.path.removeprefix(self.table + "/")
+        return any(file.path == path for file in index.files) and self.root.size(ref.path) is None
 
     def _as_announced(self, ref: StagedRef) -> bytes:
         """The page's bytes, read once; their hash stands for every checksum inside."""
