@@ -33,6 +33,7 @@ from holdfast.extractor.patience import Patience
 from holdfast.extractor.planner import Planner
 from holdfast.extractor.probing import Prober
 from holdfast.extractor.settings import ExtractorSettings
+from holdfast.extractor.sources import Sources
 from holdfast.extractor.staging import Staging
 from holdfast.extractor.steps import RUN_RECEIVED
 from holdfast.extractor.together import Together
@@ -92,6 +93,7 @@ class Harness:
         views = Views(self.orgs, together)
         patience = Patience(timedelta(milliseconds=50), settings.extractor_patience)
         self.closer = Closer(db, Counter(together, self.orgs, self.clock), views, settings, self.clock)
+        self.prober = Prober(db, self.clock, "test", counting_part)
         self.worker = Worker(
             db=db,
             orgs=self.orgs,
@@ -99,7 +101,7 @@ class Harness:
             closer=self.closer,
             settings=settings,
             patience=patience,
-            prober=Prober(db, self.clock, "test", counting_part),
+            sources=Sources(db, settings, self.prober, self.clock),
             clock=self.clock,
         )
         self.workers = self._dispatcher("workers", TaskRows, self.worker.read)

@@ -11,7 +11,6 @@ import pytest
 
 from holdfast.extractor.counting import counting_part
 from holdfast.extractor.probing import Prober
-from holdfast.extractor.worker import Worker
 from holdfast.orgsim.testing import RunningOrg
 
 pytestmark = pytest.mark.integration
@@ -58,7 +57,7 @@ async def test_counts_come_with_the_changes_and_after_them(org: RunningOrg, harn
             return probe
 
     counting = Keeping(one.db, one.clock, "test", counting_part)
-    one.worker._prober = counting
+    one.worker._sources._prober = counting
     change(org, names[2], ids[names[2]][0])
     org.reset_calls()
     events = await one.run(*names)
@@ -73,7 +72,6 @@ async def test_what_was_heard_too_long_ago_is_asked_again(org: RunningOrg, harne
         define(org, name, 3)
     one = harness()
     await one.run(*names)
-    worker: Worker = one.worker
     now = one.clock.now()
 
     class Later:
@@ -82,7 +80,7 @@ async def test_what_was_heard_too_long_ago_is_asked_again(org: RunningOrg, harne
             now += timedelta(minutes=2)
             return now
 
-    worker._prober._clock = Later()  # type: ignore[assignment]
+    one.prober._clock = Later()
     org.reset_calls()
     events = await one.run(*names)
     assert len([body for kind, body in events if kind == "object.extracted"]) == 2

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.integration
 Make = Callable[..., Any]
 Own = Callable[[str], str]
 Events = list[tuple[str, dict[str, Any]]]
-SMALL_PAGES = {"extractor_page_bytes": 100_000}  # 1,000 rows, the fewest
+SMALL_PAGES = {"extractor_page_bytes": 100_000, "extractor_parallel_from_pages": 1000}  # 1,000 rows, the fewest
 REST_ONLY = {"extractor_bulk_threshold_rows": 1_000_000}
 JOB_CREATED = ("POST", "/services/data/v{version}/jobs/query")
 FREE_AT = datetime(2031, 1, 1, tzinfo=UTC)
@@ -141,10 +141,64 @@ async def test_a_failed_job_is_tried_once_more(org: RunningOrg, harness: Make, t
     assert await one.db.fetchval("SELECT strategy || bulk_restarts FROM task") == "bulk21"
 
 
-async def test_rest_takes_over_when_bulk_keeps_failing(org: RunningOrg, harness: Make, thing: str) -> None:
+async def test_ranges_of_ids_are_tried_when_a_job_fails_twice(org: RunningOrg, harness: Make, thing: str) -> None:
     define(org, thing, 3000)
     one = harness()
     org.faults({"method": "GET", "path": "jobs/query/[^/]+$", "count": 2, "effect": {"job": "Failed"}})
+    events = await one.run(thing)
+    assert extracted(events)["rows"] == rows_staged(events) == 3000
+    assert await one.db.fetchval("SELECT strategy FROM task") == "bulk2"
+    assert await one.db.fetchval("SELECT count(DISTINCT bulk_job) FROM page") == 2, "a job for each half"
+
+
+async def test_a_job_that_makes_no_progress_is_given_up(org: RunningOrg, harness: Make, thing: str) -> None:
+    define(org, thing, 3000)
+    one = harness(extractor_job_stuck_after=timedelta(milliseconds=300))
+    org.faults({"method": "GET", "path": "jobs/query/[^/]+$", "count": 1, "effect": {"job": "stuck"}})
+    events = await one.run(thing)
+    assert extracted(events)["rows"] == rows_staged(events) == 3000
+    assert await one.db.fetchval("SELECT strategy || bulk_restarts FROM task") == "bulk21"
+
+
+@pytest.mark.parametrize("code", ["QUERY_TIMEOUT", "OPERATION_TOO_LARGE"])
+async def test_a_query_that_is_too_much_is_halved(org: RunningOrg, harness: Make, thing: str, code: str) -> None:
+    define(org, thing, 400)
+    one = harness()
+    org.faults({"path": f"queryAll.*(%2C|,).*{thing}", "count": 3, "effect": {"error": code}})
+    events = await one.run(thing)
+    assert extracted(events)["rows"] == rows_staged(events) == 400
+    assert extracted(events)["pages"] == 4, "the ranges that three halvings came to"
+
+
+async def test_what_cannot_be_made_smaller_is_named(org: RunningOrg, harness: Make, thing: str) -> None:
+    ids = define(org, thing, 5)
+    one = harness()
+    org.faults({"path": f"queryAll.*(%2C|,).*{thing}", "count": None, "effect": {"error": "QUERY_TIMEOUT"}})
+    failed = dict(await one.run(thing))["object.failed"]
+    assert failed["code"] == "range-unreadable"
+    assert f"fails for the record {min(ids)}" in failed["reason"]
+
+
+async def test_ranges_go_on_where_a_killed_worker_was(org: RunningOrg, harness: Make, thing: str) -> None:
+    define(org, thing, 5000)
+    one = harness(**REST_ONLY)
+    org.faults(
+        {"path": f"queryAll.*{thing}", "count": 1, "effect": {"error": "QUERY_TIMEOUT"}},
+        {"path": "queryAll.*Id%20%3E%3D", "count": 1, "effect": {"latency_s": 5}},
+    )
+    async with one.running():
+        run_id = await one.request(thing)
+        await staged(one, 2)
+    two = harness(**REST_ONLY)
+    async with two.running():
+        events = await two.finished(run_id)
+    assert extracted(events)["rows"] == rows_staged(events) == 5000, "no range twice, none left out"
+
+
+async def test_rest_takes_over_when_bulk_keeps_failing(org: RunningOrg, harness: Make, thing: str) -> None:
+    define(org, thing, 3000)
+    one = harness()
+    org.faults({"method": "GET", "path": "jobs/query/[^/]+$", "count": 3, "effect": {"job": "Failed"}})
     events = await one.run(thing)
     assert extracted(events)["rows"] == 3000
     assert await one.db.fetchval("SELECT strategy FROM task") == "rest"

@@ -55,7 +55,7 @@ async def test_a_baseline_reads_small_objects_by_rest_and_large_ones_by_bulk(
 
 async def test_what_is_staged_is_what_the_org_holds(org: RunningOrg, harness: Make, own: Own) -> None:
     ids = define(org, own("Large"), 4500)
-    one = harness(extractor_page_bytes=100_000)
+    one = harness(extractor_page_bytes=100_000, extractor_parallel_from_pages=1000)
     events = await one.run(own("Large"))
     state = org.state(own("Large"))
     rows = [row for page in of(events, "page.staged") for row in read(one, page)]
@@ -68,7 +68,7 @@ async def test_what_is_staged_is_what_the_org_holds(org: RunningOrg, harness: Ma
 
 async def test_the_manifest_and_the_schema_fit_what_is_in_the_store(org: RunningOrg, harness: Make, own: Own) -> None:
     define(org, own("Large"), 4500)
-    one = harness(extractor_page_bytes=100_000)
+    one = harness(extractor_page_bytes=100_000, extractor_parallel_from_pages=1000)
     events = await one.run(own("Large"))
     pages = of(events, "page.staged")
     lines = [f"{page['page_id']} {page['rows']} {page['sha256']}\n" for page in pages]
@@ -133,8 +133,7 @@ async def test_a_change_too_large_for_rest_moves_to_bulk(org: RunningOrg, harnes
     define(org, own("Thing"), 1500)
     one = harness()
     await one.run(own("Thing"))
-    one.settings = one.settings.model_copy(update={"extractor_bulk_threshold_rows": 1000})
-    one.worker._settings = one.settings
+    one.worker._sources._bulk_from_rows = 1000
     events = await one.run(own("Thing"))
     assert of(events, "extraction.planned")[0]["objects"][0]["strategy"] == "rest"
     assert of(events, "object.extracted")[0]["rows"] == 1500
@@ -196,7 +195,7 @@ async def test_an_org_that_stays_away_is_refused_in_the_end(org: RunningOrg, har
 
 async def test_calls_are_reported_in_batches(org: RunningOrg, harness: Make, own: Own) -> None:
     define(org, own("Large"), 3000)
-    one = harness(extractor_page_bytes=100_000)
+    one = harness(extractor_page_bytes=100_000, extractor_parallel_from_pages=1000)
     org.reset_calls()
     events = await one.run(own("Large"))
     await one.orgs.ledger.report()

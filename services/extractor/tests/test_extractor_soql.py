@@ -10,7 +10,7 @@ from holdfast.extractor.soql import ObjectQuery, Position, literal, url_length
 
 AT = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 STAMPED = ("Id", "Name", "SystemModstamp")
-PATIENCE = Patience(timedelta(seconds=1), timedelta(minutes=10), timedelta(hours=24))
+PATIENCE = Patience(timedelta(seconds=1), timedelta(minutes=10))
 
 
 def test_a_whole_object_is_read_in_order() -> None:
@@ -74,7 +74,7 @@ def test_patience_ends() -> None:
     long = Failures(20, timedelta(minutes=11))
     assert PATIENCE.pause(down, long) is None
     assert PATIENCE.pause(limit, long) is not None
-    assert PATIENCE.pause(limit, Failures(99, timedelta(hours=25))) is None
+    assert PATIENCE.pause(limit, Failures(99, timedelta(hours=25))) is not None, "a used up limit is waited for"
 
 
 def test_permanent_errors_are_not_tried_again() -> None:

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 
@@ -30,11 +30,12 @@ from holdfast.salesforce.models import (
     Organization,
     Permissions,
     RestPage,
+    ResultPages,
     Updated,
     UserInfo,
     Version,
 )
-from holdfast.salesforce.replies import CountReply, DescribeGlobalReply, JobList, RecordCounts
+from holdfast.salesforce.replies import CountReply, DescribeGlobalReply, JobList, RecordCounts, ResultPagesReply
 from holdfast.salesforce.rows import parse_rest
 from holdfast.salesforce.transport import Answer, open_http
 from holdfast.salesforce.usage import CallGate, CallObserver
@@ -239,9 +240,7 @@ class SalesforceClient:
             SalesforceError: NOT_FOUND (`INVALID_QUERY_LOCATOR`) when Salesforce dropped the result.
         """
         if not next_url.startswith("/services/data/") or ".." in next_url:
-            raise SalesforceError(
-                Kind.UNAVAILABLE, "Salesforce names a next page outside its API.", code="answer-unreadable"
-            )
+            raise _outside_api("names a next page outside its API")
         call = Call("GET", "query/{locator}", next_url)
         return await self._calls.read(call, lambda answer: parse_rest(answer.body, fields))
 
@@ -343,14 +342,43 @@ class SalesforceClient:
         """
         asked = {"locator": locator, "maxRecords": max_records}
         query = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in asked.items() if value)
-        path = f"{self._job(job_id)}/results" + (f"?{query}" if query else "")
-        call = replace(
-            self._get("jobs/query/{id}/results", path),
-            headers=(("Accept", "text/csv"),),
-            csv=True,
-            max_bytes=MAX_PAGE_BYTES,
-        )
+        return await self._download(f"{self._data}{self._job(job_id)}/results" + (f"?{query}" if query else ""))
+
+    async def result_pages(self, job_id: str, listing: str | None = None) -> ResultPages:
+        """Where the next pages of a finished job's result are, up to five, to be fetched side by side.
+
+        Args:
+            job_id: A job in state JobComplete.
+            listing: `following` of the call before; None for the first pages.
+
+        Raises:
+            SalesforceError: NOT_FOUND or INVALID where the org does not offer this (before API version 58).
+        """
+        path = listing or f"{self._data}{self._job(job_id)}/resultPages"
+        call = Call("GET", "jobs/query/{id}/resultPages", self._within(job_id, path))
+        reply = await self._calls.json(call, ResultPagesReply)
+        addresses = tuple(self._within(job_id, link.address) for link in reply.result_pages)
+        following = None if reply.done or not reply.following else self._within(job_id, reply.following)
+        if following is None and not reply.done:
+            raise _outside_api("does not say where the next pages are")
+        return ResultPages(addresses, following)
+
+    async def download_from(self, job_id: str, address: str) -> BulkPage:
+        """The page at an address that `result_pages` gave."""
+        return await self._download(self._within(job_id, address))
+
+    async def _download(self, path: str) -> BulkPage:
+        headers = (("Accept", "text/csv"),)
+        call = Call("GET", "jobs/query/{id}/results", path, headers, csv=True, max_bytes=MAX_PAGE_BYTES)
         return await self._calls.read(call, _bulk_page)
+
+    def _within(self, job_id: str, address: str) -> str:
+        """The path of an address of the job's; its host, if it names one, is not what the token is for."""
+        url = urlsplit(address)
+        path = url.path + (f"?{url.query}" if url.query else "")
+        if not path.startswith(f"{self._data}{self._job(job_id)}/") or ".." in path:
+            raise _outside_api("names a page outside the job")
+        return path
 
     def _get(self, route: str, path: str) -> Call:
         return Call("GET", route, self._data + path)
@@ -381,6 +409,11 @@ def _bulk_page(answer: Answer) -> BulkPage:
             retry=Retry.TWICE,
         )
     return BulkPage(answer.body, int(rows), None if following == "null" else following)
+
+
+def _outside_api(how: str) -> SalesforceError:
+    """An answer that leads nowhere."""
+    return SalesforceError(Kind.UNAVAILABLE, f"Salesforce {how}.", code="answer-unreadable", retry=Retry.TWICE)
 
 
 def _not_offered(error: HoldfastError) -> bool:

@@ -224,3 +224,16 @@ class BulkPage:
     body: Body
     rows_promised: int
     next_locator: str | None
+
+
+@dataclass(frozen=True)
+class ResultPages:
+    """Pages of a Bulk result that may be fetched side by side, in order.
+
+    Attributes:
+        pages: Addresses for `download_from`, at most five.
+        following: Hand it to the next `result_pages`; None if these are the last.
+    """
+
+    pages: tuple[str, ...]
+    following: str | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from holdfast.salesforce.models import JobInfo, ObjectSummary, Reply
 
@@ -37,3 +37,17 @@ class JobList(Reply):
 
     records: list[JobInfo]
     next_records_url: str | None = None
+
+
+class ResultLink(Reply):
+    """A page of a result. The guide calls the key `resultUrl`, Salesforce's own example collection `resultLink`."""
+
+    address: str = Field(validation_alias=AliasChoices("resultUrl", "resultLink"))
+
+
+class ResultPagesReply(Reply):
+    """Answer of `jobs/query/{id}/resultPages`; the guide spells the key of what follows in two ways."""
+
+    result_pages: list[ResultLink]
+    following: str | None = Field(default=None, validation_alias=AliasChoices("nextRecordsUrl", "nextRecordUrl"))
+    done: bool = True

@@ -46,6 +46,9 @@ class DeletionsSource:
         self.until = since
         self.note = ""
 
+    async def close(self) -> None:
+        """Nothing is fetched ahead."""
+
     async def next(self) -> Fetched | None:
         """The page; None after it, if nothing was deleted, or if the org gives no list.
 

@@ -38,6 +38,7 @@ from holdfast.extractor.patience import Patience
 from holdfast.extractor.planner import Planner
 from holdfast.extractor.probing import Prober
 from holdfast.extractor.settings import ExtractorSettings
+from holdfast.extractor.sources import Sources
 from holdfast.extractor.staging import Staging
 from holdfast.extractor.store import RunClaim, TaskClaim
 from holdfast.extractor.together import Together
@@ -175,7 +176,7 @@ def _workers(
         closer=_closer(platform, settings, db, orgs),
         settings=settings,
         patience=_patience(settings),
-        prober=Prober(db, platform.clock, platform.holder, counting_part),
+        sources=Sources(db, settings, Prober(db, platform.clock, platform.holder, counting_part), platform.clock),
         clock=platform.clock,
     )
     dispatcher = Dispatcher(

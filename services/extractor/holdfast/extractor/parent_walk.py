@@ -61,6 +61,11 @@ class ParentWalk:
         self._answers: AsyncIterator[_Answered] | None = None
         self._drained = False
 
+    async def close(self) -> None:
+        """Drop what was fetched and not handed out."""
+        if self._whole is not None:
+            await self._whole.close()
+
     async def next(self) -> Fetched | None:
         """The next page; None after the last one.
 

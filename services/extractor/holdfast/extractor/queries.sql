@@ -43,7 +43,7 @@ WITH claimed AS (
     )
     RETURNING task_id, run_id, object, mode, strategy, schema, since, bulk_job, bulk_locator, bulk_restarts,
               read_from, drained, next_seq, max_stamp, last_stamp, last_id, epoch,
-              pass_number, purpose, part, part_from_seq, census_due
+              pass_number, purpose, part, part_from_seq, census_due, legs
 )
 SELECT claimed.*, extraction.job_id, extraction.run, extraction.connection_id, extraction.correlation_id,
        extraction.causation_id, extraction.actor, extraction.api_limit_percent
@@ -228,26 +228,42 @@ ON CONFLICT (connection_id, object) DO UPDATE SET etag = excluded.etag, body = e
 -- name: move_reading
 -- Reading goes on elsewhere: a Bulk job was created, given up, or REST takes over.
 UPDATE task SET strategy = $2, bulk_job = $3, bulk_locator = NULL, bulk_restarts = $4,
-    read_from = coalesce(read_from, $5), last_stamp = NULL, last_id = NULL
+    read_from = coalesce(read_from, $5), last_stamp = NULL, last_id = NULL, legs = $6::jsonb
 WHERE task_id = $1;
 
 -- name: renew_schema
 UPDATE task SET schema = $2 WHERE task_id = $1;
 
--- name: rows_of_job
--- Rows of a Bulk job that are durable.
-SELECT coalesce(sum(rows), 0)::bigint FROM page WHERE task_id = $1 AND bulk_job = $2;
+-- name: next_leg
+-- The present of $2 ranges of ids has no more pages; nothing happens if its last page said so already.
+UPDATE task SET legs = legs - 0, bulk_job = NULL, bulk_locator = NULL, last_stamp = NULL, last_id = NULL
+WHERE task_id = $1 AND jsonb_array_length(legs) = $2;
+
+-- name: reading_position
+SELECT legs, next_seq FROM task WHERE task_id = $1;
+
+-- name: pages_of_job
+-- What is durable of a Bulk job's result.
+SELECT coalesce(sum(rows), 0)::bigint AS rows, coalesce(array_agg(body) FILTER (WHERE body <> ''), '{}') AS bodies
+FROM page WHERE task_id = $1 AND bulk_job = $2;
 
 -- name: add_page
 INSERT INTO page (task_id, seq, page_id, bulk_job, bulk_locator, next_locator, rows, bytes, sha256, path,
-                  id_sum, stamp_sum)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
+                  id_sum, stamp_sum, body)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
 
 -- name: advance_task
--- A page is durable: the next one comes after it, and failures start to count anew.
-UPDATE task SET next_seq = $2 + 1, bulk_locator = $3, drained = $4, rows = rows + $5, bytes = bytes + $6,
-    max_stamp = greatest(max_stamp, $7), last_stamp = $8, last_id = $9,
+-- A page is durable: the next one comes after it, and failures start to count anew. The last page of a range of ids is
+-- followed by the first of the next range.
+UPDATE task SET next_seq = $2 + 1, rows = rows + $5, bytes = bytes + $6, max_stamp = greatest(max_stamp, $7),
+    drained = $4 AND NOT leg_over,
+    legs = CASE WHEN $4 THEN legs - 0 ELSE legs END,
+    bulk_job = CASE WHEN NOT leg_over THEN bulk_job END,
+    bulk_locator = CASE WHEN NOT leg_over THEN $3 END,
+    last_stamp = CASE WHEN NOT leg_over THEN $8::timestamptz END,
+    last_id = CASE WHEN NOT leg_over THEN $9 END,
     failures = 0, failing_since = NULL
+FROM (SELECT $4 AND jsonb_array_length(legs) > 1 AS leg_over FROM task WHERE task_id = $1) AS present
 WHERE task_id = $1;
 
 -- name: siblings

@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.extractor.classification import in_bulk
-from holdfast.extractor.reading import MOST_BULK_JOBS, Elsewhere, Fetched
+from holdfast.extractor.reading import MOST_BULK_JOBS, MOST_RESTARTS, Elsewhere, Fetched, too_much
 from holdfast.extractor.soql import ObjectQuery, Position, stamp_of
-from holdfast.salesforce.client import SalesforceClient
+from holdfast.salesforce.client import MAX_QUERY_URL, SalesforceClient, query_url_length
+from holdfast.salesforce.composite import query_part
 from holdfast.salesforce.models import RestPage
 
 
@@ -47,6 +48,8 @@ class RestSource:
         self._first = first
         self._next_url: str | None = None
         self._started = False
+        self._total = self._read = 0
+        self._firsts: set[str] = set()
 
     async def next(self) -> Fetched | None:
         """The next page; None after the last one.
@@ -62,25 +65,73 @@ class RestSource:
             page = await self._client.query_more(self._next_url, self._query.fields)
         except HoldfastError as error:
             if error.kind is not Kind.NOT_FOUND:
-                raise
+                raise self._too_much(error) from error
             page = await self._open()
         return self._taken(page)
+
+    async def close(self) -> None:
+        """Nothing is fetched ahead."""
 
     async def _open(self) -> RestPage:
         page, self._first = self._first, None
         if page is None:
-            soql = self._query.ordered(self._after)
-            page = await self._client.query(soql, all_rows=self._query.all_rows, fields=self._query.fields)
+            page = await self._ask(self._query.ordered(self._after))
         if self._bulk_from_rows is not None and self._after is None and page.total_size >= self._bulk_from_rows:
             raise Elsewhere("bulk2", self._bulk_restarts, f"{page.total_size} rows")
+        self._total, self._read = page.total_size, 0
         return page
 
+    async def _ask(self, soql: str) -> RestPage:
+        try:
+            if query_url_length(soql) <= MAX_QUERY_URL:
+                return await self._client.query(soql, all_rows=self._query.all_rows, fields=self._query.fields)
+            # Within a composite call the query is not in the address of the request.
+            part = query_part(soql, all_rows=self._query.all_rows, fields=self._query.fields)
+            (answer,) = await self._client.composite([part])
+        except HoldfastError as error:
+            raise self._too_much(error) from error
+        if isinstance(answer, HoldfastError):
+            raise self._too_much(answer)
+        return answer
+
+    def _too_much(self, error: HoldfastError) -> Exception:
+        return Elsewhere("rest", self._bulk_restarts, error.message, error) if too_much(error) else error
+
+    def _check(self, page: RestPage) -> None:
+        """Whether the pages of this query bring as many rows as it promised, each once and in order.
+
+        Raises:
+            Elsewhere: They do not: which page was wrong is not known, so all of them are read again.
+        """
+        first = _record(page.table, 0) if page.table.num_rows else None
+        if first is not None:
+            if self._before(first) or first.record_id in self._firsts:
+                raise self._again("page-repeated", "a page came twice, or before its turn")
+            self._firsts.add(first.record_id)
+        self._read += page.table.num_rows
+        if page.next_url is None and self._read < self._total:
+            raise self._again("page-short", f"{self._read} of {self._total} promised rows came")
+
+    def _before(self, record: Position) -> bool:
+        """Whether a record's turn was before the last one's; ids alone are not compared, their order is the org's."""
+        if self._query.living or self._after is None or self._after.stamp is None or record.stamp is None:
+            return False
+        return record.stamp < self._after.stamp
+
+    def _again(self, code: str, how: str) -> Exception:
+        restarts = self._bulk_restarts + 1
+        if restarts > MOST_RESTARTS:
+            message = f"Salesforce's answer is not to be believed: {how}, {restarts} times."
+            return HoldfastError(Kind.DAMAGED, message, code=code)
+        return Elsewhere("rest", restarts, how)
+
     def _taken(self, page: RestPage) -> Fetched:
+        self._check(page)
         self._started = True
         self._next_url = page.next_url
         table = page.table
         if table.num_rows:
-            self._after = _last_record(table) or self._after
+            self._after = _record(table, -1) or self._after
         return Fetched(
             rows=table.num_rows,
             last=page.next_url is None,
@@ -95,10 +146,10 @@ class RestSource:
         raise HoldfastError(Kind.INTERNAL, "A page that was already read was asked for again.")
 
 
-def _last_record(table: pa.Table) -> Position | None:
-    record_id = table.column("Id")[-1].as_py()
+def _record(table: pa.Table, row: int) -> Position | None:
+    record_id = table.column("Id")[row].as_py()
     field = stamp_of(table.column_names)
-    stamp = table.column(field)[-1].as_py() if field else None
+    stamp = table.column(field)[row].as_py() if field else None
     if not record_id:
         return None
     return Position(record_id, datetime.fromisoformat(stamp) if stamp else None)

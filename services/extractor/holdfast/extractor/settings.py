@@ -90,6 +90,20 @@ class ExtractorSettings(Settings):
     extractor_job_poll_longest: Span = timedelta(seconds=5)
     """Longest pause between two polls of a Bulk job."""
 
+    extractor_job_stuck_after: Span = timedelta(minutes=30)
+    """A Bulk job whose state and row count stand still for so long is given up: Salesforce itself ends a query
+    after minutes, but may queue jobs for longer when the org is busy."""
+
+    extractor_parallel_from_pages: int = Field(default=4, ge=2)
+    """From so many pages on a result is listed and its pages are fetched side by side; the list costs a call per
+    five pages, which few pages do not win back."""
+
+    extractor_pages_ahead: int = Field(default=5, ge=0, le=32)
+    """Pages fetched before their turn, all objects together: what one connection cannot carry, six can."""
+
+    extractor_bytes_ahead: int = Field(default=64_000_000, ge=1_000_000)
+    """Bytes that the pages of one object on their way may have: Salesforce chooses the size of listed pages."""
+
     extractor_retry_first: Span = timedelta(seconds=1)
     """First pause after a passing failure; doubles each time, up to a minute."""
 

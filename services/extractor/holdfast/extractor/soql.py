@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from urllib.parse import quote
 
+from holdfast.extractor.legs import WHOLE, Leg
 from holdfast.vault.page import STAMP_FIELDS
 
 
@@ -28,6 +29,7 @@ class ObjectQuery:
         since: Inclusive lower bound of the stamp, overlap already subtracted; None reads all.
         living: Leave out deleted records; what is archived (activities) belongs to the living.
         archives: The object may have archived records, which Salesforce shows only where it shows deleted ones.
+        leg: The ids to read.
     """
 
     object: str
@@ -35,6 +37,7 @@ class ObjectQuery:
     since: datetime | None = None
     living: bool = False
     archives: bool = False
+    leg: Leg = WHOLE
 
     def of_the_living(self, fields: tuple[str, ...]) -> ObjectQuery:
         """The same for all living records, with other fields."""
@@ -48,7 +51,8 @@ class ObjectQuery:
 
     def counting(self) -> str:
         """The query for the number of records; not for Bulk."""
-        return self._select(self._conditions(), "COUNT()")
+        whole = replace(self, leg=WHOLE)
+        return whole._select(whole._conditions(), "COUNT()")
 
     @property
     def stamp(self) -> str | None:
@@ -78,19 +82,33 @@ class ObjectQuery:
         wanted = f"{field} = {quoted[0]}" if len(quoted) == 1 else f"{field} IN ({','.join(quoted)})"
         return self._select([wanted, *self._conditions()])
 
+    def ends(self) -> tuple[str, str]:
+        """The queries for the first and the last id of the leg, whatever their stamp."""
+        select = f"SELECT Id FROM {self.object}{_where(self._leg())} ORDER BY Id"  # noqa: S608 - the name comes from the org
+        return f"{select} ASC LIMIT 1", f"{select} DESC LIMIT 1"
+
     def _select(self, conditions: Sequence[str], what: str = "") -> str:
-        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        where = _where(conditions)
         return f"SELECT {what or ','.join(self.fields)} FROM {self.object}{where}"  # noqa: S608 - names come from the org's describe
 
     def _conditions(self) -> list[str]:
         since = [] if self.since is None else [f"{self.stamp} >= {literal(self.since)}"]
-        return [*since, "IsDeleted = false"] if self.living and self.archives else since
+        living = ["IsDeleted = false"] if self.living and self.archives else []
+        return since + living + self._leg()
+
+    def _leg(self) -> list[str]:
+        low = [f"Id >= '{self.leg.low}'"] if self.leg.low else []
+        return low + ([f"Id < '{self.leg.high}'"] if self.leg.high else [])
 
     def _after(self, last: Position) -> str:
         if self.stamp is None or last.stamp is None or self.living:
             return f"Id > '{last.record_id}'"
         at = literal(last.stamp)
         return f"({self.stamp} > {at} OR ({self.stamp} = {at} AND Id > '{last.record_id}'))"
+
+
+def _where(conditions: Sequence[str]) -> str:
+    return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
 def stamp_of(fields: Collection[str]) -> str | None:

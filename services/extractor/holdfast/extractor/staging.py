@@ -26,7 +26,7 @@ from holdfast.common.outbox import enqueue
 from holdfast.common.postgres import Database, Unit
 from holdfast.extractor import store
 from holdfast.extractor.files.queueing import FileQueue, PageFiles, files_of_page
-from holdfast.extractor.reading import Elsewhere, Fetched, PageSource
+from holdfast.extractor.reading import Elsewhere, Fetched, PageSource, lying_page
 from holdfast.extractor.steps import PAGE_RECORDED, PAGE_STORED, SCHEMA_STORED
 from holdfast.extractor.store import TaskClaim, sql
 from holdfast.vault.canonical import canonical
@@ -105,6 +105,8 @@ class Staging:
                 await pages.put(None)
         except BaseExceptionGroup as errors:
             raise _first(errors) from None
+        finally:
+            await source.close()
         if broken is not None:
             raise broken
 
@@ -147,7 +149,7 @@ class Staging:
             schema=claim.page_schema,
             observed_at=self._clock.now(),
         )
-        page, sums = await self._written(claim, meta, fetched)
+        page, sums, body = await self._written(claim, meta, fetched)
         fields = await self._files.fields(claim) if claim.part == "records" else ()
         files = await asyncio.to_thread(files_of_page, page.path, fields)
         key = page_key(meta, page.sha256)
@@ -155,20 +157,24 @@ class Staging:
         await self._objects.move_new(page.path, key, PAGE_STORED)
         page.path.unlink(missing_ok=True)
         # The page's bytes are let go of while its file waits to be recorded.
-        return Staged(fetched._replace(parse=_spent, again=_spent), seq, page_id, key, page, files, sums)
+        kept = fetched._replace(parse=_spent, again=_spent, body=body)
+        return Staged(kept, seq, page_id, key, page, files, sums)
 
-    async def _written(self, claim: TaskClaim, meta: PageMeta, fetched: Fetched) -> tuple[StagedPage, Sums | None]:
-        """Parse and write a page in a thread; a page that is not whole is fetched again."""
+    async def _written(self, claim: TaskClaim, meta: PageMeta, fetched: Fetched) -> tuple[StagedPage, Sums | None, str]:
+        """Parse and write a page in a thread; one that is not whole is fetched again. Its `body` comes with it."""
         out = self._scratch / f"{meta.page_id}-{claim.epoch}.parquet"
         for tries_left in reversed(range(PAGE_TRIES)):
             try:
                 async with self._cpu:
-                    return await asyncio.to_thread(_transform, fetched, meta, out)
+                    return *await asyncio.to_thread(_transform, fetched, meta, out), fetched.body
             except HoldfastError as error:
                 if not error.transient or not tries_left:
                     raise
                 log.warning("page_fetched_again", object=meta.object, seq=meta.seq, error=error.message)
-            fetched = await fetched.again()
+            promised, fetched = fetched.rows, await fetched.again()
+            if fetched.rows != promised:
+                how = f"it was to hold {promised} rows first and {fetched.rows} when it was fetched again"
+                raise lying_page("page-changed", how)
         raise AssertionError("unreachable: the last try raises")
 
     async def _schema_stored(self, meta: PageMeta) -> None:
@@ -218,7 +224,7 @@ def _recording(
         source = (fetched.bulk_job, fetched.locator, fetched.next_locator)
         size = (page.rows, page.bytes, page.sha256, staged.key)
         sums = (staged.sums.ids, staged.sums.stamps) if staged.sums else (None, None)
-        await unit.execute(sql.add_page, claim.key, staged.seq, staged.page_id, *source, *size, *sums)
+        await unit.execute(sql.add_page, claim.key, staged.seq, staged.page_id, *source, *size, *sums, fetched.body)
         # What was listed has not been read: it counts as no row, and its stamps move no mark.
         read = claim.part == "records"
         await unit.execute(

@@ -17,6 +17,7 @@ from holdfast.common.meta import Meta
 from holdfast.common.postgres import Database, Queries, Record, Unit
 from holdfast.extractor.budget import BudgetSpentError
 from holdfast.extractor.drift import Shape
+from holdfast.extractor.legs import WHOLE, Leg
 from holdfast.extractor.patience import Failures
 from holdfast.extractor.planning import Known, Strategy
 from holdfast.extractor.soql import ObjectQuery, Position, stamp_of
@@ -67,7 +68,7 @@ class TaskClaim:
 
     Attributes:
         bulk_job: Bulk job whose pages are being read, if there is one.
-        bulk_locator: Where its next page is; None at the start.
+        bulk_locator: Where its next page is (a locator, or the text of a `Place`); None at the start.
         bulk_restarts: Jobs given up so far.
         drained: Every page is durable; only the closing is left.
         next_seq: Number of the next page.
@@ -78,6 +79,7 @@ class TaskClaim:
         census_due: All living records are to be listed after the reading.
         deleted_until: How far the org's list of deleted records turned out to be known, not durable yet.
         noted: What the part has to say, not durable yet.
+        legs: Ranges of ids that are still to be read, the present one first; empty if it is read in one go.
     """
 
     task_id: UUID
@@ -101,6 +103,7 @@ class TaskClaim:
     census_due: bool
     deleted_until: datetime | None = None
     noted: tuple[str, ...] = ()
+    legs: tuple[Leg, ...] = ()
 
     @property
     def key(self) -> UUID:
@@ -111,7 +114,8 @@ class TaskClaim:
     def query(self) -> ObjectQuery:
         """What to read: records since a stamp, or, of all living records, what the part's pages hold."""
         names = tuple(field.name for field in self.schema.fields)
-        whole = ObjectQuery(self.object, names, self.since if stamp_of(names) else None)
+        leg = self.legs[0] if self.legs else WHOLE
+        whole = ObjectQuery(self.object, names, self.since if stamp_of(names) else None, leg=leg)
         return whole if self.part == "records" else whole.of_the_living(self._listed)
 
     @property
@@ -159,7 +163,13 @@ class TaskClaim:
             part=row["part"],
             part_from_seq=row["part_from_seq"],
             census_due=row["census_due"],
+            legs=legs_of(row["legs"]),
         )
+
+
+def legs_of(text: str) -> tuple[Leg, ...]:
+    """Ranges of ids as a task holds them."""
+    return tuple(Leg(*ends) for ends in json.loads(text))
 
 
 class DurablePage(NamedTuple):
