@@ -20,7 +20,7 @@ from holdfast.common.contracts.extractor import PageStaged
 from holdfast.launcher.demo.org_session import OrgSession
 from holdfast.orgsim.testing import RunningOrg
 
-from . import stories_of_files, stories_of_loss, stories_of_orders
+from . import stories_of_budgets, stories_of_files, stories_of_loss, stories_of_orders
 from .harness import Installation, assert_agree, wait_until
 
 THINGS = 1_600  # two Bulk pages of 1,000
@@ -281,6 +281,7 @@ STORIES: dict[str, Story] = {
     "differ.head_adopted": stories_of_loss.restored,
     "scheduler.refusal_folded": refused,
     "history.run_failed": refused,
+    "connections.limits_asked": stories_of_budgets.spent,
     "history.run_cancelled": stories_of_orders.ordered,
     "scheduler.job_changed": stories_of_orders.ordered,
     "scheduler.run_ordered": stories_of_orders.ordered,

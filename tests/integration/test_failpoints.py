@@ -21,7 +21,7 @@ from holdfast.common.failpoints import registered_steps
 from holdfast.launcher.compose import load
 from holdfast.orgsim.testing import RunningOrg, start_org
 
-from . import stories_of_loss
+from . import stories_of_budgets, stories_of_loss
 from .harness import Installation
 from .stories import COUNT_FIELDS, EXTRA_ENV, STARTUP, STORIES, THINGS, Story, World, backup, rows
 from .zygote import Zygote
@@ -73,7 +73,11 @@ def installations(
         if fresh or not shared:
             folder = tmp_path_factory.mktemp("installation")
             installation = Installation(folder, kafka=kafka_servers, dsn=databases.new(), zygote=zygote)
-            installation.env |= {"HOLDFAST_DIFFER_LEASE_S": "1", "HOLDFAST_LOG_LEVEL": "warning"} | stories_of_loss.ENV
+            installation.env |= (
+                {"HOLDFAST_DIFFER_LEASE_S": "1", "HOLDFAST_LOG_LEVEL": "warning"}
+                | stories_of_loss.ENV
+                | stories_of_budgets.ENV
+            )
             installation.env |= {
                 "HOLDFAST_EXTRACTOR_LEASE": "PT1S",
                 "HOLDFAST_EXTRACTOR_BULK_THRESHOLD_ROWS": "1000",

@@ -27,6 +27,7 @@ from holdfast.extractor.budget import Granted, Wish
 from holdfast.extractor.closing import Closer
 from holdfast.extractor.counting import Counter, counting_part
 from holdfast.extractor.dispatch import Dispatcher
+from holdfast.extractor.forecast import Standing
 from holdfast.extractor.leased_rows import RunRows, TaskRows
 from holdfast.extractor.org import Orgs, Report
 from holdfast.extractor.patience import Patience
@@ -70,6 +71,9 @@ class LocalConnections:
     async def report(self, connection_id: UUID, caller: str, report: Report) -> None:
         self.reports.append(report.calls)
         self.said.append(report)
+
+    async def standing(self, connection_id: UUID, percent: int) -> Standing:
+        return Standing(used=0, limit=0, own=0, ceiling=0, left=0)
 
     async def reserve(self, wish: Wish) -> Granted:
         self.wishes.append(wish)

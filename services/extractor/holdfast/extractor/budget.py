@@ -119,7 +119,7 @@ class _Pool:
     def __init__(self) -> None:
         self.calls = 0
         self.batch = BATCH_FIRST
-        self.filled_at = 0.0
+        self.filled_at = -BATCH_WORTH_S
         self.left = 0
         self.blocked_until = 0.0
         self.refusal: Granted | None = None
@@ -173,8 +173,12 @@ class Gate:
         while pool.calls <= 0:
             await self._fill(pool, spending)
         pool.calls -= 1
-        while self._busy >= self._slots:
-            await self._wait_for_slot(spending)
+        try:
+            while self._busy >= self._slots:
+                await self._wait_for_slot(spending)
+        except BaseException:
+            self._returned += 1
+            raise
         self._busy += 1
 
     def leave(self, error: BaseException | None, *, new_job: bool) -> None:
@@ -248,7 +252,11 @@ class Gate:
             return
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
-        await turn
+        try:
+            await turn
+        except asyncio.CancelledError:
+            self._wake()  # the turn may have come already: it is somebody else's then
+            raise
 
     def _wake(self) -> None:
         for _ in range(self._slots - self._busy):

@@ -11,6 +11,7 @@ from holdfast.common.grpc import call
 from holdfast.common.rpc.connections.v1 import connections_pb2 as messages
 from holdfast.common.rpc.connections.v1.connections_pb2_grpc import ConnectionsServiceStub
 from holdfast.extractor.budget import Granted, Wish
+from holdfast.extractor.forecast import Standing
 from holdfast.extractor.org import Report
 from holdfast.salesforce.models import Access
 
@@ -40,6 +41,14 @@ class ConnectionsPort:
             request.used, request.limit = report.usage
             request.observed_at.FromDatetime(report.observed_at)
         await call(self._stub.ReportUsage, request, timeout=REPORT_TIMEOUT)
+
+    async def standing(self, connection_id: UUID, percent: int) -> Standing:
+        """How an org's budget stands for records, with this limit."""
+        request = messages.GetBudgetRequest(
+            connection_id=str(connection_id), purpose="records", api_limit_percent=percent
+        )
+        reply = await call(self._stub.GetBudget, request, timeout=REPORT_TIMEOUT)
+        return Standing(reply.used_calls, reply.limit_calls, reply.own_calls, reply.ceiling_calls, reply.left_calls)
 
     async def reserve(self, wish: Wish) -> Granted:
         """Ask for calls of an org's budget."""

@@ -16,6 +16,7 @@ from holdfast.common.rpc.extractor.v1.extractor_pb2_grpc import ExtractorService
 from holdfast.extractor import store
 from holdfast.extractor.classification import classify, namespace_of
 from holdfast.extractor.org import Orgs, count_calls
+from holdfast.extractor.progress import Outlook, state_of
 from holdfast.extractor.visibility import check
 
 # Describes at a time while somebody waits for the answer.
@@ -25,7 +26,7 @@ DESCRIBES = 4
 class ExtractorService(ExtractorServiceServicer):
     """Implements `holdfast.extractor.v1.ExtractorService`."""
 
-    def __init__(self, db: Database, orgs: Orgs, live_calls: Callable[[UUID], int]) -> None:
+    def __init__(self, db: Database, orgs: Orgs, live_calls: Callable[[UUID], int], outlook: Outlook) -> None:
         """Make the servicer.
 
         Args:
@@ -34,6 +35,7 @@ class ExtractorService(ExtractorServiceServicer):
         self._db = db
         self._orgs = orgs
         self._live_calls = live_calls
+        self._outlook = outlook
 
     async def GetProgress(
         self, request: messages.GetProgressRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -44,10 +46,14 @@ class ExtractorService(ExtractorServiceServicer):
             raise HoldfastError(Kind.NOT_FOUND, "No extraction of this run is known.", code="unknown-run")
         run, rows = found
         objects = [self._object(row) for row in rows]
+        calls = run["plan_calls"] + sum(item.api_calls for item in objects)
+        waiting = self._outlook.waiting(run, rows)
         return messages.GetProgressResponse(
-            state=_run_state(run["state"], objects),
+            state=state_of(run["state"], objects, waiting),
+            waiting=waiting,
+            forecast=await self._outlook.forecast(run, rows, calls),
             objects=objects,
-            api_calls=run["plan_calls"] + sum(item.api_calls for item in objects),
+            api_calls=calls,
             rows=sum(item.rows for item in objects),
             estimated_rows=sum(max(item.estimated_rows, item.rows) for item in objects),
             bytes=sum(item.bytes for item in objects),
@@ -112,11 +118,3 @@ def _object_state(state: str, holder: str | None) -> str:
     if state != "waiting":
         return state
     return "reading" if holder else "waiting"
-
-
-def _run_state(state: str, objects: list[messages.ObjectRead]) -> str:
-    if state == "waiting":
-        return "planning"
-    if state in ("refused", "cancelled"):
-        return state
-    return "done" if all(item.state in ("extracted", "failed") for item in objects) else "reading"

@@ -37,6 +37,7 @@ from holdfast.extractor.org import Orgs
 from holdfast.extractor.patience import Patience
 from holdfast.extractor.planner import Planner
 from holdfast.extractor.probing import Prober
+from holdfast.extractor.progress import Outlook
 from holdfast.extractor.settings import ExtractorSettings
 from holdfast.extractor.sources import Sources
 from holdfast.extractor.staging import Staging
@@ -131,7 +132,8 @@ def _rooms(
     abort_signal = Signal()
     consume(bus, planners.signal.set, Desk(planners, workers, abort_signal), settings)
     server = Server(settings, settings.extractor_grpc)
-    service = ExtractorService(db, orgs, worker.live_calls)
+    outlook = Outlook(ConnectionsPort(connections), platform.clock)
+    service = ExtractorService(db, orgs, worker.live_calls, outlook)
     server.add(lambda registry: add_ExtractorServiceServicer_to_server(service, registry))
     files = open_files(platform, settings, db, orgs)
     usage = Loop("usage", orgs.ledger.report, Signal(), USAGE_PAUSE, platform.clock)

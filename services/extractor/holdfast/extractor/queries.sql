@@ -364,13 +364,14 @@ ON CONFLICT (job_id, object) DO UPDATE SET census_at = excluded.census_at,
     deleted_until = coalesce(excluded.deleted_until, rhythm.deleted_until);
 
 -- name: run_progress
-SELECT state, plan_calls, paused, wait_reason, wait_until, connection_id, api_limit_percent, received_at
+SELECT state, plan_calls, paused, wait_reason, wait_until, not_before, connection_id, api_limit_percent, received_at,
+       holder
 FROM extraction WHERE run_id = $1;
 
 -- name: task_progress
 SELECT task.task_id, task.object, task.state, task.strategy, task.estimated_rows, task.rows, task.bytes,
        task.next_seq - 1 AS pages, task.api_calls, task.holder, task.wait_reason, task.wait_until,
-       task.estimated_calls
+       task.not_before, task.estimated_calls
 FROM task WHERE task.run_id = $1 ORDER BY task.object;
 
 -- name: last_shapes

@@ -76,6 +76,8 @@ class Lines(Silent):
             return
         self._state, self._due = state["state"], now + self._every_s
         print(self._line(state), flush=True)
+        if forecast_line(state):
+            print(forecast_line(state), flush=True)
 
 
 class Screen:
@@ -148,19 +150,37 @@ def _follow(api: Api, at: str, display: Display, pace: Pace, ended: Callable[[di
 def run_line(run: dict[str, Any]) -> str:
     """A run in one line: objects, rows, pace, API calls, time left."""
     now = run.get("progress")
+    waits = _waits(now["waiting"]) if now and now.get("waiting") else ""
     if not now or not now["objects"]:
-        return f"run {run['number']} {run['state']}"
+        return f"run {run['number']} {run['state']}" + (f": {waits}" if waits else "")
     parts = [
         f"run {run['number']} {run['state']}: {now['objects_done']}/{now['objects']} objects",
         f"{now['rows']:,} of {now['estimated_rows']:,} rows",
         f"{now['rows_per_second']:,.0f} rows/s",
         f"{now['api_calls']:,} API calls",
     ]
-    if run["state"] not in ENDED and now["seconds_left"] is not None:
+    if waits:
+        parts.append(waits)
+    elif run["state"] not in ENDED and now["seconds_left"] is not None:
         parts.append(f"{output.duration(now['seconds_left'])} left")
     elif run["state"] in ENDED:
         parts.append(f"{output.duration(now['seconds_elapsed'])}")
     return ", ".join(parts)
+
+
+def _waits(waiting: dict[str, Any]) -> str:
+    """What the run waits for, in words."""
+    if waiting["until"]:
+        until = f"until {output.moment(waiting['until'])} UTC at the latest"
+    else:
+        until = f"looked at again at {output.moment(waiting['next_look_at'])} UTC"
+    return output.visible(f"waiting, {until}: {waiting['reason']}")
+
+
+def forecast_line(run: dict[str, Any]) -> str:
+    """When the API budget lets the run end; empty unless it is the budget that decides."""
+    found = (run.get("progress") or {}).get("forecast") or {}
+    return output.visible(found.get("sentence", ""))
 
 
 def verification_line(found: dict[str, Any]) -> str:
@@ -190,7 +210,8 @@ def run_screen(run: dict[str, Any]) -> Group:
         )
     if len(objects) > _SHOWN_OBJECTS:
         table.add_row(Text(f"and {len(objects) - _SHOWN_OBJECTS} more"))
-    return Group(Text(run_line(run), style="bold"), table)
+    lines = [Text(run_line(run), style="bold"), Text(forecast_line(run))]
+    return Group(*(line for line in lines if line.plain), table)
 
 
 def _bar(each: dict[str, Any]) -> Any:

@@ -10,7 +10,7 @@ import typer
 from holdfast.launcher.commands import output
 from holdfast.launcher.commands.failure import CommandError, ExitCode
 from holdfast.launcher.commands.options import DEFAULT_DATA, ApiAddress, Data, Json, Limit
-from holdfast.launcher.commands.progress import follow_run, run_line
+from holdfast.launcher.commands.progress import follow_run, forecast_line, run_line
 from holdfast.launcher.commands.proofs import ended_how, proof_lines, proof_word
 from holdfast.launcher.commands.references import RUN_HELP, job_names, resolve_run
 from holdfast.launcher.commands.session import open_api, path
@@ -143,6 +143,8 @@ def print_run(run: dict[str, Any]) -> None:
     if rows:
         output.print_table(columns, rows, right=columns[3:-1], sparse=[*columns[4:-2], "Proof"])
     output.say(_sentence(run))
+    if forecast_line(run):
+        output.say(forecast_line(run))
     for gap in run["missing"]:
         output.say(output.visible(f"Missing: {gap['object']}: {gap['reason']}"))
     for line in proof_lines(run):

@@ -144,10 +144,29 @@ class Run(Resource):
         return cls(**_head(run))
 
 
+class Waiting(Resource):
+    """What a run waits for that cannot call the org for now."""
+
+    reason: str = Field(examples=["80,000 of the org's 100,000 API calls of 24 hours are used, …"])
+    until: datetime | None = Field(description="When calls are expected to be free; null where nobody can know.")
+    next_look_at: datetime | None = Field(description="When it is looked at again.")
+
+
+class Forecast(Resource):
+    """When a run will end, from the calls it still needs, its rate so far, and what the org's day has room for."""
+
+    calls_left: int
+    ends_at: datetime | None = Field(description="Null where nobody can tell.")
+    sentence: str = Field(
+        description="In words; empty unless the API budget decides.",
+        examples=["The run ends in about 3 days at 40 %: …"],
+    )
+
+
 class Progress(Resource):
     """How far a run is. `seconds_left` extrapolates the pace so far; null while nothing can be said."""
 
-    state: str = Field(description="`planning`, `reading`, `done` or `refused`.")
+    state: str = Field(description="`planning`, `reading`, `waiting`, `done`, `refused` or `cancelled`.")
     rows: int
     estimated_rows: int
     bytes: int
@@ -157,6 +176,8 @@ class Progress(Resource):
     seconds_elapsed: float
     rows_per_second: float
     seconds_left: float | None
+    waiting: Waiting | None = None
+    forecast: Forecast | None = None
 
 
 class RunDetail(Run):
@@ -251,4 +272,20 @@ def _progress(
         seconds_elapsed=round(elapsed, 3),
         rows_per_second=round(pace, 1),
         seconds_left=0.0 if ended else (round(left, 1) if left is not None else None),
+        waiting=_waiting(read) if not ended else None,
+        forecast=_forecast(read) if not ended else None,
     )
+
+
+def _waiting(read: extractor_pb2.GetProgressResponse) -> Waiting | None:
+    if not read.HasField("waiting"):
+        return None
+    wait = read.waiting
+    return Waiting(reason=wait.reason, until=moment(wait.until), next_look_at=moment(wait.next_look_at))
+
+
+def _forecast(read: extractor_pb2.GetProgressResponse) -> Forecast | None:
+    if not read.HasField("forecast"):
+        return None
+    found = read.forecast
+    return Forecast(calls_left=found.calls_left, ends_at=moment(found.ends_at), sentence=found.sentence)

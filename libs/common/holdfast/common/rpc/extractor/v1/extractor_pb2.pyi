@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -60,6 +61,67 @@ class ObjectRead(_message.Message):
 Global___ObjectRead: _TypeAlias = ObjectRead  # noqa: Y015
 
 @_typing.final
+class Wait(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    NEXT_LOOK_AT_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """When calls are expected to be free again; unset where nobody can know."""
+
+    @_builtins.property
+    def next_look_at(self) -> _timestamp_pb2.Timestamp:
+        """When it is looked at again."""
+
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        next_look_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["next_look_at", b"next_look_at", "until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_look_at", b"next_look_at", "reason", b"reason", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Wait: _TypeAlias = Wait  # noqa: Y015
+
+@_typing.final
+class Forecast(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLS_LEFT_FIELD_NUMBER: _builtins.int
+    ENDS_AT_FIELD_NUMBER: _builtins.int
+    SENTENCE_FIELD_NUMBER: _builtins.int
+    calls_left: _builtins.int
+    """Planned and not yet made."""
+    sentence: _builtins.str
+    """In words; empty unless the budget decides when the run ends."""
+    @_builtins.property
+    def ends_at(self) -> _timestamp_pb2.Timestamp:
+        """Unset where nobody can tell."""
+
+    def __init__(
+        self,
+        *,
+        calls_left: _builtins.int = ...,
+        ends_at: _timestamp_pb2.Timestamp | None = ...,
+        sentence: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ends_at", b"ends_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls_left", b"calls_left", "ends_at", b"ends_at", "sentence", b"sentence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Forecast: _TypeAlias = Forecast  # noqa: Y015
+
+@_typing.final
 class GetProgressRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -88,14 +150,24 @@ class GetProgressResponse(_message.Message):
     ROWS_FIELD_NUMBER: _builtins.int
     ESTIMATED_ROWS_FIELD_NUMBER: _builtins.int
     BYTES_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    FORECAST_FIELD_NUMBER: _builtins.int
     state: _builtins.str
-    """"planning", "reading", "done", "refused"."""
+    """"planning", "reading", "waiting" (nothing of it is read now, see `waiting`), "done", "refused", "cancelled"."""
     api_calls: _builtins.int
     rows: _builtins.int
     estimated_rows: _builtins.int
     bytes: _builtins.int
     @_builtins.property
     def objects(self) -> _containers.RepeatedCompositeFieldContainer[Global___ObjectRead]: ...
+    @_builtins.property
+    def waiting(self) -> Global___Wait:
+        """While the run waits for the org's API budget."""
+
+    @_builtins.property
+    def forecast(self) -> Global___Forecast:
+        """While the run is open and the org's budget is known."""
+
     def __init__(
         self,
         *,
@@ -105,10 +177,12 @@ class GetProgressResponse(_message.Message):
         rows: _builtins.int = ...,
         estimated_rows: _builtins.int = ...,
         bytes: _builtins.int = ...,
+        waiting: Global___Wait | None = ...,
+        forecast: Global___Forecast | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["forecast", b"forecast", "waiting", b"waiting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_calls", b"api_calls", "bytes", b"bytes", "estimated_rows", b"estimated_rows", "objects", b"objects", "rows", b"rows", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_calls", b"api_calls", "bytes", b"bytes", "estimated_rows", b"estimated_rows", "forecast", b"forecast", "objects", b"objects", "rows", b"rows", "state", b"state", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,45 @@
+"""What the sweep tells of an org whose calls are used up in the middle of a run."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from holdfast.orgsim.testing import RunningOrg
+
+from .harness import Installation, assert_agree, wait_until
+
+# Longer than a wait that a call itself sits out, so that the wait is in the database.
+ENV = {"HOLDFAST_CONNECTIONS_BUDGET_RECHECK": "PT6S"}
+OBJECTS = ["Other__c", "Thing__c"]
+LIMIT = 100_000
+
+
+class World(Protocol):
+    """What this story plays with."""
+
+    holdfast: Installation
+    org: RunningOrg
+    tag: str
+
+
+def spent(world: World) -> None:
+    """The run waits and says why; when the org has calls again, it goes on by itself and lacks nothing."""
+    holdfast, org, tag = world.holdfast, world.org, world.tag
+    job = holdfast.create_job(holdfast.connect(org, tag), OBJECTS, name=tag)
+    org.limits(maximum=LIMIT, used=LIMIT * 81 // 100)
+    run: dict[str, Any] = {}
+
+    def waits_or_ended() -> bool:
+        run.update(holdfast.get(f"/runs/{run_id}"))
+        return run["state"] == "completed" or bool((run["progress"] or {}).get("waiting"))
+
+    try:
+        run_id = holdfast.request_run(job, key=f"{tag}.1")
+        wait_until(waits_or_ended, 45, lambda: f"{run}\n{holdfast.log}")
+        if run["state"] != "completed":  # told again, it may have
+            assert "the job stops at 80 %" in run["progress"]["waiting"]["reason"], run
+    finally:
+        org.limits(maximum=LIMIT, used=0)
+    ended = holdfast.wait_run(run_id, 60)
+    assert ended["state"] == "completed", ended
+    assert_agree(holdfast.vault, job, org, OBJECTS)
