@@ -189,3 +189,12 @@ async def test_while_the_ledger_cannot_be_asked_a_process_calls_on_credit_but_no
     unknown = gate(Ledger(down))
     with pytest.raises(HoldfastError):
         await call(unknown)
+
+
+async def test_near_the_limit_a_process_does_not_wait_for_what_it_holds_itself() -> None:
+    ledger = Ledger(granted(20), granted(0, pause=timedelta(seconds=2)), granted(5))
+    one = gate(ledger)
+    await call(one)
+    spend_for(UUID(int=5), 40)
+    await call(one)
+    assert [wish.returned for wish in ledger.wishes] == [0, 0, 19]

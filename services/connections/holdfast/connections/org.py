@@ -19,7 +19,7 @@ from holdfast.salesforce.client import SalesforceClient
 from holdfast.salesforce.definitions import data_objects
 from holdfast.salesforce.errors import SalesforceError
 from holdfast.salesforce.hosts import is_loopback, salesforce_origin
-from holdfast.salesforce.models import Access, Limit, Permissions
+from holdfast.salesforce.models import Access, AccessProvider, Limit, Permissions
 from holdfast.salesforce.usage import Usage
 
 # Newest release whose answers were checked against the client: Spring '26.
@@ -118,7 +118,7 @@ class Orgs:
         token = await self._token(credentials)
         access, tally = _access(token), Tally()
         version = choose_api_version(await self._offered(access, tally), NEWEST_API_VERSION)
-        client = self._client(access, tally, version)
+        client = self._client(_Given(access), tally, version)
         user = await client.user_info()
         permissions = await client.permissions(user.user_id)
         hidden = await _hidden_objects(client)
@@ -132,21 +132,21 @@ class Orgs:
         long_requests = _LONG_REQUESTS_OF_DEVELOPERS if organization.developer else _LONG_REQUESTS
         return Introduction(access, survey, tally, long_requests)
 
-    async def limits(self, access: Access, version: str) -> tuple[dict[str, Limit], Tally]:
+    async def limits(self, access: AccessProvider, version: str) -> tuple[dict[str, Limit], Tally]:
         """The org's limits by name, and what asking cost."""
         tally = Tally()
         return await self._client(access, tally, version).limits(), tally
 
     async def _offered(self, access: Access, tally: Tally) -> list[str]:
-        versions = await self._client(access, tally, f"{NEWEST_API_VERSION}.0").versions()
+        versions = await self._client(_Given(access), tally, f"{NEWEST_API_VERSION}.0").versions()
         return [version.version for version in versions]
 
     async def _token(self, credentials: Credentials) -> Token:
         return await sign_in(self.http, credentials.grant(), now=self.clock.now(), allow_insecure=self.allow_insecure)
 
-    def _client(self, access: Access, tally: Tally, version: str) -> SalesforceClient:
+    def _client(self, access: AccessProvider, tally: Tally, version: str) -> SalesforceClient:
         return SalesforceClient(
-            _Given(access),
+            access,
             observer=tally,
             clock=self.clock,
             api_version=version,

@@ -21,7 +21,7 @@ from holdfast.connections.org import BULK_QUERY_JOBS, Orgs, Tally
 from holdfast.connections.store import ConnectionRow
 from holdfast.connections.tokens import Tokens
 from holdfast.connections.usage import GRANT_TERM, Heard, UsageRecords
-from holdfast.salesforce.models import Limit
+from holdfast.salesforce.models import Access, Limit
 
 CALLS_RESERVED = durable_step("connections.calls_reserved")
 LIMITS_ASKED = durable_step("connections.limits_asked")
@@ -166,8 +166,7 @@ class Reservations:
         if not await self._db.run(LIMITS_ASKED, note):
             return False
         try:
-            access = await self._tokens.get(row.connection_id, "")
-            limits, tally = await self._orgs.limits(access, row.api_version)
+            limits, tally = await self._orgs.limits(_Held(self._tokens, row.connection_id), row.api_version)
         except HoldfastError as error:
             log.info("limits_not_told", organization=row.organization_id, error=error.message)
             if error.kind is not Kind.LIMIT:
@@ -180,6 +179,17 @@ class Reservations:
 
         await self._db.run(LIMITS_ASKED, keep)
         return True
+
+
+@dataclass(frozen=True)
+class _Held:
+    """The token that is handed out to everybody; renewed for everybody when the org refuses it."""
+
+    tokens: Tokens
+    connection_id: UUID
+
+    async def access(self, refused: str | None = None) -> Access:
+        return await self.tokens.get(self.connection_id, refused or "")
 
 
 def _said(limits: Mapping[str, Limit], tally: Tally) -> list[Heard]:

@@ -212,6 +212,8 @@ class Gate:
                 pool.calls += granted.calls
                 pool.filled_at = asked_at
                 return
+            # What others hold may be what this process holds itself, for work with another limit.
+            self._give_back()
             pause = granted.pause.total_seconds()
             if pause > SHORT_S:
                 pool.refusal, pool.blocked_until = granted, asked_at + pause - MARGIN_S / 10
