@@ -11,7 +11,7 @@ import pytest
 
 from holdfast.orgsim.testing import RunningOrg, start_org
 
-from .harness import Installation, assert_agree, free_port, wait_until
+from .harness import ENDED, Installation, assert_agree, free_port, wait_until
 
 pytestmark = pytest.mark.integration
 ROWS = 6_000
@@ -82,18 +82,18 @@ def test_a_job_stops_at_its_share_of_the_day_and_leaves_the_rest(holdfast: Insta
     job = holdfast.create_job(holdfast.connect(org), ["Thing__c"])
     changed = holdfast.http.patch(f"/jobs/{job}", json={"api_limit_percent": 40})
     assert changed.status_code == 200, changed.text
-    runs = 0
-    while not progress(holdfast, run_id := holdfast.request_run(job, full=True)).get("waiting"):
-        runs += 1
-        assert runs < 20
+    run: dict[str, Any] = {}
 
-        def settled(run_id: str = run_id) -> bool:
-            run = holdfast.get(f"/runs/{run_id}")
-            return run["state"] == "completed" or bool((run["progress"] or {}).get("waiting"))
+    def settled() -> bool:
+        run.update(holdfast.get(f"/runs/{run_id}"))
+        return run["state"] in ENDED or bool((run["progress"] or {}).get("waiting"))
 
-        wait_until(settled, 60, lambda: holdfast.log)
-        if holdfast.get(f"/runs/{run_id}")["state"] != "completed":
+    for _ in range(20):
+        run_id = holdfast.request_run(job, full=True)
+        wait_until(settled, 60, lambda: f"{run}\n{holdfast.log}")
+        if run["state"] not in ENDED:
             break
+        assert run["state"] == "completed", run
     used = org.limits()["used"]
     assert 390 <= used <= 402, f"{used} calls are used: the job may reach 400, its /limits come on top"
     assert "the job stops at 40 %" in progress(holdfast, run_id)["waiting"]["reason"]
