@@ -103,7 +103,7 @@ class Editor:
         """Make some edits; one that the org refuses (a record that an edit before it took away) is left out."""
         with OrgSession(self.org.url, self.org.client_id, self.org.client_secret) as session:
             for _ in range(times):
-                kind = self.rng.choices(list(_EDITS), weights=[5, 4, 3, 2, 1, 1])[0]
+                kind = self.rng.choices(list(_EDITS), weights=[5, 4, 3, 2, 1, 1, 2])[0]
                 try:
                     _EDITS[kind](self, session, self.rng.choice(OBJECTS))
                     self.done.append(kind)
@@ -139,6 +139,11 @@ class Editor:
         if len(pair) == 2:
             session.merge(MERGED, pair[0], pair[1])
 
+    def _destroy(self, session: OrgSession, name: str) -> None:
+        chosen = self._some(session, name, 5)
+        session.delete(chosen)
+        session.empty_recycle_bin(chosen)
+
     def _create_and_delete(self, session: OrgSession, name: str) -> None:
         session.delete(session.insert(name, [{"Name": "short-lived"}]))
 
@@ -150,6 +155,7 @@ _EDITS = {
     "undelete": Editor._undelete,
     "merge": Editor._merge,
     "create and delete": Editor._create_and_delete,
+    "destroy": Editor._destroy,
 }
 
 
