@@ -3,12 +3,3 @@
 ALTER TABLE task ADD COLUMN legs jsonb NOT NULL DEFAULT '[]';
 -- Hash of a page's text as it came: the same text twice in one result is a page that came in place of another.
 ALTER TABLE page ADD COLUMN body text;
--- How fast an org gave an object out the last times, by which the next reading is planned.
-CREATE TABLE pace (
-    connection_id uuid NOT NULL,
-    object text NOT NULL,
-    rows bigint NOT NULL,
-    bytes bigint NOT NULL,
-    seconds double precision NOT NULL,
-    PRIMARY KEY (connection_id, object)
-);
