@@ -21,6 +21,7 @@ from holdfast.orgsim.testing import RunningOrg
 
 MIB = 1024 * 1024
 READY = "Press Ctrl-C to stop."
+RUN_TIMEOUT_S = 900
 ENDED = {"completed", "partial", "failed"}
 
 
@@ -55,8 +56,10 @@ class Holdfast:
 
     def run(self, job_id: str, **options: Any) -> dict[str, Any]:
         """Run a job to its end. `progress.seconds_elapsed` is from request to completion, by the scheduler."""
-        run = self.post(f"/jobs/{job_id}/runs", **options)
+        run, deadline = self.post(f"/jobs/{job_id}/runs", **options), time.monotonic() + RUN_TIMEOUT_S
         while run["state"] not in ENDED:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the run did not end within {RUN_TIMEOUT_S} s: {run}")
             time.sleep(0.2)
             run = self._http.get(f"/runs/{run['id']}").json()
         if run["state"] != "completed":

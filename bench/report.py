@@ -54,7 +54,7 @@ class Section:
         lines = [
             f"## {self.title}",
             "",
-            "| what | figure |" + (" raw runs |" if raw else ""),
+            "| what | figure |" + (" raw |" if raw else ""),
             "|---|---|" + "---|" * raw,
         ]
         lines += [f"| {what} | {figure} |" + (f" {runs} |" if raw else "") for what, figure, runs in self.rows]
