@@ -287,6 +287,7 @@ STORIES: dict[str, Story] = {
     "scheduler.run_ordered": stories_of_orders.ordered,
     "extractor.run_ordered": stories_of_orders.ordered,
     "extractor.abort_written": stories_of_orders.ordered,
+    "scheduler.files_noted": stories_of_files.filed,
     "extractor.file_leased": stories_of_files.filed,
     "extractor.blob_stored": stories_of_files.filed,
     "extractor.file_settled": stories_of_files.filed,

@@ -37,6 +37,7 @@ def filed(world: World) -> None:
     run = holdfast.wait_run(holdfast.request_run(job, key=f"{tag}.1"), 45)
     assert run["state"] == "completed", run
     wait_until(lambda: _all_in(world, job), 45, lambda: holdfast.log)
+    wait_until(lambda: holdfast.get(f"/runs/{run['id']}")["files"]["state"] == "done", 20, lambda: holdfast.log)
     assert_agree(holdfast.vault, job, world.org, ["Attachment"])
     _assert_bodies(world, job)
 

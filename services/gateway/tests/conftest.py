@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -195,6 +196,7 @@ class FakeHistory:
     def __init__(self) -> None:
         self.steps: list[history_pb2.VerifyJobResponse] = []
         self.asked: list[Any] = []
+        self.file = b""
 
     async def SummarizeChanges(self, request, **_):
         objects = [history_pb2.ObjectChanges(object="Contact", updated=2, version=4, table="file:///t")]
@@ -217,9 +219,35 @@ class FakeHistory:
         version = history_pb2.RecordVersion(event_id="e1", record_id=request.record_id, operation="captured", run=1)
         return history_pb2.GetRecordHistoryResponse(versions=[version])
 
+    def ReadFile(self, request, **_):
+        return FileAnswers(self.file)
+
     async def VerifyJob(self, request, **_):
         for step in self.steps:
             yield step
+
+
+class FileAnswers:
+    """What a stub's streaming call gives back."""
+
+    def __init__(self, content: bytes) -> None:
+        head = history_pb2.ReadFileResponse(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+        data = [history_pb2.ReadFileResponse(data=content[at : at + 4]) for at in range(0, len(content), 4)]
+        self._answers = iter([head, *data])
+
+    async def read(self):
+        return next(self._answers)
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        for answer in self._answers:
+            return answer
+        raise StopAsyncIteration
+
+    def cancel(self) -> None:
+        return
 
 
 class FakeTokens:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 
 from holdfast.common.errors import HoldfastError, Kind
@@ -174,6 +175,19 @@ async def test_history_of_a_record(world, api):
     answer = await api.get("/v1/jobs/Nightly/records/Contact/0035g00000XyZaBAAV")
     assert answer.json()["job_id"] == job.id
     assert [each["operation"] for each in answer.json()["versions"]] == ["captured"]
+
+
+async def test_a_file_comes_byte_for_byte_whole_or_from_a_byte_on(world, api):
+    await world.job()
+    world.history.file = bytes(range(256))
+    at = "/v1/jobs/Nightly/records/Attachment/00P5g00000XyZaBAAV/files/Body"
+    answer = await api.get(at)
+    assert (answer.status_code, answer.content) == (200, bytes(range(256)))
+    assert answer.headers["etag"] == f'"{hashlib.sha256(answer.content).hexdigest()}"'
+    part = await api.get(at, headers={"Range": "bytes=250-"})
+    assert (part.status_code, part.content) == (206, bytes(range(250, 256)))
+    assert part.headers["content-range"] == "bytes 250-255/256"
+    assert (await api.get(at, headers={"Range": "bytes=256-"})).status_code == 422
 
 
 async def _verify(world, api) -> dict:

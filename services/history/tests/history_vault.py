@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,8 @@ from uuid import UUID
 import pyarrow as pa
 
 from holdfast.common.failpoints import DurableStep
+from holdfast.vault.blobs import BlobRef
+from holdfast.vault.bodies import body_schema, write_bodies
 from holdfast.vault.canonical import canonical
 from holdfast.vault.location import VaultRoot
 from holdfast.vault.page import PageMeta, PageMode, page_key, write_page
@@ -62,5 +65,19 @@ class Vault:
         root.put_new(key, out, DurableStep("test.page"))
         root.put_new(schema_key(str(JOB), schema.schema_id), schema.to_json(), DurableStep("test.schema"))
         ref = StagedRef(key, meta.page_id, run, 0, page.rows, page.sha256, mode, schema)
+        table = RecordTable.open_or_create(root, str(JOB), name, signing_key(SECRET))
+        return table.commit(table.apply([ref]), table.head.commit_seq + 1, table.head)
+
+    def attach(self, run: int, record_id: str, content: bytes, name: str = "Contact") -> Committed:
+        """A body that came in for the field `Photo` of a record."""
+        root, schema = VaultRoot.local(self.folder), body_schema(name, "Photo")
+        blob = BlobRef(hashlib.sha256(content).hexdigest(), len(content))
+        root.put_new(blob.key(str(JOB)), content, DurableStep("test.blob"))
+        meta = PageMeta(str(JOB), name, run, 1_000_000, f"bodies-{run}", "bodies", schema, START)
+        page = write_bodies([record_id], [START], [blob.text], meta, self.scratch / f"{name}-{run}.bodies")
+        key = page_key(meta, page.sha256)
+        root.put_new(key, page.path, DurableStep("test.page"))
+        root.put_new(schema_key(str(JOB), schema.schema_id), schema.to_json(), DurableStep("test.schema"))
+        ref = StagedRef(key, meta.page_id, run, meta.seq, 1, page.sha256, "bodies", schema)
         table = RecordTable.open_or_create(root, str(JOB), name, signing_key(SECRET))
         return table.commit(table.apply([ref]), table.head.commit_seq + 1, table.head)

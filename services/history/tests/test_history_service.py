@@ -20,6 +20,7 @@ from holdfast.common.contracts.scheduler import (
     RunRequested,
 )
 from holdfast.common.errors import HoldfastError, Kind
+from holdfast.common.grpc_errors import from_rpc
 from holdfast.common.rpc.history.v1 import history_pb2 as pb
 from holdfast.common.rpc.scheduler.v1.scheduler_pb2 import ObjectProgress, Run
 from holdfast.vault.refs import Committed
@@ -178,6 +179,34 @@ async def test_history_of_a_record_oldest_first(history: Any) -> None:
         request = pb.GetRecordHistoryRequest(job_id=str(JOB), object="Contact", record_id=record_id)
         versions = (await history.ask("GetRecordHistory", request)).versions
         assert [(one.operation, one.run) for one in versions] == [("captured", 1), ("deleted", 2)]
+
+
+async def test_a_file_comes_out_as_it_went_in_and_a_damaged_one_does_not(history: Any) -> None:
+    await two_runs(history)
+    content = bytes(range(256)) * 10_000
+    history.vault.attach(2, contact_id(1), content)
+    known = {"job_id": "Nightly", "object": "Contact", "record_id": contact_id(1)[:15], "field": "photo"}
+
+    async def read(**options: Any) -> tuple[pb.ReadFileResponse, bytes]:
+        request = pb.ReadFileRequest(**(known | options))
+        try:
+            head, *data = [answer async for answer in history.stub.ReadFile(request, timeout=30)]
+        except Exception as error:
+            raise from_rpc(error) from error
+        return head, b"".join(answer.data for answer in data)
+
+    head, whole = await read(run=2)
+    assert (head.bytes, whole) == (len(content), content)
+    assert (await read())[1] == content
+    for options in ({"run": 1}, {"record_id": contact_id(3)}, {"field": "Name"}):
+        with pytest.raises(HoldfastError) as missing:
+            await read(**options)
+        assert missing.value.kind is Kind.NOT_FOUND
+    path = next((history.vault.folder / str(JOB) / "blobs").rglob(head.sha256))
+    path.write_bytes(content[:-1] + b"?")
+    with pytest.raises(HoldfastError) as damaged:
+        await read()
+    assert damaged.value.kind is Kind.DAMAGED
 
 
 async def test_bad_questions_get_a_sentence_each(history: Any) -> None:

@@ -11,7 +11,14 @@ import pytest
 
 from holdfast.common.contracts.base import PublicEvent
 from holdfast.common.contracts.differ import ChangeCounts, ObjectDiffed, ObjectGivenUp, Proof
-from holdfast.common.contracts.extractor import ExtractionPlanned, ObjectExtracted, ObjectFailed, PlannedObject
+from holdfast.common.contracts.extractor import (
+    ExtractionPlanned,
+    FilesQueued,
+    FilesSettled,
+    ObjectExtracted,
+    ObjectFailed,
+    PlannedObject,
+)
 from holdfast.common.contracts.scheduler import JobCreated, RunCompleted, RunFailed, RunPartial, RunRequested
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.rpc.scheduler.v1 import scheduler_pb2 as pb
@@ -126,6 +133,32 @@ async def test_notes_of_a_run_and_of_its_objects_are_kept_and_make_nothing_missi
     shown = (await scheduler.ask("GetRun", pb.GetRunRequest(id=str(run.run_id)))).run
     assert list(shown.notes) == [gone]
     assert list(shown.objects[0].notes) == [renamed, "One more."]
+
+
+async def test_files_come_after_the_run_s_end_and_the_job_says_so(scheduler: Any) -> None:
+    await scheduler.ask("CreateJob", new_job())
+    run = await request_run(scheduler)
+    whose = {"run_id": run.run_id, "job_id": run.job_id, "run": run.run}
+    await scheduler.others.send(FilesQueued(**whose, files=3), planned(run, "Account"), diffed(run, "Account"))
+    assert isinstance(await scheduler.others.hears(ends(run)), RunCompleted)
+
+    async def files_stored(number: int) -> Any:
+        async with asyncio.timeout(20):
+            while True:
+                shown = (await scheduler.ask("GetRun", pb.GetRunRequest(id=str(run.run_id)))).run
+                if (shown.files.queued, shown.files.stored) == (3, number):
+                    return shown
+                await asyncio.sleep(0.05)
+
+    shown = await files_stored(0)
+    job = (await scheduler.ask("GetJob", pb.GetJobRequest(id="Nightly"))).job
+    assert (shown.state, job.status) == ("completed", "record data complete")
+    figures = {"files": 3, "stored": 2, "failed": 1, "bytes": 70}
+    await scheduler.others.send(FilesSettled(**whose, **figures, missing=["Attachment 00P (Body): no"]))
+    shown = await files_stored(2)
+    assert (shown.files.failed, list(shown.files.missing)) == (1, ["Attachment 00P (Body): no"])
+    job = (await scheduler.ask("GetJob", pb.GetJobRequest(id="Nightly"))).job
+    assert job.status == "completed"
 
 
 async def test_a_job_says_what_its_user_cannot_see_and_is_made_all_the_same(scheduler: Any) -> None:

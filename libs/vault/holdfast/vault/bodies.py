@@ -86,6 +86,19 @@ def references(text: str) -> list[BlobRef]:
     return [BlobRef.of(line.rpartition(" ")[2]) for line in text.split("\n")]
 
 
+def image_of(text: str, reference: str) -> BlobRef:
+    """The image with a reference id (its first 15 characters count) in a cell of images.
+
+    Raises:
+        HoldfastError: NOT_FOUND.
+    """
+    for line in text.split("\n"):
+        name, _, body = line.partition(" ")
+        if name[:15] == reference[:15]:
+            return BlobRef.of(body)
+    raise HoldfastError(Kind.NOT_FOUND, "No such image is in the backup.", code="file-not-backed-up", detail=reference)
+
+
 def body_at(
     store: StoreLocation | VaultRoot, job_id: str, object_name: str, record_id: str, field: str, run: int | None = None
 ) -> tuple[str, datetime | None]:

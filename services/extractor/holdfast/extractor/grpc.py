@@ -15,6 +15,7 @@ from holdfast.common.rpc.extractor.v1 import extractor_pb2 as messages
 from holdfast.common.rpc.extractor.v1.extractor_pb2_grpc import ExtractorServiceServicer
 from holdfast.extractor import store
 from holdfast.extractor.classification import classify, namespace_of
+from holdfast.extractor.files.queueing import files_of_run
 from holdfast.extractor.org import Orgs, count_calls
 from holdfast.extractor.progress import Outlook, state_of
 from holdfast.extractor.visibility import check
@@ -57,6 +58,7 @@ class ExtractorService(ExtractorServiceServicer):
             rows=sum(item.rows for item in objects),
             estimated_rows=sum(max(item.estimated_rows, item.rows) for item in objects),
             bytes=sum(item.bytes for item in objects),
+            **await files_of_run(self._db, _id(request.run_id, "run_id")),
         )
 
     def _object(self, row: Record) -> messages.ObjectRead:

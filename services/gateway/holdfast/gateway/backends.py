@@ -70,6 +70,32 @@ class Backends:
         except grpc.aio.AioRpcError as error:
             raise from_rpc(error) from error
 
+    async def read_file(
+        self, request: history_pb2.ReadFileRequest
+    ) -> tuple[history_pb2.ReadFileResponse, AsyncIterator[bytes]]:
+        """What a file of a record is, and its bytes.
+
+        Raises:
+            HoldfastError: What the service answered, or UNAVAILABLE or TIMEOUT; also while the bytes are taken, of
+                which the last ones are missing then.
+        """
+        answers = self.history.ReadFile(request, timeout=self.verify_timeout.total_seconds())
+        try:
+            head = await answers.read()
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc(error) from error
+
+        async def pieces() -> AsyncIterator[bytes]:
+            try:
+                async for answer in answers:
+                    yield answer.data
+            except grpc.aio.AioRpcError as error:
+                raise from_rpc(error) from error
+            finally:
+                answers.cancel()
+
+        return head, pieces()
+
     async def close(self) -> None:
         """Close the channels."""
         for each in self.channels:

@@ -10,7 +10,7 @@ from holdfast.gateway import problems
 from holdfast.gateway.authentication import OPEN_PATHS, Authentication
 from holdfast.gateway.body_limit import BodyLimit
 from holdfast.gateway.context import Context
-from holdfast.gateway.routes import changes, connections, health, jobs, runs, verifications
+from holdfast.gateway.routes import changes, connections, files, health, jobs, runs, verifications
 
 _DESCRIPTION = """\
 Backs up Salesforce orgs and shows exactly what changed.
@@ -36,7 +36,7 @@ def create_app(context: Context) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.context = context
-    for room in (connections, jobs, runs, changes, verifications, health):
+    for room in (connections, jobs, runs, changes, files, verifications, health):
         app.include_router(room.router)
     # The one added last stands outermost: unexpected errors, authentication, body limit, routes.
     app.add_middleware(BodyLimit, max_bytes=context.settings.max_body_bytes)

@@ -78,6 +78,13 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         await self._runs.require_in_job(job_id, request.object)
         return await self._past.history(job_id, request.object, request.record_id)
 
+    async def ReadFile(self, request: pb.ReadFileRequest, context: Context) -> AsyncIterator[pb.ReadFileResponse]:
+        """The body of a file, checked before its last bytes are handed out."""
+        job_id = await self._runs.job(request.job_id)
+        await self._runs.require_in_job(job_id, request.object)
+        async for message in self._past.file(job_id, request):
+            yield message
+
     async def VerifyJob(self, request: pb.VerifyJobRequest, context: Context) -> AsyncIterator[pb.VerifyJobResponse]:
         """Progress per object, then one message that is `done`, with all damage."""
         job_id = await self._runs.job(request.job_id)

@@ -46,6 +46,11 @@ def record_version(version: RecordVersion) -> pb.RecordVersion:
     )
 
 
+def file_head(sha256: str, size: int, stamp: datetime | None) -> pb.ReadFileResponse:
+    """What a file is, before its bytes."""
+    return pb.ReadFileResponse(sha256=sha256, bytes=size, modified_at=_stamp(stamp) if stamp else None)
+
+
 def _fields(version: RecordVersion) -> Iterable[pb.FieldChange]:
     """A new record shows its values, a deleted one what it had, any other what moved; nulls are left out."""
     if version.operation == "deleted":

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.objectstore import ObjectStore
 from holdfast.common.paging import decode_cursor, encode_cursor, page_size
 from holdfast.common.rpc.history.v1 import history_pb2 as pb
-from holdfast.history.messages import record_version
+from holdfast.history.messages import file_head, record_version
 from holdfast.history.store import Run
 from holdfast.vault import reading
+from holdfast.vault.blobs import BlobRef, read_blob
+from holdfast.vault.bodies import body_at, image_of, images_field
 from holdfast.vault.columns import OPERATIONS
 
 PAGE_DEFAULT = 100
@@ -21,6 +23,9 @@ PAGE_MAX = reading.MAX_PAGE_ROWS
 ANSWER_MAX_BYTES = 12 * 1024 * 1024
 # Counted per run, but no events: nothing shows what became of an unseen record.
 _WITHOUT_EVENTS = frozenset({"unseen"})
+
+
+FILE_PIECE_BYTES = 1 << 20
 
 
 class Past:
@@ -74,6 +79,23 @@ class Past:
                 code="unknown-record",
             )
         return pb.GetRecordHistoryResponse(versions=[record_version(version) for version in versions])
+
+    async def file(self, job_id: UUID, request: pb.ReadFileRequest) -> AsyncIterator[pb.ReadFileResponse]:
+        """What a file is, then its bytes.
+
+        Raises:
+            HoldfastError: NOT_FOUND if no body of it is stored; INVALID; DAMAGED, before the last bytes are out.
+        """
+        job, field = str(job_id), images_field(request.field) if request.image else request.field
+        cell, stamp = await asyncio.to_thread(
+            body_at, self._store, job, request.object, request.record_id, field, request.run or None
+        )
+        ref = image_of(cell, request.image) if request.image else BlobRef.of(cell)
+        yield file_head(ref.sha256, ref.bytes, stamp)
+        pieces = read_blob(self._store, job, ref)
+        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+            for at in range(0, len(piece), FILE_PIECE_BYTES):
+                yield pb.ReadFileResponse(data=piece[at : at + FILE_PIECE_BYTES])
 
 
 def _operations(asked: Sequence[str]) -> list[str]:

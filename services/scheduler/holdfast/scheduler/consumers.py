@@ -7,6 +7,8 @@ from holdfast.common.contracts.differ import ObjectDiffed, ObjectGivenUp
 from holdfast.common.contracts.extractor import (
     ExtractionPlanned,
     ExtractionRefused,
+    FilesQueued,
+    FilesSettled,
     ObjectExtracted,
     ObjectFailed,
 )
@@ -15,7 +17,15 @@ from holdfast.common.meta import Meta
 from holdfast.common.postgres import Unit
 from holdfast.common.wakeup import Signal
 from holdfast.scheduler import handlers
-from holdfast.scheduler.steps import DIFF_FOLDED, GIVING_UP_FOLDED, LOSS_FOLDED, PLAN_FOLDED, READ_NOTED, REFUSAL_FOLDED
+from holdfast.scheduler.steps import (
+    DIFF_FOLDED,
+    FILES_NOTED,
+    GIVING_UP_FOLDED,
+    LOSS_FOLDED,
+    PLAN_FOLDED,
+    READ_NOTED,
+    REFUSAL_FOLDED,
+)
 
 
 class Reports:
@@ -31,6 +41,8 @@ class Reports:
         bus.consume(ExtractionPlanned, self.planned, step=PLAN_FOLDED)
         bus.consume(ExtractionRefused, self.refused, step=REFUSAL_FOLDED)
         bus.consume(ObjectExtracted, self.extracted, step=READ_NOTED)
+        bus.consume(FilesQueued, self.files, step=FILES_NOTED)
+        bus.consume(FilesSettled, self.files, step=FILES_NOTED)
         bus.consume(ObjectFailed, self.failed, step=LOSS_FOLDED)
         bus.consume(ObjectDiffed, self.diffed, step=DIFF_FOLDED)
         bus.consume(ObjectGivenUp, self.failed, step=GIVING_UP_FOLDED)
@@ -48,6 +60,10 @@ class Reports:
     async def extracted(self, unit: Unit, event: ObjectExtracted, meta: Meta) -> None:
         """An object is read."""
         await handlers.note_read(unit, event)
+
+    async def files(self, unit: Unit, event: FilesQueued | FilesSettled, meta: Meta) -> None:
+        """Files of a run are to be fetched, or all are settled."""
+        await handlers.note_files(unit, event)
 
     async def failed(self, unit: Unit, event: ObjectFailed | ObjectGivenUp, meta: Meta) -> None:
         """An object could not be read, or not be brought into the vault."""

@@ -151,6 +151,15 @@ async def note_read(unit: Unit, event: extraction.ObjectExtracted) -> None:
     await store.read_object(unit, event)
 
 
+async def note_files(unit: Unit, event: extraction.FilesQueued | extraction.FilesSettled) -> None:
+    """How far the run's files are, which its end does not wait for."""
+    await _lock(unit, event.run_id)
+    if isinstance(event, extraction.FilesQueued):
+        await store.queue_files(unit, event)
+    else:
+        await store.settle_files(unit, event)
+
+
 async def lose_object(unit: Unit, event: extraction.ObjectFailed | ObjectGivenUp, meta: Meta, at: datetime) -> None:
     """An object could not be read, or not be brought into the vault."""
     run = await _lock(unit, event.run_id)

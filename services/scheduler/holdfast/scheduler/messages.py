@@ -13,6 +13,7 @@ from holdfast.common.rpc.scheduler.v1 import scheduler_pb2 as pb
 from holdfast.scheduler.store import Row
 
 _ACTIVE = frozenset({"requested", "running"})
+_RECORDS_WHOLE = frozenset({"completed", "partial"})
 
 
 def job_message(job: Row, last_run: Row | None) -> pb.Job:
@@ -51,6 +52,7 @@ def run_message(run: Row, objects: Iterable[Row] = ()) -> pb.Run:
         proof=pb.ProofSummary(proven=run["proven"], not_proven=run["not_proven"], mismatch=run["mismatched"]),
         notes=list(run["notes"]),
         api_limit_percent=run["api_limit_percent"],
+        files=_files(run),
     )
 
 
@@ -77,6 +79,17 @@ def _proof(body: str | None) -> pb.Proof | None:
     return pb.Proof(**proof.model_dump(exclude={"at"}), at=_stamp(proof.at))
 
 
+def _files(run: Row) -> pb.Files:
+    return pb.Files(
+        queued=run["files_queued"],
+        stored=run["files_stored"],
+        failed=run["files_failed"],
+        bytes=run["files_bytes"],
+        missing=list(run["files_missing"]),
+        doubted=list(run["files_doubted"]),
+    )
+
+
 def _counts(row: Row) -> pb.Counts:
     return pb.Counts(
         captured=row["captured"],
@@ -92,6 +105,8 @@ def _status(last_run: Row | None) -> str:
     if last_run is None:
         return "pending first run"
     state = _state(last_run)
+    if state in _RECORDS_WHOLE and last_run["files_stored"] + last_run["files_failed"] < last_run["files_queued"]:
+        return "record data complete"
     return "running" if state in _ACTIVE else state
 
 

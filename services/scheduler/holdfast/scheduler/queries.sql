@@ -141,10 +141,19 @@ WHERE name > $1
 ORDER BY name
 LIMIT $2;
 
+-- name: queue_files
+UPDATE run SET files_queued = greatest(files_queued, $2) WHERE run_id = $1;
+
+-- name: settle_files
+UPDATE run SET files_queued = $2, files_stored = $3, files_failed = $4, files_bytes = $5, files_missing = $6,
+    files_doubted = $7
+WHERE run_id = $1;
+
 -- name: get_runs
 SELECT run_id, job_id, number, state, trigger, label, requested_at, completed_at, captured, created, updated,
     touched, deleted, undeleted, reason, missing::text AS missing, api_limit_percent, paused,
-    proven, not_proven, mismatched, notes
+    proven, not_proven, mismatched, notes,
+    files_queued, files_stored, files_failed, files_bytes, files_missing, files_doubted
 FROM run
 WHERE run_id = ANY ($1::uuid[]);
 
@@ -152,7 +161,8 @@ WHERE run_id = ANY ($1::uuid[]);
 -- Newest first, older than the position ($2, $3); of all jobs when $1 is null.
 SELECT run_id, job_id, number, state, trigger, label, requested_at, completed_at, captured, created, updated,
     touched, deleted, undeleted, reason, missing::text AS missing, api_limit_percent, paused,
-    proven, not_proven, mismatched, notes
+    proven, not_proven, mismatched, notes,
+    files_queued, files_stored, files_failed, files_bytes, files_missing, files_doubted
 FROM run
 WHERE ($1::uuid IS NULL OR job_id = $1)
     AND ($2::timestamptz IS NULL OR (requested_at, run_id) < ($2, $3::uuid))

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from holdfast.common.contracts.differ import ObjectDiffed, ObjectGivenUp
-from holdfast.common.contracts.extractor import ObjectExtracted, ObjectFailed, PlannedObject
+from holdfast.common.contracts.extractor import FilesQueued, FilesSettled, ObjectExtracted, ObjectFailed, PlannedObject
 from holdfast.common.postgres import Database, Queries, Record, Unit
 from holdfast.scheduler.domain.job import JobCreated, Trigger
 from holdfast.scheduler.domain.run import RunEnded, RunOpened, Totals
@@ -164,6 +164,17 @@ async def read_object(unit: Unit, read: ObjectExtracted) -> None:
     """The object is read."""
     await unit.execute(SQL.read_object, read.run_id, read.object, read.mode, read.rows, read.api_calls)
     await unit.execute(SQL.note_object, read.run_id, read.object, read.notes)
+
+
+async def queue_files(unit: Unit, queued: FilesQueued) -> None:
+    """The run's records name so many files."""
+    await unit.execute(SQL.queue_files, queued.run_id, queued.files)
+
+
+async def settle_files(unit: Unit, settled: FilesSettled) -> None:
+    """None of the run's files is left to fetch."""
+    figures = (settled.files, settled.stored, settled.failed, settled.bytes)
+    await unit.execute(SQL.settle_files, settled.run_id, *figures, settled.missing, settled.doubted)
 
 
 async def hold_object(unit: Unit, held: ObjectDiffed, totals: Totals) -> None:

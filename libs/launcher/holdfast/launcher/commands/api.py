@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import uuid
 from collections.abc import Iterator
@@ -60,6 +61,35 @@ class Api:
     def get(self, at: str, **params: Any) -> Any:
         """One resource. Parameters that are None are left out."""
         return self._ask("GET", at, params={name: value for name, value in params.items() if value is not None})
+
+    def download(self, at: str, out: Path, **params: Any) -> int:
+        """A body into a file that must not be there yet; its length. Nothing is left of one that came incomplete.
+
+        Raises:
+            CommandError: What the API says; REFUSED if the bytes are not those that were announced.
+        """
+        partial = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
+        digest, size = hashlib.sha256(), 0
+        try:
+            with self._http.stream("GET", at, params=params) as answer, partial.open("xb") as file:
+                if not answer.is_success:
+                    answer.read()
+                    raise self._failure(answer)
+                for piece in answer.iter_bytes():
+                    file.write(piece)
+                    digest.update(piece)
+                    size += len(piece)
+            if answer.headers.get("etag", "").strip('"') != digest.hexdigest():
+                raise CommandError("The file came otherwise than it was stored; nothing was written.", ExitCode.REFUSED)
+            partial.replace(out)
+        except httpx.TransportError as error:
+            sentence = (
+                f"The file broke off ({error}); nothing was written. 'holdfast verify' tells whether it is damaged."
+            )
+            raise CommandError(sentence, ExitCode.REFUSED) from None
+        finally:
+            partial.unlink(missing_ok=True)
+        return size
 
     def post(self, at: str, body: dict[str, Any] | None = None) -> Any:
         """A command. It carries an idempotency key, so that it is repeated once if its answer got lost."""

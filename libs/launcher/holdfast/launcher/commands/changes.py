@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -90,6 +91,27 @@ def history(
         output.say(f"The backup holds no {output.visible(object_name)} {output.visible(record_id)}.")
     else:
         _records(found["versions"])
+
+
+@record_app.command("file")
+def file(
+    job: Annotated[str, typer.Argument(help="Name or id of the job.")],
+    object_name: Annotated[str, typer.Argument(metavar="OBJECT", help="API name, such as ContentVersion.")],
+    record_id: Annotated[str, typer.Argument(metavar="ID", help="Salesforce id, 15 or 18 characters.")],
+    field: Annotated[str, typer.Argument(help="API name of the file field, such as VersionData or Body.")],
+    out: Annotated[Path, typer.Option("--output", "-o", help="File to write; must not exist yet.")],
+    run: Annotated[int, typer.Option(min=0, help="As it was after this run; absent: the newest.")] = 0,
+    image: Annotated[str, typer.Option(help="The refid of an image, where the field is a rich text.")] = "",
+    api: ApiAddress = "",
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """A file out of the backup, byte for byte, checked against its hash."""
+    if out.exists():
+        raise CommandError(f"{out} exists already.", ExitCode.USAGE)
+    with open_api(api, data) as opened:
+        at = path("jobs", job, "records", object_name, record_id, "files", field)
+        size = opened.download(at, out, run=run, image=image)
+    output.say(f"{output.visible(str(out))}: {output.size(size)}, as stored.")
 
 
 def _records(records: Iterable[dict[str, Any]]) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from holdfast.launcher.commands import output
 from holdfast.launcher.commands.failure import CommandError, ExitCode
+from holdfast.launcher.commands.files import file_lines, state_of
 from holdfast.launcher.commands.options import DEFAULT_DATA, ApiAddress, Data, Json, Limit
 from holdfast.launcher.commands.progress import follow_run, forecast_line, run_line
 from holdfast.launcher.commands.proofs import ended_how, proof_lines, proof_word
@@ -49,7 +50,7 @@ def list_(
 def _row(run: dict[str, Any], names: dict[str, str]) -> list[str]:
     return [
         f"{names.get(run['job_id'], run['job_id'])}#{run['number']}",
-        run["state"],
+        state_of(run),
         output.moment(run["requested_at"]),
         output.span(run["requested_at"], run["completed_at"]),
         *(f"{run['counts'][name]:,}" for name in _COUNTS),
@@ -145,6 +146,8 @@ def print_run(run: dict[str, Any]) -> None:
     output.say(_sentence(run))
     if forecast_line(run):
         output.say(forecast_line(run))
+    for line in file_lines(run):
+        output.say(output.visible(line))
     for gap in run["missing"]:
         output.say(output.visible(f"Missing: {gap['object']}: {gap['reason']}"))
     for line in proof_lines(run):

@@ -50,6 +50,12 @@ async def files_planned(unit: Unit, run: Run, fields: Mapping[str, Sequence[File
     await unit.execute(sql.retry_failed, run.job_id)
 
 
+async def files_of_run(db: Database, run_id: UUID) -> dict[str, int]:
+    """How far the files of a run are: queued, stored, failed and bytes, each as `files_…`; empty without files."""
+    row = await db.fetchrow(sql.run_files, run_id)
+    return {f"files_{name}": value for name, value in row.items()} if row else {}
+
+
 class FileQueue:
     """Knows the file fields of the objects being read, and queues what their pages ask for."""
 

@@ -117,6 +117,39 @@ class RunObject(Resource):
     )
 
 
+class Files(Resource):
+    """The files that a run's records name. They come in after the records, and do not hold up the run's end."""
+
+    state: str = Field(
+        default="none", description="`none`, `waiting`, or `done` once none is left to fetch.", examples=["waiting"]
+    )
+    queued: int = Field(default=0, description="All of them.")
+    stored: int = Field(default=0, description="Those in the vault.")
+    failed: int = Field(default=0, description="Those that could not be read; the next runs try again.")
+    bytes: int = Field(default=0, description="Of those in the vault; an equal content counts for each record.")
+    missing: list[str] = Field(default_factory=list, description="Which files are missing, and why.")
+    doubted: list[str] = Field(
+        default_factory=list, description="Which files are stored though they are not as Salesforce states them."
+    )
+
+    @classmethod
+    def of(cls, files: scheduler_pb2.Files, read: extractor_pb2.GetProgressResponse | None = None) -> Files:
+        """Merge what the scheduler and the extractor know of a run's files."""
+        queued, stored, failed, size = files.queued, files.stored, files.failed, files.bytes
+        if read is not None and read.files_queued:
+            queued, stored, failed = read.files_queued, read.files_stored, read.files_failed
+            size = read.files_bytes
+        return cls(
+            state="none" if not queued else "done" if stored + failed >= queued else "waiting",
+            queued=queued,
+            stored=stored,
+            failed=failed,
+            bytes=size,
+            missing=list(files.missing),
+            doubted=list(files.doubted),
+        )
+
+
 class Run(Resource):
     """A run of a job."""
 
@@ -138,10 +171,11 @@ class Run(Resource):
     notes: list[str] = Field(
         default_factory=list, description="What happened to objects that the run does not have: they are gone."
     )
+    files: Files = Field(default_factory=Files, description="Those that its records name.")
 
     @classmethod
     def of(cls, run: scheduler_pb2.Run) -> Run:
-        return cls(**_head(run))
+        return cls(**_head(run), files=Files.of(run.files))
 
 
 class Waiting(Resource):
@@ -191,7 +225,7 @@ class RunDetail(Run):
         """Merge what the scheduler and the extractor know of a run."""
         objects = _objects(run, read)
         progress = _progress(run, read, objects, now) if read is not None else None
-        return cls(**_head(run), objects=objects, progress=progress)
+        return cls(**_head(run), files=Files.of(run.files, read), objects=objects, progress=progress)
 
 
 def _head(run: scheduler_pb2.Run) -> dict[str, Any]:

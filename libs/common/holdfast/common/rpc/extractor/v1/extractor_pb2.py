@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%holdfast/extractor/v1/extractor.proto\x12\x15holdfast.extractor.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x94\x01\n\nObjectRead\x12\x0e\n\x06object\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08strategy\x18\x03 \x01(\t\x12\x16\n\x0e\x65stimated_rows\x18\x04 \x01(\x03\x12\x0c\n\x04rows\x18\x05 \x01(\x03\x12\r\n\x05\x62ytes\x18\x06 \x01(\x03\x12\r\n\x05pages\x18\x07 \x01(\x03\x12\x11\n\tapi_calls\x18\x08 \x01(\x03\"s\n\x04Wait\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cnext_look_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"]\n\x08\x46orecast\x12\x12\n\ncalls_left\x18\x01 \x01(\x03\x12+\n\x07\x65nds_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sentence\x18\x03 \x01(\t\"$\n\x12GetProgressRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"\x81\x02\n\x13GetProgressResponse\x12\r\n\x05state\x18\x01 \x01(\t\x12\x32\n\x07objects\x18\x02 \x03(\x0b\x32!.holdfast.extractor.v1.ObjectRead\x12\x11\n\tapi_calls\x18\x03 \x01(\x03\x12\x0c\n\x04rows\x18\x04 \x01(\x03\x12\x16\n\x0e\x65stimated_rows\x18\x05 \x01(\x03\x12\r\n\x05\x62ytes\x18\x06 \x01(\x03\x12,\n\x07waiting\x18\x07 \x01(\x0b\x32\x1b.holdfast.extractor.v1.Wait\x12\x31\n\x08\x66orecast\x18\x08 \x01(\x0b\x32\x1f.holdfast.extractor.v1.Forecast\"+\n\x12ListObjectsRequest\x12\x15\n\rconnection_id\x18\x01 \x01(\t\"\xbd\x01\n\tOrgObject\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x13\n\x0brecommended\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0c\n\x04rows\x18\x05 \x01(\x03\x12\x12\n\nunreadable\x18\x06 \x01(\x08\x12\x10\n\x08strategy\x18\x07 \x01(\t\x12\x17\n\x0fstrategy_detail\x18\x08 \x01(\t\x12\x11\n\tnamespace\x18\t \x01(\t\x12\x0e\n\x06\x63ustom\x18\n \x01(\x08\"H\n\x13ListObjectsResponse\x12\x31\n\x07objects\x18\x01 \x03(\x0b\x32 .holdfast.extractor.v1.OrgObject\"@\n\x16\x43heckVisibilityRequest\x12\x15\n\rconnection_id\x18\x01 \x01(\t\x12\x0f\n\x07objects\x18\x02 \x03(\t\">\n\x17\x43heckVisibilityResponse\x12\x10\n\x08warnings\x18\x01 \x03(\t\x12\x11\n\tapi_calls\x18\x02 \x01(\x03\x32\xd0\x02\n\x10\x45xtractorService\x12\x64\n\x0bGetProgress\x12).holdfast.extractor.v1.GetProgressRequest\x1a*.holdfast.extractor.v1.GetProgressResponse\x12\x64\n\x0bListObjects\x12).holdfast.extractor.v1.ListObjectsRequest\x1a*.holdfast.extractor.v1.ListObjectsResponse\x12p\n\x0f\x43heckVisibility\x12-.holdfast.extractor.v1.CheckVisibilityRequest\x1a..holdfast.extractor.v1.CheckVisibilityResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%holdfast/extractor/v1/extractor.proto\x12\x15holdfast.extractor.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x94\x01\n\nObjectRead\x12\x0e\n\x06object\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08strategy\x18\x03 \x01(\t\x12\x16\n\x0e\x65stimated_rows\x18\x04 \x01(\x03\x12\x0c\n\x04rows\x18\x05 \x01(\x03\x12\r\n\x05\x62ytes\x18\x06 \x01(\x03\x12\r\n\x05pages\x18\x07 \x01(\x03\x12\x11\n\tapi_calls\x18\x08 \x01(\x03\"s\n\x04Wait\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cnext_look_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"]\n\x08\x46orecast\x12\x12\n\ncalls_left\x18\x01 \x01(\x03\x12+\n\x07\x65nds_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sentence\x18\x03 \x01(\t\"$\n\x12GetProgressRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"\xd8\x02\n\x13GetProgressResponse\x12\r\n\x05state\x18\x01 \x01(\t\x12\x32\n\x07objects\x18\x02 \x03(\x0b\x32!.holdfast.extractor.v1.ObjectRead\x12\x11\n\tapi_calls\x18\x03 \x01(\x03\x12\x0c\n\x04rows\x18\x04 \x01(\x03\x12\x16\n\x0e\x65stimated_rows\x18\x05 \x01(\x03\x12\r\n\x05\x62ytes\x18\x06 \x01(\x03\x12,\n\x07waiting\x18\x07 \x01(\x0b\x32\x1b.holdfast.extractor.v1.Wait\x12\x31\n\x08\x66orecast\x18\x08 \x01(\x0b\x32\x1f.holdfast.extractor.v1.Forecast\x12\x14\n\x0c\x66iles_queued\x18\n \x01(\x03\x12\x14\n\x0c\x66iles_stored\x18\x0b \x01(\x03\x12\x14\n\x0c\x66iles_failed\x18\x0c \x01(\x03\x12\x13\n\x0b\x66iles_bytes\x18\r \x01(\x03\"+\n\x12ListObjectsRequest\x12\x15\n\rconnection_id\x18\x01 \x01(\t\"\xbd\x01\n\tOrgObject\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x13\n\x0brecommended\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0c\n\x04rows\x18\x05 \x01(\x03\x12\x12\n\nunreadable\x18\x06 \x01(\x08\x12\x10\n\x08strategy\x18\x07 \x01(\t\x12\x17\n\x0fstrategy_detail\x18\x08 \x01(\t\x12\x11\n\tnamespace\x18\t \x01(\t\x12\x0e\n\x06\x63ustom\x18\n \x01(\x08\"H\n\x13ListObjectsResponse\x12\x31\n\x07objects\x18\x01 \x03(\x0b\x32 .holdfast.extractor.v1.OrgObject\"@\n\x16\x43heckVisibilityRequest\x12\x15\n\rconnection_id\x18\x01 \x01(\t\x12\x0f\n\x07objects\x18\x02 \x03(\t\">\n\x17\x43heckVisibilityResponse\x12\x10\n\x08warnings\x18\x01 \x03(\t\x12\x11\n\tapi_calls\x18\x02 \x01(\x03\x32\xd0\x02\n\x10\x45xtractorService\x12\x64\n\x0bGetProgress\x12).holdfast.extractor.v1.GetProgressRequest\x1a*.holdfast.extractor.v1.GetProgressResponse\x12\x64\n\x0bListObjects\x12).holdfast.extractor.v1.ListObjectsRequest\x1a*.holdfast.extractor.v1.ListObjectsResponse\x12p\n\x0f\x43heckVisibility\x12-.holdfast.extractor.v1.CheckVisibilityRequest\x1a..holdfast.extractor.v1.CheckVisibilityResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,17 +41,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETPROGRESSREQUEST']._serialized_start=460
   _globals['_GETPROGRESSREQUEST']._serialized_end=496
   _globals['_GETPROGRESSRESPONSE']._serialized_start=499
-  _globals['_GETPROGRESSRESPONSE']._serialized_end=756
-  _globals['_LISTOBJECTSREQUEST']._serialized_start=758
-  _globals['_LISTOBJECTSREQUEST']._serialized_end=801
-  _globals['_ORGOBJECT']._serialized_start=804
-  _globals['_ORGOBJECT']._serialized_end=993
-  _globals['_LISTOBJECTSRESPONSE']._serialized_start=995
-  _globals['_LISTOBJECTSRESPONSE']._serialized_end=1067
-  _globals['_CHECKVISIBILITYREQUEST']._serialized_start=1069
-  _globals['_CHECKVISIBILITYREQUEST']._serialized_end=1133
-  _globals['_CHECKVISIBILITYRESPONSE']._serialized_start=1135
-  _globals['_CHECKVISIBILITYRESPONSE']._serialized_end=1197
-  _globals['_EXTRACTORSERVICE']._serialized_start=1200
-  _globals['_EXTRACTORSERVICE']._serialized_end=1536
+  _globals['_GETPROGRESSRESPONSE']._serialized_end=843
+  _globals['_LISTOBJECTSREQUEST']._serialized_start=845
+  _globals['_LISTOBJECTSREQUEST']._serialized_end=888
+  _globals['_ORGOBJECT']._serialized_start=891
+  _globals['_ORGOBJECT']._serialized_end=1080
+  _globals['_LISTOBJECTSRESPONSE']._serialized_start=1082
+  _globals['_LISTOBJECTSRESPONSE']._serialized_end=1154
+  _globals['_CHECKVISIBILITYREQUEST']._serialized_start=1156
+  _globals['_CHECKVISIBILITYREQUEST']._serialized_end=1220
+  _globals['_CHECKVISIBILITYRESPONSE']._serialized_start=1222
+  _globals['_CHECKVISIBILITYRESPONSE']._serialized_end=1284
+  _globals['_EXTRACTORSERVICE']._serialized_start=1287
+  _globals['_EXTRACTORSERVICE']._serialized_end=1623
 # @@protoc_insertion_point(module_scope)

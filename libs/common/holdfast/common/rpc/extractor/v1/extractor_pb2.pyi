@@ -152,12 +152,21 @@ class GetProgressResponse(_message.Message):
     BYTES_FIELD_NUMBER: _builtins.int
     WAITING_FIELD_NUMBER: _builtins.int
     FORECAST_FIELD_NUMBER: _builtins.int
+    FILES_QUEUED_FIELD_NUMBER: _builtins.int
+    FILES_STORED_FIELD_NUMBER: _builtins.int
+    FILES_FAILED_FIELD_NUMBER: _builtins.int
+    FILES_BYTES_FIELD_NUMBER: _builtins.int
     state: _builtins.str
     """"planning", "reading", "waiting" (nothing of it is read now, see `waiting`), "done", "refused", "cancelled"."""
     api_calls: _builtins.int
     rows: _builtins.int
     estimated_rows: _builtins.int
     bytes: _builtins.int
+    files_queued: _builtins.int
+    """Files that the run's records name: all of them, those in the vault with their bytes, those that cannot be read."""
+    files_stored: _builtins.int
+    files_failed: _builtins.int
+    files_bytes: _builtins.int
     @_builtins.property
     def objects(self) -> _containers.RepeatedCompositeFieldContainer[Global___ObjectRead]: ...
     @_builtins.property
@@ -179,10 +188,14 @@ class GetProgressResponse(_message.Message):
         bytes: _builtins.int = ...,
         waiting: Global___Wait | None = ...,
         forecast: Global___Forecast | None = ...,
+        files_queued: _builtins.int = ...,
+        files_stored: _builtins.int = ...,
+        files_failed: _builtins.int = ...,
+        files_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["forecast", b"forecast", "waiting", b"waiting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_calls", b"api_calls", "bytes", b"bytes", "estimated_rows", b"estimated_rows", "forecast", b"forecast", "objects", b"objects", "rows", b"rows", "state", b"state", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_calls", b"api_calls", "bytes", b"bytes", "estimated_rows", b"estimated_rows", "files_bytes", b"files_bytes", "files_failed", b"files_failed", "files_queued", b"files_queued", "files_stored", b"files_stored", "forecast", b"forecast", "objects", b"objects", "rows", b"rows", "state", b"state", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -51,6 +51,11 @@ class HistoryServiceStub:
                 request_serializer=holdfast_dot_history_dot_v1_dot_history__pb2.GetRecordHistoryRequest.SerializeToString,
                 response_deserializer=holdfast_dot_history_dot_v1_dot_history__pb2.GetRecordHistoryResponse.FromString,
                 _registered_method=True)
+        self.ReadFile = channel.unary_stream(
+                '/holdfast.history.v1.HistoryService/ReadFile',
+                request_serializer=holdfast_dot_history_dot_v1_dot_history__pb2.ReadFileRequest.SerializeToString,
+                response_deserializer=holdfast_dot_history_dot_v1_dot_history__pb2.ReadFileResponse.FromString,
+                _registered_method=True)
         self.VerifyJob = channel.unary_stream(
                 '/holdfast.history.v1.HistoryService/VerifyJob',
                 request_serializer=holdfast_dot_history_dot_v1_dot_history__pb2.VerifyJobRequest.SerializeToString,
@@ -84,6 +89,13 @@ class HistoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadFile(self, request, context):
+        """The body of a file of one record; streams what it is, then its bytes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def VerifyJob(self, request, context):
         """Re-reads every file and every chain entry of a job; streams progress, then the verdict.
         """
@@ -108,6 +120,11 @@ def add_HistoryServiceServicer_to_server(servicer, server):
                     servicer.GetRecordHistory,
                     request_deserializer=holdfast_dot_history_dot_v1_dot_history__pb2.GetRecordHistoryRequest.FromString,
                     response_serializer=holdfast_dot_history_dot_v1_dot_history__pb2.GetRecordHistoryResponse.SerializeToString,
+            ),
+            'ReadFile': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadFile,
+                    request_deserializer=holdfast_dot_history_dot_v1_dot_history__pb2.ReadFileRequest.FromString,
+                    response_serializer=holdfast_dot_history_dot_v1_dot_history__pb2.ReadFileResponse.SerializeToString,
             ),
             'VerifyJob': grpc.unary_stream_rpc_method_handler(
                     servicer.VerifyJob,
@@ -198,6 +215,33 @@ class HistoryService:
             '/holdfast.history.v1.HistoryService/GetRecordHistory',
             holdfast_dot_history_dot_v1_dot_history__pb2.GetRecordHistoryRequest.SerializeToString,
             holdfast_dot_history_dot_v1_dot_history__pb2.GetRecordHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadFile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/holdfast.history.v1.HistoryService/ReadFile',
+            holdfast_dot_history_dot_v1_dot_history__pb2.ReadFileRequest.SerializeToString,
+            holdfast_dot_history_dot_v1_dot_history__pb2.ReadFileResponse.FromString,
             options,
             channel_credentials,
             insecure,

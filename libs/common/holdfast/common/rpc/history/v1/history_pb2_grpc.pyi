@@ -41,6 +41,8 @@ class HistoryServiceStub:
     """Changed records of one object in a run, with values before and after."""
     GetRecordHistory: _grpc.UnaryUnaryMultiCallable[_history_pb2.GetRecordHistoryRequest, _history_pb2.GetRecordHistoryResponse]
     """Every version of one record, oldest first."""
+    ReadFile: _grpc.UnaryStreamMultiCallable[_history_pb2.ReadFileRequest, _history_pb2.ReadFileResponse]
+    """The body of a file of one record; streams what it is, then its bytes."""
     VerifyJob: _grpc.UnaryStreamMultiCallable[_history_pb2.VerifyJobRequest, _history_pb2.VerifyJobResponse]
     """Re-reads every file and every chain entry of a job; streams progress, then the verdict."""
 
@@ -57,6 +59,8 @@ class HistoryServiceAsyncStub(HistoryServiceStub):
     """Changed records of one object in a run, with values before and after."""
     GetRecordHistory: _aio.UnaryUnaryMultiCallable[_history_pb2.GetRecordHistoryRequest, _history_pb2.GetRecordHistoryResponse]  # type: ignore[assignment]
     """Every version of one record, oldest first."""
+    ReadFile: _aio.UnaryStreamMultiCallable[_history_pb2.ReadFileRequest, _history_pb2.ReadFileResponse]  # type: ignore[assignment]
+    """The body of a file of one record; streams what it is, then its bytes."""
     VerifyJob: _aio.UnaryStreamMultiCallable[_history_pb2.VerifyJobRequest, _history_pb2.VerifyJobResponse]  # type: ignore[assignment]
     """Re-reads every file and every chain entry of a job; streams progress, then the verdict."""
 
@@ -88,6 +92,14 @@ class HistoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_history_pb2.GetRecordHistoryResponse, _abc.Awaitable[_history_pb2.GetRecordHistoryResponse]]:
         """Every version of one record, oldest first."""
+
+    @_abc_1.abstractmethod
+    def ReadFile(
+        self,
+        request: _history_pb2.ReadFileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_history_pb2.ReadFileResponse], _abc.AsyncIterator[_history_pb2.ReadFileResponse]]:
+        """The body of a file of one record; streams what it is, then its bytes."""
 
     @_abc_1.abstractmethod
     def VerifyJob(

@@ -307,6 +307,7 @@ class Run(_message.Message):
     OBJECTS_FIELD_NUMBER: _builtins.int
     PROOF_FIELD_NUMBER: _builtins.int
     API_LIMIT_PERCENT_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     job_id: _builtins.str
@@ -330,6 +331,8 @@ class Run(_message.Message):
     @_builtins.property
     def proof(self) -> Global___ProofSummary: ...
     @_builtins.property
+    def files(self) -> Global___Files: ...
+    @_builtins.property
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What happened to objects that the run does not have: the org no longer has them."""
 
@@ -350,15 +353,57 @@ class Run(_message.Message):
         objects: _abc.Iterable[Global___ObjectProgress] | None = ...,
         proof: Global___ProofSummary | None = ...,
         api_limit_percent: _builtins.int = ...,
+        files: Global___Files | None = ...,
         notes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "counts", b"counts", "proof", b"proof", "requested_at", b"requested_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "counts", b"counts", "files", b"files", "proof", b"proof", "requested_at", b"requested_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_limit_percent", b"api_limit_percent", "completed_at", b"completed_at", "counts", b"counts", "id", b"id", "job_id", b"job_id", "label", b"label", "missing", b"missing", "notes", b"notes", "number", b"number", "objects", b"objects", "proof", b"proof", "reason", b"reason", "requested_at", b"requested_at", "state", b"state", "trigger", b"trigger"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_limit_percent", b"api_limit_percent", "completed_at", b"completed_at", "counts", b"counts", "files", b"files", "id", b"id", "job_id", b"job_id", "label", b"label", "missing", b"missing", "notes", b"notes", "number", b"number", "objects", b"objects", "proof", b"proof", "reason", b"reason", "requested_at", b"requested_at", "state", b"state", "trigger", b"trigger"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Run: _TypeAlias = Run  # noqa: Y015
+
+@_typing.final
+class Files(_message.Message):
+    """The files of a run, which come in after its records."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUEUED_FIELD_NUMBER: _builtins.int
+    STORED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    DOUBTED_FIELD_NUMBER: _builtins.int
+    queued: _builtins.int
+    stored: _builtins.int
+    """What of them is in the vault, and what cannot be read; known once none is left to fetch."""
+    failed: _builtins.int
+    bytes: _builtins.int
+    @_builtins.property
+    def missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Why files are missing, or are not as Salesforce states them, in sentences."""
+
+    @_builtins.property
+    def doubted(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        queued: _builtins.int = ...,
+        stored: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+        missing: _abc.Iterable[_builtins.str] | None = ...,
+        doubted: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "doubted", b"doubted", "failed", b"failed", "missing", b"missing", "queued", b"queued", "stored", b"stored"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Files: _TypeAlias = Files  # noqa: Y015
 
 @_typing.final
 class CreateJobRequest(_message.Message):
