@@ -20,7 +20,14 @@ from holdfast.common.contracts.extractor import PageStaged
 from holdfast.launcher.demo.org_session import OrgSession
 from holdfast.orgsim.testing import RunningOrg
 
-from . import stories_of_absence, stories_of_budgets, stories_of_files, stories_of_loss, stories_of_orders
+from . import (
+    stories_of_absence,
+    stories_of_budgets,
+    stories_of_files,
+    stories_of_loss,
+    stories_of_orders,
+    stories_of_proof,
+)
 from .harness import Installation, assert_agree, wait_until
 
 THINGS = 1_600  # two Bulk pages of 1,000
@@ -298,6 +305,9 @@ STORIES: dict[str, Story] = {
     "vault.absence_put": stories_of_absence.forgotten,
     "vault.absence_schema_put": stories_of_absence.forgotten,
     "differ.absence_noted": stories_of_absence.forgotten,
+    "extractor.pass_begun": stories_of_proof.vanished,
+    "extractor.part_begun": stories_of_proof.vanished,
+    "differ.object_doubted": stories_of_proof.vanished,
     "vault.table_widen": widened,
     "connections.broken_marked": broken_connection,
     "connections.sign_in_noted": broken_connection,
