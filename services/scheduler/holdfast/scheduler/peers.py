@@ -12,6 +12,9 @@ from holdfast.common.rpc.connections.v1 import connections_pb2, connections_pb2_
 from holdfast.common.rpc.extractor.v1 import extractor_pb2, extractor_pb2_grpc
 from holdfast.scheduler.domain.selection import OfferedObject
 
+# Somebody waits for the job, and has it without the warnings too.
+LONGEST_VISIBILITY_CHECK = timedelta(seconds=15)
+
 
 class Peers:
     """Questions to `connections` and `extractor`; their errors come back as they raised them."""
@@ -56,7 +59,9 @@ class Peers:
         """
         request = extractor_pb2.CheckVisibilityRequest(connection_id=str(connection_id), objects=objects)
         try:
-            answer = await call(self._extractor.CheckVisibility, request, timeout=self._timeout)
+            answer = await call(
+                self._extractor.CheckVisibility, request, timeout=min(self._timeout, LONGEST_VISIBILITY_CHECK)
+            )
         except HoldfastError as error:
             return [f"What the user cannot see could not be checked: {error.message}"]
         return list(answer.warnings)
