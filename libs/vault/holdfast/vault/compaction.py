@@ -136,11 +136,13 @@ def _widened(rows: pa.Table, schema: pa.Schema) -> pa.Table:
 def _groups(batches: Iterator[pa.Table]) -> Iterator[pa.Table]:
     """Small batches put together to row groups."""
     held: list[pa.Table] = []
+    rows, size = 0, 0
     for batch in batches:
         held.append(batch)
-        if sum(map(len, held)) >= ROW_GROUP_ROWS or sum(part.nbytes for part in held) >= _GROUP_BYTES:
+        rows, size = rows + len(batch), size + batch.nbytes
+        if rows >= ROW_GROUP_ROWS or size >= _GROUP_BYTES:
             yield pa.concat_tables(held).combine_chunks()
-            held = []
+            held, rows, size = [], 0, 0
     if held:
         yield pa.concat_tables(held).combine_chunks()
 

@@ -23,12 +23,14 @@ class Multiset:
     def add(self, rows: pa.Table | pa.RecordBatch) -> None:
         """Add some rows."""
         frame = pl.DataFrame(pl.from_arrow(rows))
-        total = pl.zeros(len(frame), dtype=pl.UInt64, eager=True)
-        for column in frame.get_columns():
-            if column.null_count() < len(column):
-                text = _text(column).to_frame("text")
-                hashed = text.select(plh.col("text").nchash.xxh3_64(seed=field_seed(column.name)).fill_null(0))
-                total = total + hashed.to_series()
+        texts = pl.DataFrame([_text(column) for column in frame.get_columns()])
+        hashes = [
+            plh.col(name).nchash.xxh3_64(seed=field_seed(name)).fill_null(0)
+            for name in texts.columns
+            if texts[name].null_count() < len(texts)
+        ]
+        zero = pl.repeat(0, len(frame), dtype=pl.UInt64)
+        total = texts.select(pl.sum_horizontal([zero, *hashes]).alias("total")).to_series()
         mixed = total.cast(pl.String).to_frame("text").select(plh.col("text").nchash.xxh3_64(seed=0)).to_series()
         self._sum = (self._sum + int(mixed.sum())) % (1 << 64)
         self.rows += len(frame)
