@@ -137,10 +137,12 @@ async def test_calls_of_a_dead_process_are_free_after_its_term_and_unused_ones_a
     assert (others.granted_calls, others.slots) == (25, 0), "a developer org takes five requests at once"
     service.clock.ahead = timedelta(seconds=61)
     await service.ask("ReportUsage", connection_id=org_of_1000, calls=0, used=700, limit=1000)
-    alone = await wish(service, org_of_1000, "b", wanted_calls=100, returned_calls=25)
+    alone = await wish(service, org_of_1000, "b", wanted_calls=100, held_calls=25)
     assert (alone.granted_calls, alone.slots) == (50, 4)
-    again = await wish(service, org_of_1000, "b", wanted_calls=100, returned_calls=50)
-    assert again.granted_calls == 50, "what is given back is there again"
+    again = await wish(service, org_of_1000, "b", wanted_calls=100, held_calls=0)
+    assert again.granted_calls == 50, "what it no longer holds is there again, were it that an answer got lost"
+    kept = await wish(service, org_of_1000, "b", wanted_calls=100, held_calls=50)
+    assert kept.granted_calls == 25
 
 
 @integration

@@ -63,6 +63,9 @@ class Ledger:
     async def report(self) -> bool:
         return False
 
+    def unreported(self, connection_id: UUID) -> int:
+        return 0
+
 
 def granted(calls: int, slots: int = 8, **more: Any) -> Granted:
     return Granted(calls, slots, timedelta(minutes=1), **more)
@@ -110,7 +113,7 @@ async def test_what_is_not_used_in_time_is_given_back_and_not_used() -> None:
     assert len(ledger.wishes) == 1, "a report renewed it"
     clock.advance(timedelta(seconds=56))
     await call(one)
-    assert [wish.returned for wish in ledger.wishes] == [0, 10]
+    assert [wish.held for wish in ledger.wishes] == [0, 0], "they are free for others"
 
 
 async def test_a_short_wait_is_waited_out_and_a_long_one_refuses_every_call() -> None:
@@ -165,7 +168,7 @@ async def test_what_the_org_refuses_is_told_and_the_ledger_asked_before_the_next
         async with one.admission("GET", "query"):
             raise error
     await call(one)
-    assert (ledger.refused, len(ledger.wishes), ledger.wishes[1].returned) == (["calls"], 2, 19)
+    assert (ledger.refused, len(ledger.wishes), ledger.wishes[1].held) == (["calls"], 2, 0)
     with pytest.raises(HoldfastError):
         async with one.admission("POST", "jobs/query"):
             raise refusal(400, "EXCEEDEDQUOTA", "Max bulk v2 query jobs (10000) per 24 hrs has been reached")
@@ -197,4 +200,13 @@ async def test_near_the_limit_a_process_does_not_wait_for_what_it_holds_itself()
     await call(one)
     spend_for(UUID(int=5), 40)
     await call(one)
-    assert [wish.returned for wish in ledger.wishes] == [0, 0, 19]
+    assert [wish.held for wish in ledger.wishes] == [0, 19, 0]
+
+
+async def test_short_waits_without_end_become_one_that_people_see() -> None:
+    clock = ManualClock(NOW)
+    one = gate(Ledger(granted(0, pause=timedelta(seconds=2), reason="Others hold the rest.")), clock)
+    with pytest.raises(BudgetSpentError) as spent:
+        await call(one)
+    assert spent.value.message == "Others hold the rest."
+    assert timedelta(seconds=18) <= clock.now() - NOW < timedelta(seconds=30)

@@ -25,7 +25,7 @@ def wish_of(request: pb.ReserveCallsRequest, connection_id: UUID) -> Wish:
             sense.
     """
     percent = request.api_limit_percent or 100
-    figures = (request.wanted_calls, request.returned_calls, request.wanted_slots)
+    figures = (request.wanted_calls, request.held_calls, request.wanted_slots)
     if not request.caller or min(figures) < 0 or not 1 <= percent <= 100:
         raise HoldfastError(Kind.INVALID, "A reservation names its caller, and counts from zero.", code="bad-wish")
     return Wish(
@@ -34,7 +34,7 @@ def wish_of(request: pb.ReserveCallsRequest, connection_id: UUID) -> Wish:
         purpose=purpose_of(request.purpose),
         percent=percent,
         calls=min(request.wanted_calls, _MOST_CALLS),
-        returned=request.returned_calls,
+        held=request.held_calls,
         slots=request.wanted_slots,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -34,14 +34,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Wish:
-    """What a process asks for."""
+    """What a process asks for. `held`: what it still has of earlier grants; all else of them is free again."""
 
     connection_id: UUID
     caller: str
     purpose: Purpose
     percent: int
     calls: int
-    returned: int
+    held: int
     slots: int
 
 
@@ -126,14 +126,13 @@ class Reservations:
 
     async def _decide(self, unit: Unit, row: ConnectionRow, wish: Wish, org: ledger.Org, now: datetime) -> Reservation:
         mine = org.grants.pop(wish.caller, ledger.Grant(0, 0, 0))
-        returned = min(wish.returned, mine.calls)
-        budget = org.budget
-        budget = type(budget)(budget.used, budget.limit, budget.held - returned, budget.fresh, budget.own)
+        kept = min(wish.held, mine.calls)
+        budget = replace(org.budget, held=org.budget.held - mine.calls + kept)
         ceiling = budget.ceiling(wish.purpose, wish.percent, self.terms.reserve_percent)
         calls = budget.granted(wish.calls, ceiling)
         others = [(grant.wanted_slots, grant.slots) for grant in org.grants.values()]
         slots = share_of_slots(org.long_requests, wish.slots, others)
-        held = ledger.Grant(mine.calls - returned + calls, slots, wish.slots)
+        held = ledger.Grant(kept + calls, slots, wish.slots)
         await ledger.put_grant(unit, row.organization_id, wish.caller, held, now + GRANT_TERM)
         bulk_wait = max(timedelta(0), (org.bulk_until or now) - now)
         free_at, pause, reason = None, timedelta(0), ""

@@ -31,6 +31,8 @@ Exhausted = Literal["", "calls", "bulk-jobs"]
 MARGIN_S = 5.0
 # A pause up to this is waited out by the call itself.
 SHORT_S = 5.0
+# Short pauses that come to more than this in a row are a wait that people shall see.
+LONG_S = 20.0
 BATCH_FIRST, BATCH_MOST = 20, 200
 # A batch that was used up within this time was too small.
 BATCH_WORTH_S = 20.0
@@ -76,13 +78,13 @@ class BudgetSpentError(HoldfastError):
 
 @dataclass(frozen=True)
 class Wish:
-    """What a process asks the ledger for."""
+    """What a process asks the ledger for. `held`: calls of earlier grants in hand, under way or not reported."""
 
     connection_id: UUID
     caller: str
     spending: Spending
     calls: int
-    returned: int
+    held: int
     slots: int
 
 
@@ -112,6 +114,9 @@ class Ledger(Protocol):
     async def report(self) -> bool:
         """Hand on what is not reported yet."""
 
+    def unreported(self, connection_id: UUID) -> int:
+        """Calls that are not handed on yet."""
+
 
 class _Pool:
     """Calls in hand for work with the same limit."""
@@ -121,6 +126,7 @@ class _Pool:
         self.batch = BATCH_FIRST
         self.filled_at = -BATCH_WORTH_S
         self.left = 0
+        self.waited_s = 0.0
         self.blocked_until = 0.0
         self.refusal: Granted | None = None
         self.asking = asyncio.Lock()
@@ -142,7 +148,7 @@ class Gate:
         self._valid_until = 0.0
         self._term_s = 0.0
         self._bulk_until = 0.0
-        self._returned = 0
+        self._under_way = 0
         self._credit = CREDIT_CALLS
 
     def admission(self, method: str, route: str) -> _Admission:
@@ -173,17 +179,19 @@ class Gate:
         while pool.calls <= 0:
             await self._fill(pool, spending)
         pool.calls -= 1
+        self._under_way += 1
         try:
             while self._busy >= self._slots:
                 await self._wait_for_slot(spending)
         except BaseException:
-            self._returned += 1
+            self._under_way -= 1
             raise
         self._busy += 1
 
     def leave(self, error: BaseException | None, *, new_job: bool) -> None:
         """The call is over. What the org refused because it is used up is told to the ledger."""
         self._busy -= 1
+        self._under_way -= 1
         self._wake()
         if isinstance(error, SalesforceError) and error.kind is Kind.LIMIT and error.retry is Retry.LATER:
             bulk = new_job and error.error_code != "REQUEST_LIMIT_EXCEEDED"
@@ -193,8 +201,8 @@ class Gate:
             error.retry_after = timedelta(seconds=1)
 
     def _give_back(self) -> None:
+        """What is in hand is not used: the next question tells the ledger so."""
         for pool in self._pools.values():
-            self._returned += pool.calls
             pool.calls = 0
 
     async def _fill(self, pool: _Pool, spending: Spending) -> None:
@@ -210,12 +218,16 @@ class Gate:
             pool.refusal = None
             if granted.calls:
                 pool.calls += granted.calls
+                pool.waited_s = 0.0
                 pool.filled_at = asked_at
                 return
             # What others hold may be what this process holds itself, for work with another limit.
             self._give_back()
             pause = granted.pause.total_seconds()
-            if pause > SHORT_S:
+            pool.waited_s = pool.waited_s + pause
+            if pause > SHORT_S or pool.waited_s > LONG_S:
+                pool.waited_s = 0.0
+                pause = max(pause, SHORT_S)
                 pool.refusal, pool.blocked_until = granted, asked_at + pause - MARGIN_S / 10
                 raise _spent(granted, pause)
         await self._clock.sleep(granted.pause)
@@ -223,13 +235,13 @@ class Gate:
     async def _ask(self, spending: Spending, calls: int, pool: _Pool | None) -> Granted:
         """One question to the ledger, what is not reported yet first."""
         await self._ledger.report()
-        returned, self._returned = self._returned, 0
+        in_hand = sum(one.calls for one in self._pools.values())
+        held = in_hand + self._under_way + self._ledger.unreported(self._connection_id)
         asked_at = self._clock.monotonic()
-        wish = Wish(self._connection_id, self._caller, spending, calls, returned, self._wanted_slots)
+        wish = Wish(self._connection_id, self._caller, spending, calls, held, self._wanted_slots)
         try:
             granted = await self._ledger.reserve(wish)
         except HoldfastError as error:
-            self._returned += returned
             on_credit = min(calls, self._credit, pool.left if pool else 0)
             if not error.transient or error.kind is Kind.LIMIT or on_credit <= 0:
                 raise

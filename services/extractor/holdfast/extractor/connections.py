@@ -59,7 +59,7 @@ class ConnectionsPort:
             purpose=wish.spending.purpose,
             api_limit_percent=wish.spending.percent,
             wanted_calls=wish.calls,
-            returned_calls=wish.returned,
+            held_calls=wish.held,
             wanted_slots=wish.slots,
         )
         reply = await call(self._stub.ReserveCalls, request, timeout=ACCESS_TIMEOUT)

@@ -97,6 +97,11 @@ class UsageLedger:
         """Note that the org refused a call because something is used up."""
         self._waiting.setdefault(connection_id, Report()).exhausted = what
 
+    def unreported(self, connection_id: UUID) -> int:
+        """Calls that are not handed on yet."""
+        waiting = self._waiting.get(connection_id)
+        return waiting.calls if waiting else 0
+
     async def reserve(self, wish: Wish) -> Granted:
         """Ask for calls of an org's budget."""
         return await self._connections.reserve(wish)

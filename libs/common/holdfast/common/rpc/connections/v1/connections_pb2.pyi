@@ -399,6 +399,7 @@ class ReserveCallsRequest(_message.Message):
     WANTED_CALLS_FIELD_NUMBER: _builtins.int
     RETURNED_CALLS_FIELD_NUMBER: _builtins.int
     WANTED_SLOTS_FIELD_NUMBER: _builtins.int
+    HELD_CALLS_FIELD_NUMBER: _builtins.int
     connection_id: _builtins.str
     caller: _builtins.str
     """The process that will make the calls: its name, kept while it runs."""
@@ -413,6 +414,10 @@ class ReserveCallsRequest(_message.Message):
     """Granted before and not used: they are free again."""
     wanted_slots: _builtins.int
     """How many requests the process would make at once."""
+    held_calls: _builtins.int
+    """Granted before, and in hand, under way or not reported yet. An answer that got lost granted nothing: what the
+    ledger holds for the caller beyond this is free again.
+    """
     def __init__(
         self,
         *,
@@ -424,10 +429,11 @@ class ReserveCallsRequest(_message.Message):
         wanted_calls: _builtins.int = ...,
         returned_calls: _builtins.int = ...,
         wanted_slots: _builtins.int = ...,
+        held_calls: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_limit_percent", b"api_limit_percent", "caller", b"caller", "connection_id", b"connection_id", "job_id", b"job_id", "purpose", b"purpose", "returned_calls", b"returned_calls", "wanted_calls", b"wanted_calls", "wanted_slots", b"wanted_slots"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_limit_percent", b"api_limit_percent", "caller", b"caller", "connection_id", b"connection_id", "held_calls", b"held_calls", "job_id", b"job_id", "purpose", b"purpose", "returned_calls", b"returned_calls", "wanted_calls", b"wanted_calls", "wanted_slots", b"wanted_slots"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
