@@ -39,14 +39,15 @@ def forgotten(world: World) -> None:
     holdfast, tag, org = world.holdfast, world.tag, world.org
     job = holdfast.create_job(holdfast.connect(org, tag), [NAME], name=tag)
     with OrgSession(org.url, org.client_id, org.client_secret) as session:
-        session.insert(NAME, [{"Name": tag}])
+        if not world.edited and not list(session.query(f"SELECT Id FROM {NAME} WHERE Name = '{tag}'")):
+            session.insert(NAME, [{"Name": tag}])
     _completed(world, job, "1")
     org.faults(FORGOTTEN)
     try:
         if not world.edited:
             world.edited = True
             with OrgSession(org.url, org.client_id, org.client_secret) as session:
-                (gone,) = [row["Id"] for row in session.query(f"SELECT Id FROM {NAME} ORDER BY Id LIMIT 1")]
+                (gone,) = [row["Id"] for row in session.query(f"SELECT Id FROM {NAME} WHERE Name = '{tag}'")]
                 session.delete([gone])
                 session.empty_recycle_bin([gone])
         _completed(world, job, "2")
