@@ -16,8 +16,9 @@ import pytest
 
 from holdfast.common.contracts.differ import ObjectDiffed, ObjectDoubted, Proof
 from holdfast.common.contracts.manifest import manifest_hash
-from holdfast.extractor import store
-from holdfast.extractor.passes import begin_pass
+from holdfast.common.errors import HoldfastError, Kind
+from holdfast.extractor import store, worker
+from holdfast.extractor.passes import begin_part, begin_pass
 from holdfast.extractor.steps import MISMATCH_NOTED, PASS_BEGUN
 from holdfast.orgsim.testing import RunningOrg
 from holdfast.vault.census import sums_of
@@ -289,3 +290,28 @@ async def test_after_a_mismatch_the_next_run_reads_whole_though_everything_reach
             await one.db.run(MISMATCH_NOTED, lambda unit, event=event: store.note_outcome(unit, event))  # type: ignore[misc]
         assert extracted(await one.run(thing))[-1]["mode"] == mode
     assert extracted(await one.run(thing))[-1]["mode"] == "incremental", "the whole reading made it good"
+
+
+async def test_a_census_that_stopped_between_its_lists_goes_on(
+    org: RunningOrg, harness: Make, thing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = define(org, thing, 5)
+    one = harness()
+    stopped: list[str] = []
+
+    async def stop_once(db: Any, claim: Any, part: Any, settings: Any) -> Any:
+        if not stopped:
+            stopped.append(part)
+            raise HoldfastError(Kind.UNAVAILABLE, "stopped")
+        return await begin_part(db, claim, part, settings)
+
+    monkeypatch.setattr(worker, "begin_part", stop_once)
+    async with one.running():
+        run_id = await read(one, thing)
+        with rest(org) as api:
+            api.delete(f"{thing}/{ids[0]}").raise_for_status()
+        await advance(one, 120)
+        events = await again(one, run_id, thing, "census")
+    assert stopped == ["census"]
+    assert extracted(events)[-1]["census"]["records"] == 4
+    assert len(pages_of(events, "deletions")) == 1, "what was durable is not asked for again"
