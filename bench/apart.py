@@ -35,6 +35,9 @@ class Apart(harness.Installation):
         self._processes[at].send_signal(signal.SIGKILL)
         self._processes[at].wait()
         self._processes[at] = self._spawn(self._groups[at], self.env)
+        self._wait_ready()
+        if not self.alive:
+            raise RuntimeError(f"{service} did not start again\n{self.log}")
 
     def completed(self, run_id: str) -> dict[str, Any]:
         """The run, once it has completed."""
