@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import filecmp
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
@@ -101,7 +102,7 @@ class FolderStore:
         if local_file.stat().st_dev == self._root.stat().st_dev:
             return local_file
         scratch = self._scratch()
-        scratch.write_bytes(local_file.read_bytes())
+        shutil.copyfile(local_file, scratch)  # never whole in memory: a file may be 2 GB
         sync_file(scratch)
         return scratch
 
