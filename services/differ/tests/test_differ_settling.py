@@ -129,7 +129,6 @@ async def test_who_is_absent_from_a_complete_list_is_deleted_and_may_come_back(o
 @pytest.mark.parametrize(
     ("counted", "said"),
     [
-        (3, {}),  # a short answer: the org counts more than it listed
         (2, {"view": VIEW.model_copy(update={"sees_all": False, "reason": "View All Data was taken away."})}),
         (2, {"view": VIEW.model_copy(update={"organization_id": "00D000000000009EAA"})}),
         (2, {"view": None}),
@@ -140,6 +139,19 @@ async def test_what_is_no_evidence_deletes_nobody(org: Differ, counted: int, sai
     diffed = await hold_census(org, records(1, 3), counted, **said)
     assert (diffed["proof"]["state"], diffed["proof"]["unseen_ids"]) == ("not proven", ids(2))
     assert ids(2)[0] in diffed["gaps"][0] and "not marked deleted" in diffed["gaps"][0]
+    assert living(org) == ids(1, 2, 3)
+
+
+async def test_a_short_list_deletes_nobody(org: Differ) -> None:
+    diffed = await hold_census(org, records(1), 2)
+    assert (diffed["proof"]["state"], diffed["proof"]["unseen_ids"]) == ("not proven", ids(2, 3))
+    assert living(org) == ids(1, 2, 3)
+
+
+async def test_an_org_that_moves_while_it_is_listed_deletes_nobody_and_is_no_alarm(org: Differ) -> None:
+    diffed = await hold_census(org, records(1, 3), 3)
+    assert (diffed["proof"]["state"], diffed["gaps"]) == ("not proven", [])
+    assert ids(2)[0] in diffed["proof"]["reason"]
     assert living(org) == ids(1, 2, 3)
 
 
