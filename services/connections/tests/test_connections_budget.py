@@ -146,6 +146,17 @@ async def test_calls_of_a_dead_process_are_free_after_its_term_and_unused_ones_a
 
 
 @integration
+async def test_a_process_that_starts_again_does_not_wait_for_what_it_held_before(
+    service: Any, org_of_1000: str
+) -> None:
+    await wish(service, org_of_1000, "one/first life", wanted_calls=100, wanted_slots=5)
+    again = await wish(service, org_of_1000, "one/second life", wanted_calls=100, wanted_slots=5)
+    assert (again.granted_calls, again.slots) == (75, 5)
+    other = await wish(service, org_of_1000, "another/first life", wanted_calls=100, wanted_slots=5)
+    assert other.slots == 0, "what another process holds stays its own"
+
+
+@integration
 async def test_what_the_org_refuses_is_used_up_until_it_says_otherwise(service: Any, org_of_1000: str) -> None:
     service.org.faults({"path": "/limits/?$", "count": None, "effect": {"error": "REQUEST_LIMIT_EXCEEDED"}})
     await service.ask("ReportUsage", connection_id=org_of_1000, calls=1, exhausted="calls")

@@ -34,10 +34,11 @@ class Org:
     bulk_until: datetime | None
 
 
-async def lock_org(unit: Unit, organization_id: str, now: datetime, fresh_for: timedelta) -> Org:
-    """The budget of an org as it stands now; grants that expired are gone."""
+async def lock_org(unit: Unit, organization_id: str, now: datetime, fresh_for: timedelta, caller: str = "") -> Org:
+    """The budget of an org as it stands now; grants that expired, or that `caller` had in an earlier life, are gone."""
     row = await unit.fetchrow(SQL.lock_budget, organization_id)
     await unit.execute(SQL.drop_expired_grants, organization_id, now)
+    await unit.execute(SQL.drop_grants_of_earlier_lives, organization_id, caller)
     grants = {
         found["caller"]: Grant(found["calls"], found["slots"], found["wanted_slots"])
         for found in await unit.fetch(SQL.grants, organization_id, now)

@@ -93,6 +93,12 @@ DELETE FROM api_grant WHERE organization_id = $1 AND expires_at <= $2;
 -- name: grants
 SELECT caller, calls, slots, wanted_slots FROM api_grant WHERE organization_id = $1 AND expires_at > $2;
 
+-- name: drop_grants_of_earlier_lives
+-- A caller is `<process>/<life>`: a process that starts again does not wait for what it held before.
+DELETE FROM api_grant
+WHERE organization_id = $1 AND caller <> $2 AND $2 LIKE '%/%'
+  AND regexp_replace(caller, '/[^/]*$', '') = regexp_replace($2, '/[^/]*$', '');
+
 -- name: put_grant
 INSERT INTO api_grant (organization_id, caller, calls, slots, wanted_slots, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6)

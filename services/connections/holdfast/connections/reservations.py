@@ -119,7 +119,7 @@ class Reservations:
     async def _try(self, row: ConnectionRow, wish: Wish) -> Reservation:
         async def work(unit: Unit) -> Reservation:
             now = self._clock.now()
-            org = await ledger.lock_org(unit, row.organization_id, now, self.terms.recheck)
+            org = await ledger.lock_org(unit, row.organization_id, now, self.terms.recheck, wish.caller)
             return await self._decide(unit, row, wish, org, now)
 
         return await self._db.run(CALLS_RESERVED, work)
