@@ -27,12 +27,16 @@ from holdfast.extractor.budget import Granted, Wish
 from holdfast.extractor.closing import Closer
 from holdfast.extractor.counting import Counter, counting_part
 from holdfast.extractor.dispatch import Dispatcher
+from holdfast.extractor.drafting import Drafter
 from holdfast.extractor.forecast import Standing
+from holdfast.extractor.grpc import ExtractorService
 from holdfast.extractor.leased_rows import RunRows, TaskRows
 from holdfast.extractor.org import Orgs, Report
 from holdfast.extractor.patience import Patience
 from holdfast.extractor.planner import Planner
+from holdfast.extractor.plans import Plans
 from holdfast.extractor.probing import Prober
+from holdfast.extractor.progress import Outlook
 from holdfast.extractor.settings import ExtractorSettings
 from holdfast.extractor.sources import Sources
 from holdfast.extractor.staging import Staging
@@ -112,12 +116,14 @@ class Harness:
         self.planner = Planner(
             db=db,
             orgs=self.orgs,
-            settings=settings,
+            drafter=Drafter(db, self.orgs, settings, self.clock),
             ids=TimeOrderedIds(),
-            clock=self.clock,
             patience=patience,
             wake_workers=self.workers.signal,
         )
+        outlook = Outlook(connections, self.clock)
+        plans = Plans(self.orgs, Drafter(db, self.orgs, settings, self.clock), outlook)
+        self.service = ExtractorService(db, self.orgs, self.worker.live_calls, outlook, plans)
         self.planners = self._dispatcher("planners", RunRows, self.planner.plan)
         self.job_id = uuid4()
         self.connection_id = uuid4()

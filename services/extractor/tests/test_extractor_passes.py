@@ -265,7 +265,7 @@ async def test_every_object_is_read_whole_when_its_turn_comes(org: RunningOrg, h
             return start + timedelta(days=self.day)
 
     clock = Moved()
-    one.planner._clock = one.closer._clock = clock
+    one.planner._drafter._clock = one.closer._clock = clock
     for day in range(16):
         clock.day = day
         modes.append(extracted(await one.run(thing))[-1]["mode"])

@@ -12,7 +12,6 @@ from holdfast.extractor.planning import (
     ObjectPlan,
     bulk_page_rows,
     choose,
-    estimate_calls,
     lost_fields,
     new_mark,
     plan_object,
@@ -44,7 +43,6 @@ def plan(described: Describe, known: Known | None = None, *, full: bool = False,
         estimated_rows=rows,
         overlap=timedelta(minutes=15),
         bulk_threshold_rows=2000,
-        page_bytes=10_000_000,
     )
 
 
@@ -181,7 +179,6 @@ def test_later_readings_reach_back_before_the_mark() -> None:
     assert planned.mode == "incremental"
     assert planned.since == MARK - timedelta(minutes=15)
     assert planned.strategy == "rest", "how many changed is not known before asking"
-    assert planned.estimated_calls == 1
 
 
 @pytest.mark.parametrize(
@@ -224,12 +221,6 @@ def test_pages_hold_fewer_rows_the_wider_they_are() -> None:
     assert bulk_page_rows(5, 10_000_000) == 50_000
     assert bulk_page_rows(40, 10_000_000) == 10_416
     assert bulk_page_rows(900, 10_000_000) == 1_000
-
-
-def test_estimated_calls() -> None:
-    assert estimate_calls("rest", 0, 10, 10_000_000) == 1
-    assert estimate_calls("rest", 4001, 10, 10_000_000) == 3
-    assert estimate_calls("bulk2", 100_000, 10, 10_000_000) == 4 + 3
 
 
 HOUR = timedelta(hours=1)

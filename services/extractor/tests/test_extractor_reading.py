@@ -14,9 +14,7 @@ import pytest
 
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.rpc.extractor.v1 import extractor_pb2 as messages
-from holdfast.extractor.grpc import ExtractorService
 from holdfast.extractor.leased_rows import RunRows, TaskRows
-from holdfast.extractor.progress import Outlook
 from holdfast.orgsim.testing import RunningOrg
 from holdfast.vault.schema import RecordSchema
 
@@ -209,7 +207,7 @@ async def test_calls_are_reported_in_batches(org: RunningOrg, harness: Make, own
 async def test_progress_is_told_per_object(org: RunningOrg, harness: Make, own: Own) -> None:
     define(org, own("Thing"), 30)
     one = harness()
-    service = ExtractorService(one.db, one.orgs, one.worker.live_calls, Outlook(one.connections, one.clock))
+    service = one.service
     async with one.running():
         run_id = await one.request(own("Thing"), "Nope__c")
         await one.finished(run_id)
@@ -224,7 +222,7 @@ async def test_progress_is_told_per_object(org: RunningOrg, harness: Make, own: 
 
 async def test_progress_of_an_unknown_run_is_not_found(org: RunningOrg, harness: Make) -> None:
     one = harness()
-    service = ExtractorService(one.db, one.orgs, one.worker.live_calls, Outlook(one.connections, one.clock))
+    service = one.service
     with pytest.raises(HoldfastError) as refused:
         await service.GetProgress(messages.GetProgressRequest(run_id=str(uuid4())), None)
     assert refused.value.kind is Kind.NOT_FOUND

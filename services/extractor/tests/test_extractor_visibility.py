@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 
 from holdfast.common.rpc.extractor.v1 import extractor_pb2 as messages
-from holdfast.extractor.grpc import ExtractorService
-from holdfast.extractor.progress import Outlook
 from holdfast.orgsim.testing import RunningOrg, start_org
 
 pytestmark = pytest.mark.integration
@@ -27,7 +25,7 @@ def one_org() -> Iterator[RunningOrg]:
 
 
 async def asked(one: Any, *objects: str) -> messages.CheckVisibilityResponse:
-    service = ExtractorService(one.db, one.orgs, one.worker.live_calls, Outlook(one.connections, one.clock))
+    service = one.service
     request = messages.CheckVisibilityRequest(connection_id=str(one.connection_id), objects=objects)
     answer: messages.CheckVisibilityResponse = await service.CheckVisibility(request, None)
     return answer

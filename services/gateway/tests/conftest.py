@@ -175,6 +175,7 @@ class FakeScheduler:
 class FakeExtractor:
     def __init__(self) -> None:
         self.progress: dict[str, extractor_pb2.GetProgressResponse] = {}
+        self.planned: list[extractor_pb2.PlanJobRequest] = []
         self.error: Exception | None = None
 
     async def GetProgress(self, request, **_):
@@ -190,6 +191,20 @@ class FakeExtractor:
             extractor_pb2.OrgObject(name=name, label=name, recommended=True, rows=7, strategy="query") for name in names
         ]
         return extractor_pb2.ListObjectsResponse(objects=objects)
+
+    async def PlanJob(self, request, **_):
+        self.planned.append(request)
+        reading = extractor_pb2.PlannedReading(
+            object="Account", mode="incremental", strategy="REST, asked with others", rows=0, api_calls=0, seconds=0.31
+        )
+        return extractor_pb2.PlanJobResponse(
+            objects=[reading],
+            shared=[extractor_pb2.SharedCalls(what="who looks", api_calls=1)],
+            unreadable=[extractor_pb2.UnreadableObject(object="Nope__c", reason="The org has no object Nope__c.")],
+            api_calls=4,
+            seconds=1.23,
+            plan_calls=3,
+        )
 
 
 class FakeHistory:

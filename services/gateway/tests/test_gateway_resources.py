@@ -54,6 +54,18 @@ async def test_the_objects_of_a_job_say_which_of_them_it_takes(world, api):
     assert (contact["rows"], contact["strategy"], contact["managed"], contact["namespace"]) == (7, "query", False, "")
 
 
+async def test_the_plan_of_a_job_says_what_its_next_run_costs(world, api):
+    await api.post("/v1/connections", json=CONNECTION)
+    await api.post("/v1/jobs", json={"name": "Nightly", "connection": "Production", "objects": ["Account"]})
+    plan = (await api.get("/v1/jobs/Nightly/plan", params={"full": True})).json()
+    (asked,) = world.extractor.planned
+    assert (list(asked.objects), asked.full, asked.api_limit_percent) == (["Account"], True, 80)
+    assert plan["objects"][0]["strategy"] == "REST, asked with others"
+    assert plan["unreadable"] == [{"object": "Nope__c", "reason": "The org has no object Nope__c."}]
+    assert (plan["api_calls"], plan["plan_calls"], plan["calls_left"]) == (4, 3, None)
+    assert (await api.get("/v1/jobs/Nope/plan")).status_code == 404
+
+
 async def test_run_is_accepted_and_followed_to_its_end(world, api):
     job = await world.job()
     answer = await api.post("/v1/jobs/Nightly/runs", json={"label": "first"})

@@ -1,4 +1,4 @@
-"""The extractor's gRPC face: how far a run is, and what an org offers. Thin; both calls only read."""
+"""The extractor's gRPC face: how far a run is, what the next one costs, what an org offers. Thin; only reads."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from holdfast.common.rpc.extractor.v1 import extractor_pb2 as messages
 from holdfast.common.rpc.extractor.v1.extractor_pb2_grpc import ExtractorServiceServicer
 from holdfast.extractor import store
 from holdfast.extractor.classification import classify, namespace_of
+from holdfast.extractor.drafting import Wanted
 from holdfast.extractor.files.queueing import files_of_run
 from holdfast.extractor.org import Orgs, count_calls
+from holdfast.extractor.plans import Plans
 from holdfast.extractor.progress import Outlook, state_of
 from holdfast.extractor.visibility import check
 
@@ -27,7 +29,9 @@ DESCRIBES = 4
 class ExtractorService(ExtractorServiceServicer):
     """Implements `holdfast.extractor.v1.ExtractorService`."""
 
-    def __init__(self, db: Database, orgs: Orgs, live_calls: Callable[[UUID], int], outlook: Outlook) -> None:
+    def __init__(
+        self, db: Database, orgs: Orgs, live_calls: Callable[[UUID], int], outlook: Outlook, plans: Plans
+    ) -> None:
         """Make the servicer.
 
         Args:
@@ -37,6 +41,7 @@ class ExtractorService(ExtractorServiceServicer):
         self._orgs = orgs
         self._live_calls = live_calls
         self._outlook = outlook
+        self._plans = plans
 
     async def GetProgress(
         self, request: messages.GetProgressRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -107,6 +112,18 @@ class ExtractorService(ExtractorServiceServicer):
         client = await self._orgs.client(connection_id)
         sight = await check(self._db, client, connection_id, list(request.objects), slots=DESCRIBES)
         return messages.CheckVisibilityResponse(warnings=sight.warnings, api_calls=counter.calls)
+
+    async def PlanJob(
+        self, request: messages.PlanJobRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> messages.PlanJobResponse:
+        """How the next run of a job would read the org; three calls for a dozen small objects."""
+        wanted = Wanted(
+            _id(request.job_id, "job_id"),
+            _id(request.connection_id, "connection_id"),
+            tuple(request.objects),
+            request.full,
+        )
+        return await self._plans.plan(wanted, request.api_limit_percent)
 
 
 def _id(text: str, field: str) -> UUID:

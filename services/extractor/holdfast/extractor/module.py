@@ -30,12 +30,14 @@ from holdfast.extractor.connections import ConnectionsPort
 from holdfast.extractor.consumers import consume
 from holdfast.extractor.counting import Counter, counting_part
 from holdfast.extractor.dispatch import Dispatcher
+from holdfast.extractor.drafting import Drafter
 from holdfast.extractor.files.module import FileRooms, open_files
 from holdfast.extractor.grpc import ExtractorService
 from holdfast.extractor.leased_rows import RunRows, TaskRows, release_own
 from holdfast.extractor.org import Orgs
 from holdfast.extractor.patience import Patience
 from holdfast.extractor.planner import Planner
+from holdfast.extractor.plans import Plans
 from holdfast.extractor.probing import Prober
 from holdfast.extractor.progress import Outlook
 from holdfast.extractor.settings import ExtractorSettings
@@ -133,7 +135,8 @@ def _rooms(
     consume(bus, planners.signal.set, Desk(planners, workers, abort_signal), settings)
     server = Server(settings, settings.extractor_grpc)
     outlook = Outlook(ConnectionsPort(connections), platform.clock)
-    service = ExtractorService(db, orgs, worker.live_calls, outlook)
+    plans = Plans(orgs, Drafter(db, orgs, settings, platform.clock), outlook)
+    service = ExtractorService(db, orgs, worker.live_calls, outlook, plans)
     server.add(lambda registry: add_ExtractorServiceServicer_to_server(service, registry))
     files = open_files(platform, settings, db, orgs)
     usage = Loop("usage", orgs.ledger.report, Signal(), USAGE_PAUSE, platform.clock)
@@ -205,9 +208,8 @@ def _planners(
     planner = Planner(
         db=db,
         orgs=orgs,
-        settings=settings,
+        drafter=Drafter(db, orgs, settings, platform.clock),
         ids=platform.ids,
-        clock=platform.clock,
         patience=_patience(settings),
         wake_workers=wake_workers,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from math import ceil
 from typing import Literal
 
 from holdfast.common.contracts.extractor import Mode
@@ -20,8 +19,6 @@ Strategy = Literal["rest", "bulk2"]
 REST_PAGE_ROWS = 2000
 # Salesforce cuts URLs and headers off at 16,384 bytes; the rest of the request needs its share.
 LONGEST_QUERY_IN_URL = 14_000
-# Create, a few polls, and one page at least.
-BULK_OVERHEAD_CALLS = 4
 _BYTES_PER_FIELD = 24
 _MOST_NAMES = 20
 _FEWEST_PAGE_ROWS, _MOST_PAGE_ROWS = 1_000, 50_000
@@ -66,7 +63,6 @@ class ObjectPlan:
     since: datetime | None
     strategy: Strategy
     estimated_rows: int
-    estimated_calls: int
 
 
 def choose(
@@ -129,7 +125,6 @@ def plan_object(
     estimated_rows: int,
     overlap: timedelta,
     bulk_threshold_rows: int,
-    page_bytes: int,
 ) -> ObjectPlan:
     """Decide mode and strategy of one object.
 
@@ -145,8 +140,7 @@ def plan_object(
     query = ObjectQuery(describe.name, names, since)
     # How many rows changed is not known before asking; most objects changed little.
     rows = estimated_rows if mode != "incremental" else 0
-    strategy = strategy_of(query, rows, bulk_threshold_rows)
-    return ObjectPlan(schema, mode, since, strategy, rows, estimate_calls(strategy, rows, len(names), page_bytes))
+    return ObjectPlan(schema, mode, since, strategy_of(query, rows, bulk_threshold_rows), rows)
 
 
 def _mode(known: Known | None, schema: RecordSchema, *, full: bool) -> Mode:
@@ -163,13 +157,6 @@ def strategy_of(query: ObjectQuery, rows: int, bulk_threshold_rows: int) -> Stra
         return "rest"
     too_long = url_length(query.ordered()) > LONGEST_QUERY_IN_URL
     return "bulk2" if rows >= bulk_threshold_rows or too_long else "rest"
-
-
-def estimate_calls(strategy: Strategy, rows: int, fields: int, page_bytes: int) -> int:
-    """API calls that reading so many rows will cost, roughly."""
-    if strategy == "rest":
-        return max(1, ceil(rows / REST_PAGE_ROWS))
-    return BULK_OVERHEAD_CALLS + max(1, ceil(rows / bulk_page_rows(fields, page_bytes)))
 
 
 def bulk_page_rows(fields: int, page_bytes: int) -> int:

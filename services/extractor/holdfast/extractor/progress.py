@@ -51,7 +51,7 @@ class Outlook:
         open_tasks = [task for task in tasks if task["state"] == "waiting"]
         if run["state"] != "planned" or not open_tasks:
             return None
-        standing = await self._standing(run["connection_id"], run["api_limit_percent"])
+        standing = await self.standing(run["connection_id"], run["api_limit_percent"])
         if standing is None:
             return None
         left = sum(max(1, task["estimated_calls"] - task["api_calls"]) for task in open_tasks)
@@ -59,7 +59,8 @@ class Outlook:
         elapsed = max(timedelta(seconds=1), now - run["received_at"])
         return _message(forecast(left, calls, elapsed, standing, run["api_limit_percent"], now))
 
-    async def _standing(self, connection_id: UUID, percent: int) -> Standing | None:
+    async def standing(self, connection_id: UUID, percent: int) -> Standing | None:
+        """An org's budget for records, a few seconds old at most; None while it is not known."""
         now = self._clock.monotonic()
         kept_until, known = self._known.get((connection_id, percent), (0.0, None))
         if now < kept_until:

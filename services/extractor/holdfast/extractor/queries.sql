@@ -27,7 +27,7 @@ RETURNING run_id, job_id, run, connection_id, objects, full_scan, correlation_id
 -- The largest object that waits and that nobody holds, with what its worker must know of the run.
 WITH claimed AS (
     UPDATE task SET holder = $1, epoch = epoch + 1, lease_until = clock_timestamp() + $2, wait_reason = '',
-        wait_until = NULL
+        wait_until = NULL, began_at = coalesce(began_at, clock_timestamp())
     WHERE task_id = (
         SELECT task_id FROM task
         WHERE state = 'waiting'
@@ -278,7 +278,8 @@ ORDER BY object LIMIT $4;
 SELECT page_id, rows, sha256 FROM page WHERE task_id = $1 ORDER BY seq;
 
 -- name: close_task
-UPDATE task SET state = $2, api_calls = api_calls + $3, reason = $4, code = $5, lease_until = NULL, holder = NULL
+UPDATE task SET state = $2, api_calls = api_calls + $3, reason = $4, code = $5, lease_until = NULL, holder = NULL,
+    ended_at = coalesce(ended_at, clock_timestamp())
 WHERE task_id = $1
 RETURNING rows, api_calls, max_stamp, read_from, schema;
 
@@ -404,3 +405,21 @@ INSERT INTO vanished (job_id, object, run) VALUES ($1, $2, $3) ON CONFLICT DO NO
 -- name: forget_vanished
 -- Objects that are there again.
 DELETE FROM vanished WHERE job_id = $1 AND object = ANY ($2::text[]);
+
+-- name: last_paces
+-- How long the job's last reading of each object took, whole ones and incremental ones.
+SELECT DISTINCT ON (object, incremental) object, mode = 'incremental' AS incremental, rows,
+    extract(epoch FROM ended_at - began_at)::float8 AS seconds
+FROM task JOIN extraction USING (run_id)
+WHERE job_id = $1 AND task.state = 'extracted' AND ended_at IS NOT NULL AND began_at IS NOT NULL
+ORDER BY object, incremental, run DESC;
+
+-- name: looks_at_jobs
+-- Calls of a Bulk reading less those for the making of the job, its pages and a count; the middle of the last hundred.
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY looks) FROM (
+    SELECT task.api_calls - (next_seq - 1) - 2 AS looks
+    FROM task JOIN extraction USING (run_id)
+    WHERE connection_id = $1 AND task.state = 'extracted' AND strategy = 'bulk2' AND bulk_restarts = 0
+      AND purpose = 'reading' AND pass_number = 1 AND next_seq <= 4 AND ended_at IS NOT NULL
+    ORDER BY ended_at DESC LIMIT 100
+) AS lately;

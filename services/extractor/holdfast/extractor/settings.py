@@ -36,7 +36,10 @@ class ExtractorSettings(Settings):
     (5 in a developer org)."""
 
     extractor_bulk_threshold_rows: int = Field(default=2000, ge=1)
-    """From this many rows on an object is read by Bulk 2.0: one REST page holds 2,000."""
+    """From this many rows on an object is read by Bulk 2.0: one REST page holds 2,000. With 6,000 a baseline of 13
+    objects, two of them between the two, took 25 calls instead of 29 and as long, but runs without changes 13 instead
+    of 9: only Bulk jobs tell the org's time, without which an object that was loaded in one go is read again. With
+    10,000 a baseline of 121,000 records took 61 calls instead of 52."""
 
     extractor_page_bytes: int = Field(default=10_000_000, ge=100_000, le=200_000_000)
     """Aimed at size of one Bulk page: 10 MB keep memory flat and still fill the pipe."""

@@ -18,6 +18,7 @@ from holdfast.launcher.commands.objects import (
     print_objects,
 )
 from holdfast.launcher.commands.options import DEFAULT_DATA, ApiAddress, Data, Json
+from holdfast.launcher.commands.plans import print_plan
 from holdfast.launcher.commands.runs import follow_to_end
 from holdfast.launcher.commands.session import open_api, path
 
@@ -144,6 +145,23 @@ def objects(
         items = list(found.get(path("jobs", job, "objects"))["items"])
     items = chosen(items, recommended=recommended, not_recommended=not_recommended, search=search, sort=sort)
     print_objects(items, as_json=as_json)
+
+
+@app.command("plan")
+def plan(
+    job: Job,
+    full: Annotated[bool, typer.Option("--full", help="Plan to read every record again.")] = False,
+    api: ApiAddress = "",
+    data: Data = DEFAULT_DATA,
+    as_json: Json = False,
+) -> None:
+    """How the next run would read each object, with calls and time. Asks the org, begins nothing."""
+    with open_api(api, data) as found:
+        planned = found.get(path("jobs", job, "plan"), full=full)
+    if as_json:
+        output.print_json(planned)
+    else:
+        print_plan(planned)
 
 
 @app.command("edit")

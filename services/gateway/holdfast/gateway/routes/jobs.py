@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
 
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.rpc.extractor.v1 import extractor_pb2
@@ -11,9 +13,11 @@ from holdfast.gateway.context import CommandKey, Ctx
 from holdfast.gateway.inputs import JobRef
 from holdfast.gateway.models.connections import OrgObject, OrgObjects
 from holdfast.gateway.models.jobs import CreateJob, Job, UpdateJob
+from holdfast.gateway.models.plans import JobPlan
 from holdfast.gateway.paging import DEFAULT_PAGE_SIZE, Cursor, Page, PageSize, to_cursor, to_page_token
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+Full = Annotated[bool, Query(description="Plan to read every record again, not only what changed.")]
 
 
 @router.post("", status_code=201, operation_id="createJob")
@@ -59,6 +63,20 @@ async def list_job_objects(job: JobRef, context: Ctx) -> OrgObjects:
     named = {name.lower() for name in found.objects}
     items = [OrgObject.of(each, each.name.lower() in named if named else each.recommended) for each in answer.objects]
     return OrgObjects(items=items)
+
+
+@router.get("/{job}/plan", operation_id="planJob")
+async def plan_job(job: JobRef, context: Ctx, full: Full = False) -> JobPlan:
+    """How the job's next run would read each object, and what that costs. Asks the org; begins nothing."""
+    found = await context.backends.job(job)
+    request = extractor_pb2.PlanJobRequest(
+        job_id=found.id,
+        connection_id=found.connection_id,
+        objects=found.objects,
+        full=full,
+        api_limit_percent=found.api_limit_percent,
+    )
+    return JobPlan.of(await context.backends.ask(context.backends.extractor.PlanJob, request, waits_for_org=True))
 
 
 @router.patch("/{job}", operation_id="updateJob")

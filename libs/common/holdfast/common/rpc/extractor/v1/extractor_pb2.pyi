@@ -340,3 +340,183 @@ class CheckVisibilityResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CheckVisibilityResponse: _TypeAlias = CheckVisibilityResponse  # noqa: Y015
+
+@_typing.final
+class PlanJobRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    CONNECTION_ID_FIELD_NUMBER: _builtins.int
+    OBJECTS_FIELD_NUMBER: _builtins.int
+    FULL_FIELD_NUMBER: _builtins.int
+    API_LIMIT_PERCENT_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    connection_id: _builtins.str
+    full: _builtins.bool
+    """Read every record again, not only what changed."""
+    api_limit_percent: _builtins.int
+    @_builtins.property
+    def objects(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Empty: every recommended object that has records."""
+
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+        connection_id: _builtins.str = ...,
+        objects: _abc.Iterable[_builtins.str] | None = ...,
+        full: _builtins.bool = ...,
+        api_limit_percent: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_limit_percent", b"api_limit_percent", "connection_id", b"connection_id", "full", b"full", "job_id", b"job_id", "objects", b"objects"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanJobRequest: _TypeAlias = PlanJobRequest  # noqa: Y015
+
+@_typing.final
+class PlannedReading(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OBJECT_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    STRATEGY_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    API_CALLS_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    object: _builtins.str
+    mode: _builtins.str
+    """"baseline", "incremental" or "full"."""
+    strategy: _builtins.str
+    """In words."""
+    rows: _builtins.int
+    api_calls: _builtins.int
+    """Of its own; what it asks together with other objects is in `shared`."""
+    seconds: _builtins.float
+    def __init__(
+        self,
+        *,
+        object: _builtins.str = ...,
+        mode: _builtins.str = ...,
+        strategy: _builtins.str = ...,
+        rows: _builtins.int = ...,
+        api_calls: _builtins.int = ...,
+        seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_calls", b"api_calls", "mode", b"mode", "object", b"object", "rows", b"rows", "seconds", b"seconds", "strategy", b"strategy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlannedReading: _TypeAlias = PlannedReading  # noqa: Y015
+
+@_typing.final
+class UnreadableObject(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OBJECT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    object: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        object: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["object", b"object", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnreadableObject: _TypeAlias = UnreadableObject  # noqa: Y015
+
+@_typing.final
+class SharedCalls(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WHAT_FIELD_NUMBER: _builtins.int
+    API_CALLS_FIELD_NUMBER: _builtins.int
+    what: _builtins.str
+    """What is asked, in words."""
+    api_calls: _builtins.int
+    def __init__(
+        self,
+        *,
+        what: _builtins.str = ...,
+        api_calls: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_calls", b"api_calls", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SharedCalls: _TypeAlias = SharedCalls  # noqa: Y015
+
+@_typing.final
+class PlanJobResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OBJECTS_FIELD_NUMBER: _builtins.int
+    SHARED_FIELD_NUMBER: _builtins.int
+    UNREADABLE_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    API_CALLS_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    CALLS_LEFT_FIELD_NUMBER: _builtins.int
+    CALLS_LIMIT_FIELD_NUMBER: _builtins.int
+    PLAN_CALLS_FIELD_NUMBER: _builtins.int
+    rows: _builtins.int
+    """Of all objects, with what they share."""
+    api_calls: _builtins.int
+    seconds: _builtins.float
+    """From the request to the last page, objects being read side by side."""
+    calls_left: _builtins.int
+    """Calls that the job may make now, and that the org allows in 24 hours; unset while the budget is not known."""
+    calls_limit: _builtins.int
+    plan_calls: _builtins.int
+    """What this plan itself cost."""
+    @_builtins.property
+    def objects(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedReading]: ...
+    @_builtins.property
+    def shared(self) -> _containers.RepeatedCompositeFieldContainer[Global___SharedCalls]: ...
+    @_builtins.property
+    def unreadable(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnreadableObject]: ...
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What became of the org's objects and fields since the job last read them."""
+
+    def __init__(
+        self,
+        *,
+        objects: _abc.Iterable[Global___PlannedReading] | None = ...,
+        shared: _abc.Iterable[Global___SharedCalls] | None = ...,
+        unreadable: _abc.Iterable[Global___UnreadableObject] | None = ...,
+        rows: _builtins.int = ...,
+        api_calls: _builtins.int = ...,
+        seconds: _builtins.float = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
+        calls_left: _builtins.int | None = ...,
+        calls_limit: _builtins.int | None = ...,
+        plan_calls: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_calls_left", b"_calls_left", "_calls_limit", b"_calls_limit", "calls_left", b"calls_left", "calls_limit", b"calls_limit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_calls_left", b"_calls_left", "_calls_limit", b"_calls_limit", "api_calls", b"api_calls", "calls_left", b"calls_left", "calls_limit", b"calls_limit", "notes", b"notes", "objects", b"objects", "plan_calls", b"plan_calls", "rows", b"rows", "seconds", b"seconds", "shared", b"shared", "unreadable", b"unreadable"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__calls_left: _TypeAlias = _typing.Literal["calls_left"]  # noqa: Y015
+    _WhichOneofArgType__calls_left: _TypeAlias = _typing.Literal["_calls_left", b"_calls_left"]  # noqa: Y015
+    _WhichOneofReturnType__calls_limit: _TypeAlias = _typing.Literal["calls_limit"]  # noqa: Y015
+    _WhichOneofArgType__calls_limit: _TypeAlias = _typing.Literal["_calls_limit", b"_calls_limit"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__calls_left) -> _WhichOneofReturnType__calls_left | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__calls_limit) -> _WhichOneofReturnType__calls_limit | None: ...
+
+Global___PlanJobResponse: _TypeAlias = PlanJobResponse  # noqa: Y015

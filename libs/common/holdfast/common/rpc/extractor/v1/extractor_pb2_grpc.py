@@ -50,6 +50,11 @@ class ExtractorServiceStub:
                 request_serializer=holdfast_dot_extractor_dot_v1_dot_extractor__pb2.CheckVisibilityRequest.SerializeToString,
                 response_deserializer=holdfast_dot_extractor_dot_v1_dot_extractor__pb2.CheckVisibilityResponse.FromString,
                 _registered_method=True)
+        self.PlanJob = channel.unary_unary(
+                '/holdfast.extractor.v1.ExtractorService/PlanJob',
+                request_serializer=holdfast_dot_extractor_dot_v1_dot_extractor__pb2.PlanJobRequest.SerializeToString,
+                response_deserializer=holdfast_dot_extractor_dot_v1_dot_extractor__pb2.PlanJobResponse.FromString,
+                _registered_method=True)
 
 
 class ExtractorServiceServicer:
@@ -77,6 +82,13 @@ class ExtractorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PlanJob(self, request, context):
+        """How the next run of a job would read the org, and what that costs. Calls the org; begins nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExtractorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +106,11 @@ def add_ExtractorServiceServicer_to_server(servicer, server):
                     servicer.CheckVisibility,
                     request_deserializer=holdfast_dot_extractor_dot_v1_dot_extractor__pb2.CheckVisibilityRequest.FromString,
                     response_serializer=holdfast_dot_extractor_dot_v1_dot_extractor__pb2.CheckVisibilityResponse.SerializeToString,
+            ),
+            'PlanJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanJob,
+                    request_deserializer=holdfast_dot_extractor_dot_v1_dot_extractor__pb2.PlanJobRequest.FromString,
+                    response_serializer=holdfast_dot_extractor_dot_v1_dot_extractor__pb2.PlanJobResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +195,33 @@ class ExtractorService:
             '/holdfast.extractor.v1.ExtractorService/CheckVisibility',
             holdfast_dot_extractor_dot_v1_dot_extractor__pb2.CheckVisibilityRequest.SerializeToString,
             holdfast_dot_extractor_dot_v1_dot_extractor__pb2.CheckVisibilityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.extractor.v1.ExtractorService/PlanJob',
+            holdfast_dot_extractor_dot_v1_dot_extractor__pb2.PlanJobRequest.SerializeToString,
+            holdfast_dot_extractor_dot_v1_dot_extractor__pb2.PlanJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,8 @@ class ExtractorServiceStub:
     """What an org offers to a backup: every object with its classification and count."""
     CheckVisibility: _grpc.UnaryUnaryMultiCallable[_extractor_pb2.CheckVisibilityRequest, _extractor_pb2.CheckVisibilityResponse]
     """What the connection's user cannot see of the objects that a job takes. Calls the org."""
+    PlanJob: _grpc.UnaryUnaryMultiCallable[_extractor_pb2.PlanJobRequest, _extractor_pb2.PlanJobResponse]
+    """How the next run of a job would read the org, and what that costs. Calls the org; begins nothing."""
 
 @_typing.type_check_only
 class ExtractorServiceAsyncStub(ExtractorServiceStub):
@@ -51,6 +53,8 @@ class ExtractorServiceAsyncStub(ExtractorServiceStub):
     """What an org offers to a backup: every object with its classification and count."""
     CheckVisibility: _aio.UnaryUnaryMultiCallable[_extractor_pb2.CheckVisibilityRequest, _extractor_pb2.CheckVisibilityResponse]  # type: ignore[assignment]
     """What the connection's user cannot see of the objects that a job takes. Calls the org."""
+    PlanJob: _aio.UnaryUnaryMultiCallable[_extractor_pb2.PlanJobRequest, _extractor_pb2.PlanJobResponse]  # type: ignore[assignment]
+    """How the next run of a job would read the org, and what that costs. Calls the org; begins nothing."""
 
 class ExtractorServiceServicer(metaclass=_abc_1.ABCMeta):
     """How far the extraction of a run is. Deadlines are required on every call."""
@@ -78,5 +82,13 @@ class ExtractorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_extractor_pb2.CheckVisibilityResponse, _abc.Awaitable[_extractor_pb2.CheckVisibilityResponse]]:
         """What the connection's user cannot see of the objects that a job takes. Calls the org."""
+
+    @_abc_1.abstractmethod
+    def PlanJob(
+        self,
+        request: _extractor_pb2.PlanJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_extractor_pb2.PlanJobResponse, _abc.Awaitable[_extractor_pb2.PlanJobResponse]]:
+        """How the next run of a job would read the org, and what that costs. Calls the org; begins nothing."""
 
 def add_ExtractorServiceServicer_to_server(servicer: ExtractorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
