@@ -14,6 +14,7 @@ from environments import ROOT
 from options import Options
 from report import Report, Runs
 
+from holdfast.extractor.settings import ExtractorSettings
 from holdfast.orgsim.testing import RunningOrg
 
 sys.path.insert(0, str(ROOT))
@@ -47,7 +48,7 @@ def measure(report: Report, options: Options) -> None:
         report.add("fetched when it was killed", f"{Runs(at).median:.0%} of the pages", str(Runs(at)))
         report.add("**pages fetched again** ÷ all", f"{shares.median:.3f}", ", ".join(f"{n:.0f}" for n in again))
         report.add("events lost or doubled", f"{sum(wrong)}", ", ".join(map(str, wrong)))
-        connections = int(holdfast.env.get("HOLDFAST_EXTRACTOR_FETCHES", "4"))
+        connections = 1 + int(ExtractorSettings.model_fields["extractor_pages_ahead"].default)
         aim = f"fetched again: ≤ one page per connection ({connections})"
         report.aim("B10", aim, f"at most {max(again):.0f} pages", max(again) <= connections)
         report.aim("B10", "lost or doubled events: 0", f"{sum(wrong)}", not any(wrong))

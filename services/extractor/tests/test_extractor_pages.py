@@ -15,7 +15,7 @@ from holdfast.common.clock import SystemClock
 from holdfast.common.errors import HoldfastError
 from holdfast.extractor.bulk_source import BulkPace, BulkSource, BulkStart
 from holdfast.extractor.reading import Elsewhere
-from holdfast.extractor.result_pages import Lookahead, Place
+from holdfast.extractor.result_pages import FIRST, Lookahead, Place, ResultReader
 from holdfast.extractor.soql import ObjectQuery
 from holdfast.orgsim.testing import RunningOrg, start_org
 from holdfast.salesforce.models import BulkPage, JobInfo, ResultPages
@@ -73,6 +73,39 @@ async def test_a_killed_worker_costs_no_more_than_the_pages_on_their_way(
     assert again <= 4, "a page per connection at most"
     sequence = [body["seq"] for kind, body in events if kind == "page.staged"]
     assert sequence == list(range(1, len(sequence) + 1))
+
+
+class LongResult:
+    """A client for one result of many pages; knows which were asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def result_pages(self, job_id: str, listing: str | None) -> ResultPages:
+        first = int(listing or 0)
+        return ResultPages(tuple(f"{n}" for n in range(first, first + 5)), f"{first + 5}" if first < 20 else None)
+
+    async def download_from(self, job_id: str, address: str) -> BulkPage:
+        self.asked.append(address)
+        await asyncio.sleep(0)
+        return BulkPage(b"x", 1, None)
+
+
+async def test_no_more_pages_are_asked_for_than_may_be_fetched_again() -> None:
+    org = LongResult()
+    reader = ResultReader(org, "750", FIRST, Lookahead(3, 1000))  # type: ignore[arg-type]
+    for _ in range(3):
+        assert await reader.next()
+        await asyncio.sleep(0.01)
+        assert len(org.asked) <= 4, "those before are not durable yet"
+    for durable in range(1, 21):
+        reader.settled()
+        await asyncio.sleep(0.01)
+        assert len(org.asked) <= durable + 4, "a page per connection at most is not durable"
+        assert await reader.next()
+        await asyncio.sleep(0.01)
+        assert len(org.asked) == min(durable + 4, 25), "and no connection is idle"
+    await reader.close()
 
 
 HEADER = b'"Id","Name"\n'

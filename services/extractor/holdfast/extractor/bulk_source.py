@@ -200,7 +200,10 @@ class BulkSource:
         if listed is None:
             raise self._restart("the org lists no more pages")
         after = str(listed.after) if listed.after else None
-        return self._as_fetched(job_id, listed.address, listed.page, after, lambda: self._again(job_id, listed.address))
+        fetched = self._as_fetched(
+            job_id, listed.address, listed.page, after, lambda: self._again(job_id, listed.address)
+        )
+        return fetched._replace(settled=self._reader.settled)
 
     async def _again(self, job_id: str, address: str) -> Fetched:
         page = await self._client.download_from(job_id, address)

@@ -21,6 +21,10 @@ MOST_BULK_JOBS = 2
 MOST_RESTARTS = 5
 
 
+def _nothing_to_do() -> None:
+    """For a source that does not mind when its pages are durable."""
+
+
 class Fetched(NamedTuple):
     """A page as it came.
 
@@ -32,6 +36,7 @@ class Fetched(NamedTuple):
         after: Its last record, where the order of the query makes that a position.
         locator: Where it was read in the Bulk result, and `next_locator` where the next one is.
         body: Hash of the page as it came, empty where a page cannot come in place of another.
+        settled: Called once the page is durable.
     """
 
     rows: int
@@ -44,6 +49,7 @@ class Fetched(NamedTuple):
     locator: str | None = None
     next_locator: str | None = None
     body: str = ""
+    settled: Callable[[], None] = _nothing_to_do
 
 
 class PageSource(Protocol):

@@ -1,7 +1,7 @@
 """Pages of a finished Bulk job, several on their way at once, handed out in order.
 
 Salesforce lists them five at a time (`resultPages`); their sizes are its own choice, so how many are fetched side by
-side goes by the size of those that came.
+side goes by the size of those that came. A page counts until it is durable: what a kill costs is what counts then.
 """
 
 from __future__ import annotations
@@ -39,15 +39,17 @@ class Lookahead:
     """How many pages may be fetched before their turn, all objects together, and how many bytes that may be."""
 
     def __init__(self, pages: int, max_bytes: int) -> None:
+        self._most = pages + 1
         self._free = pages
         self.max_bytes = max_bytes
 
-    def take(self, page_bytes: int, ahead: int) -> bool:
-        """Whether one more page of about this size may be fetched, `ahead` being on their way."""
-        if not self._free or (ahead + 1) * page_bytes > self.max_bytes:
-            return False
+    def has_room(self, page_bytes: int, unsettled: int) -> bool:
+        """Whether one more page of about this size may be fetched, so many of its object being not durable yet."""
+        return self._free > 0 and unsettled < self._most and (unsettled + 1) * page_bytes <= self.max_bytes
+
+    def take(self) -> None:
+        """A page is fetched before its turn; there must be room."""
         self._free -= 1
-        return True
 
     def give_back(self) -> None:
         """A page that was taken for is handed out, or no longer wanted."""
@@ -80,27 +82,39 @@ class ResultReader:
         self._listed: list[tuple[str, Place | None]] = []
         self._coming: deque[_OnItsWay] = deque()
         self._addresses: set[str] = set()
+        self._handed_out = 0
         # Until a page has come nobody knows how large they are: two are fetched then.
         self._page_bytes = lookahead.max_bytes // 2
 
     async def next(self) -> Listed | None:
-        """The next page; None after the last one.
+        """The next page, to be settled once it is durable; None after the last one.
 
         Raises:
             HoldfastError: From the org; UNAVAILABLE when it lists a page twice.
         """
-        if not self._coming and not await self._send(ahead=False):
-            return None
+        if not self._coming:
+            if not self._listed and self._place is not None:
+                await self._list(self._place)
+            if not self._listed:
+                return None
+            self._send(ahead=False)
         await self._send_ahead()
-        first = self._coming.popleft()
+        first = self._coming[0]
         try:
             page = await first.page
         finally:
+            self._coming.popleft()
             if first.ahead:
                 self._lookahead.give_back()
         self._page_bytes = max(1, len(page.body))
+        self._handed_out += 1
         await self._send_ahead()
         return Listed(first.address, page, first.after)
+
+    def settled(self) -> None:
+        """A page that was handed out is durable: another may come for it, at once if its address is known."""
+        self._handed_out -= 1
+        self._send_listed()
 
     async def close(self) -> None:
         """Drop what is still on its way."""
@@ -110,27 +124,27 @@ class ResultReader:
             if item.ahead:
                 self._lookahead.give_back()
 
-    async def _send_ahead(self) -> None:
-        while self._place is not None or self._listed:
-            if not self._lookahead.take(self._page_bytes, len(self._coming)):
-                return
-            sent = False
-            try:
-                sent = await self._send(ahead=True)
-            finally:
-                if not sent:
-                    self._lookahead.give_back()
+    @property
+    def _room(self) -> bool:
+        return self._lookahead.has_room(self._page_bytes, len(self._coming) + self._handed_out)
 
-    async def _send(self, *, ahead: bool) -> bool:
-        """Begin to fetch the next page; False if there is none."""
-        if not self._listed and self._place is not None:
+    async def _send_ahead(self) -> None:
+        self._send_listed()
+        while not self._listed and self._place is not None and self._room:
             await self._list(self._place)
-        if not self._listed:
-            return False
+            self._send_listed()
+
+    def _send_listed(self) -> None:
+        """Begin to fetch what is listed, as far as that may be before its turn."""
+        while self._listed and self._room:
+            self._lookahead.take()
+            self._send(ahead=True)
+
+    def _send(self, *, ahead: bool) -> None:
+        """Begin to fetch the next page that is listed."""
         address, after = self._listed.pop(0)
-        task = asyncio.create_task(self._client.download_from(self._job_id, address))
-        self._coming.append(_OnItsWay(address, after, task, ahead))
-        return True
+        page = asyncio.create_task(self._client.download_from(self._job_id, address))
+        self._coming.append(_OnItsWay(address, after, page, ahead))
 
     async def _list(self, place: Place) -> None:
         found = await self._client.result_pages(self._job_id, place.listing)

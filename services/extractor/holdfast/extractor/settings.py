@@ -102,10 +102,12 @@ class ExtractorSettings(Settings):
     five pages, which few pages do not win back."""
 
     extractor_pages_ahead: int = Field(default=5, ge=0, le=32)
-    """Pages fetched before their turn, all objects together: what one connection cannot carry, six can."""
+    """Pages fetched before their turn, all objects together: what one connection cannot carry, six can. As many, and
+    the one whose turn it is, are on their way or not durable yet: more a killed extractor does not fetch again."""
 
     extractor_bytes_ahead: int = Field(default=64_000_000, ge=1_000_000)
-    """Bytes that the pages of one object on their way may have: Salesforce chooses the size of listed pages."""
+    """Bytes that the pages of one object on their way, or not durable yet, may have: Salesforce chooses the size of
+    listed pages."""
 
     extractor_retry_first: Span = timedelta(seconds=1)
     """First pause after a passing failure; doubles each time, up to a minute."""

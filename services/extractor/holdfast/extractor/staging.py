@@ -188,6 +188,7 @@ class Staging:
             staged = await task
             if staged.page is not None:
                 await self._db.run(PAGE_RECORDED, _recording(claim, staged, staged.page, self._files))
+            staged.fetched.settled()
 
 
 def _transform(fetched: Fetched, meta: PageMeta, out: Path) -> tuple[StagedPage, Sums | None]:
