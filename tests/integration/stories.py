@@ -31,6 +31,7 @@ from . import (
 from .harness import Installation, assert_agree, wait_until
 
 THINGS = 1_600  # two Bulk pages of 1,000
+LARGE = 20_500  # from 20,000 records on an index is stored
 COUNT_FIELDS = [{"name": "Amount__c", "type": "currency"}, {"name": "Note__c", "type": "string"}]
 
 
@@ -115,6 +116,14 @@ def widened(world: World) -> None:
         world.org.restrict(hidden_fields=[])
     _completed(holdfast, holdfast.request_run(job, key=f"{tag}.2"))
     assert_agree(holdfast.vault, job, world.org, ["Other__c"])
+
+
+def indexed(world: World) -> None:
+    """A table with so many records that its index is stored beside it."""
+    holdfast, tag = world.holdfast, world.tag
+    job = holdfast.create_job(holdfast.connect(world.org, tag), ["Large__c"], name=tag)
+    _completed(holdfast, holdfast.request_run(job, key=f"{tag}.1"))
+    assert_agree(holdfast.vault, job, world.org, ["Large__c"])
 
 
 def refused(world: World) -> None:
@@ -309,6 +318,7 @@ STORIES: dict[str, Story] = {
     "extractor.part_begun": stories_of_proof.vanished,
     "differ.object_doubted": stories_of_proof.vanished,
     "vault.table_widen": widened,
+    "vault.index_put": indexed,
     "connections.broken_marked": broken_connection,
     "connections.sign_in_noted": broken_connection,
     "scheduler.slot_fired": slot,

@@ -23,7 +23,7 @@ from holdfast.orgsim.testing import RunningOrg, start_org
 
 from . import stories_of_budgets, stories_of_loss
 from .harness import Installation
-from .stories import COUNT_FIELDS, EXTRA_ENV, STARTUP, STORIES, THINGS, Story, World, backup, rows
+from .stories import COUNT_FIELDS, EXTRA_ENV, LARGE, STARTUP, STORIES, THINGS, Story, World, backup, rows
 from .zygote import Zygote
 
 pytestmark = pytest.mark.integration
@@ -47,6 +47,7 @@ def org() -> Iterator[RunningOrg]:
         running.define("Thing__c", COUNT_FIELDS, things)
         hidden = [{"name": "Hidden__c", "type": "string"}]
         running.define("Other__c", hidden, [{"Name": f"O{n}", "Hidden__c": f"0{n}"} for n in range(5)])
+        running.define("Large__c", [], [{"Name": f"L{n}"} for n in range(LARGE)])
         yield running
 
 

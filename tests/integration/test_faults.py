@@ -31,6 +31,8 @@ SMALL_AND_QUICK = {
     "HOLDFAST_EXTRACTOR_PAGE_BYTES": "100000",
     "HOLDFAST_EXTRACTOR_RETRY_FIRST": "PT0.2S",
     "HOLDFAST_EXTRACTOR_OVERLAP": "PT0S",
+    # Page after page by locators: pages side by side are larger, and leave no middle of a run.
+    "HOLDFAST_EXTRACTOR_PARALLEL_FROM_PAGES": "1000",
 }
 SLOW = [
     {"path": RESULTS, "count": None, "effect": {"latency_s": 0.4}},

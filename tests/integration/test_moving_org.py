@@ -25,6 +25,8 @@ FIELDS = [{"name": "Note__c", "type": "string"}, {"name": "Amount__c", "type": "
 SMALL_PAGES = {
     "HOLDFAST_EXTRACTOR_BULK_THRESHOLD_ROWS": "3000",
     "HOLDFAST_EXTRACTOR_PAGE_BYTES": "100000",
+    # Page after page by locators: pages side by side are larger, and leave no middle of a run.
+    "HOLDFAST_EXTRACTOR_PARALLEL_FROM_PAGES": "1000",
     "HOLDFAST_EXTRACTOR_RETRY_FIRST": "PT0.2S",
 }
 

@@ -19,6 +19,8 @@ ENV = {
     "HOLDFAST_CONNECTIONS_BUDGET_RECHECK": "PT6S",
     "HOLDFAST_EXTRACTOR_BULK_THRESHOLD_ROWS": "1000",
     "HOLDFAST_EXTRACTOR_PAGE_BYTES": "100000",
+    # Page after page by locators: pages side by side are larger, and leave no middle of a run.
+    "HOLDFAST_EXTRACTOR_PARALLEL_FROM_PAGES": "1000",
 }
 RESULTS = "jobs/query/[^/]+/results"
 STOPS_WITHIN_S = 5

@@ -57,6 +57,8 @@ def _storm(seed: int, kafka: str, postgres: Any, folder: Path, zygote: Zygote) -
     database = f"storm_{uuid4().hex[:12]}"
     holdfast = Installation(folder, kafka=kafka, dsn=postgres.ensure_database(database), zygote=zygote)
     holdfast.env |= QUICK
+    if seed % 2:  # half of them read page after page, half of them pages side by side
+        holdfast.env["HOLDFAST_EXTRACTOR_PARALLEL_FROM_PAGES"] = "1000"
     try:
         with start_org() as org:
             populate(org)

@@ -53,6 +53,7 @@ WRAPPERS = {
     # A topic that exists already is the same as one made twice; there is nothing to lose before or after.
     "libs/common/holdfast/common/kafka.py:ensure_topics": "ensure_topics",
     "libs/vault/holdfast/vault/commit.py:append_delta": "",
+    "libs/vault/holdfast/vault/commit.py:compact_delta": "",
     "services/gateway/holdfast/gateway/tokens.py:_write_private": "",
     "libs/vault/holdfast/vault/location.py:VaultRoot._put_s3": "",
     # A cache file that is gone, or still there, is rebuilt or ignored alike.
