@@ -346,6 +346,22 @@ async def test_a_field_taken_away_after_planning_is_left_out(
     assert b"Text__c" not in schema and b"Name" in schema
 
 
+async def test_a_field_that_comes_while_another_goes_is_read_of_every_record_by_the_next_run(
+    org: RunningOrg, harness: Make, thing: str
+) -> None:
+    define(org, thing, 5)
+    one = harness()
+    lease = one.settings.extractor_lease
+    await one.run(thing)
+    await one.request(thing)
+    await one.planner.plan(await RunRows(one.db, "test", lease).claim())
+    org.restrict(hidden_fields=[f"{thing}.Text__c"])
+    org.schema({"objects": [{"name": thing, "fields": [{"name": "Renamed__c", "type": "string", "length": 9}]}]})
+    await one.worker.read(await TaskRows(one.db, "test", lease).claim())
+    following = extracted(await one.run(thing))
+    assert (following["mode"], following["rows"]) == ("full", 5)
+
+
 async def test_a_plan_asks_for_the_token_of_today(org: RunningOrg, harness: Make, thing: str) -> None:
     define(org, thing, 5)
     one = harness()

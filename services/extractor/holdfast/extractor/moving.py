@@ -18,6 +18,7 @@ from holdfast.extractor.store import TaskClaim, sql
 from holdfast.salesforce.client import SalesforceClient
 from holdfast.salesforce.composite import query_part
 from holdfast.salesforce.models import Describe, RestPage
+from holdfast.vault.schema import RecordSchema
 
 log = structlog.get_logger(__name__)
 
@@ -112,7 +113,7 @@ class Mover:
     async def with_new_fields(self, client: SalesforceClient, claim: TaskClaim, error: HoldfastError) -> TaskClaim:
         """Go on with the fields that the object has now: one was taken away since the run was planned."""
         described = await client.describe(claim.object)
-        schema = record_schema(described, claim.schema.fields) if isinstance(described, Describe) else claim.schema
+        schema = _left(claim, described) if isinstance(described, Describe) else claim.schema
         if schema == claim.schema:
             raise error
 
@@ -125,3 +126,16 @@ class Mover:
         next_seq = await self._db.run(READING_MOVED, work)
         renewed = replace(claim, schema=schema, next_seq=next_seq)
         return await self.begin(renewed, claim.strategy, restarts=claim.bulk_restarts)
+
+
+def _left(claim: TaskClaim, described: Describe) -> RecordSchema:
+    """The fields to go on with.
+
+    One that came meanwhile is taken only if all records are read with it. Else the next run would count it among the
+    fields that were read, and its values in all other records would never be asked for.
+    """
+    now = record_schema(described, claim.schema.fields)
+    if claim.mode != "incremental" and claim.pass_number == 1 and not claim.legs:
+        return now
+    names = {field.name for field in now.fields}
+    return replace(claim.schema, fields=tuple(field for field in claim.schema.fields if field.name in names))
