@@ -188,8 +188,10 @@ async def test_doubts_of_other_passes_and_of_ended_runs_change_nothing(
         assert await doubt(one, run_id, thing, "census", of_pass=1) == [False, False]
         events = await again(one, run_id, thing, "census", of_pass=2)
     assert [body["pass_number"] for body in extracted(events)] == [1, 2, 3]
-    await one.db.run(PASS_BEGUN, lambda unit: unit.execute("UPDATE task SET state = 'cancelled'"))
+    await one.db.run(PASS_BEGUN, lambda unit: store.cancel_run(unit, run_id))
     assert await doubt(one, run_id, thing, "census", of_pass=3) == [False, False]
+    waiting = await one.db.fetchval("SELECT count(*) FROM task WHERE state = 'waiting'")
+    assert waiting == 0, "files of the org wait for as long as one does"
 
 
 async def test_a_worker_of_the_pass_before_cannot_write_any_more(org: RunningOrg, harness: Make, thing: str) -> None:
