@@ -238,6 +238,24 @@ async def test_a_census_that_is_due_follows_the_reading_in_the_same_pass(
     assert due["census"]["records"] == 4 == due["count"]["records"]
 
 
+async def test_the_living_are_counted_after_they_were_listed(
+    org: RunningOrg, harness: Make, thing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    define(org, thing, 4)
+    one = harness(**CENSUS_DUE)
+    await one.run(thing)
+
+    async def meanwhile(db: Any, claim: Any, part: Any, settings: Any) -> Any:
+        if part == "census":
+            with rest(org) as api:
+                api.post(thing, json={"Name": "late"}).raise_for_status()
+        return await begin_part(db, claim, part, settings)
+
+    monkeypatch.setattr(worker, "begin_part", meanwhile)
+    (due,) = extracted(await one.run(thing))
+    assert (due["census"]["records"], due["count"]["records"]) == (5, 5)
+
+
 async def test_a_due_census_is_put_off_while_calls_are_short(org: RunningOrg, harness: Make, thing: str) -> None:
     define(org, thing, 4)
     one = harness(**CENSUS_DUE, extractor_census_up_to_percent=10)

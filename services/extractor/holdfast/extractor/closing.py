@@ -58,7 +58,7 @@ class Closer:
         """Ask the org how many living records there are, and who looks.
 
         Args:
-            count: A count that came after the last page; None to ask for one.
+            count: A count that came after the last page of records; None to ask for one.
 
         Raises:
             HoldfastError: When the org does not answer.
@@ -67,7 +67,9 @@ class Closer:
         anew = claim.part == "census" or claim.mode == "full"
         run = claim.run
         look = self._views.look(run.connection_id, run.run_id, anew=anew)
-        counted, rights = await asyncio.gather(self._counted(claim, count), look, return_exceptions=True)
+        # What is absent from a list of the living is held against a count made after the list, never before it.
+        after = count if claim.part == "records" else None
+        counted, rights = await asyncio.gather(self._counted(claim, after), look, return_exceptions=True)
         if isinstance(counted, BaseException):
             counted = Counted(None, f"Salesforce did not count {claim.object}: {_refusal(counted).message}")
         if isinstance(rights, BaseException):
