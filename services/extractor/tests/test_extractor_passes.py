@@ -256,6 +256,24 @@ async def test_the_living_are_counted_after_they_were_listed(
     assert (due["census"]["records"], due["count"]["records"]) == (5, 5)
 
 
+async def test_a_census_whose_job_came_to_nothing_is_summed_as_it_was_staged(
+    org: RunningOrg, harness: Make, thing: str
+) -> None:
+    define(org, thing, 120_000)
+    one = harness()
+    async with one.running():
+        run_id = await read(one, thing)
+        gone = {"status": 404, "body": [{"errorCode": "NOT_FOUND", "message": "The result is gone."}]}
+        org.faults({"path": "jobs/query/[^/]+/results", "skip": 1, "count": 1, "effect": gone})
+        events = await again(one, run_id, thing, "census")
+    listed = rows_of(one, pages_of(events, "census"))
+    assert len(listed) > 120_000, "one page came twice"
+    stamps = pl.Series([row["_modified_at"] for row in listed]).dt.epoch("ms")
+    sums = sums_of(pl.Series([row["_record_id"] for row in listed]), stamps)
+    said = extracted(events)[-1]["census"]
+    assert (said["records"], said["ids"], said["stamps"]) == (sums.records, sums.ids, sums.stamps)
+
+
 async def test_a_due_census_is_put_off_while_calls_are_short(org: RunningOrg, harness: Make, thing: str) -> None:
     define(org, thing, 4)
     one = harness(**CENSUS_DUE, extractor_census_up_to_percent=10)
