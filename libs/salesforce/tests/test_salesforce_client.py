@@ -351,7 +351,7 @@ async def test_permissions_that_the_org_does_not_tell() -> None:
 
 
 async def test_permissions_of_any_permission_set_count() -> None:
-    flags = ("PermissionsModifyAllData", "PermissionsViewAllData", "PermissionsQueryAllFiles")
+    flags = [f"Permissions{name}" for name in ("ModifyAllData", "ViewAllData", "QueryAllFiles", "ViewSetup")]
     sets = [dict.fromkeys(flags, False) | {"PermissionsModifyAllData": yes} for yes in (False, True)]
     records = [{"attributes": {}, "PermissionSet": {"attributes": {}, **item}} for item in sets]
     world = World(httpx.Response(200, headers=JSON, json={"totalSize": 2, "done": True, "records": records}))
