@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pyarrow.parquet as pq
 import pytest
 
+from holdfast.extractor.leased_rows import RunRows, TaskRows
 from holdfast.orgsim.testing import RunningOrg, start_org
 
 pytestmark = pytest.mark.integration
 Make = Callable[..., Any]
+LEASE = timedelta(seconds=30)
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +133,34 @@ async def test_articles_are_read_by_the_state_of_publication(org: RunningOrg, ha
     one = harness()
     events = await one.run("Knowledge__kav")
     assert sorted(ids(one, events)) == sorted(made)
+
+
+async def test_a_link_of_a_parent_whose_turn_was_over_comes_with_the_next_run(
+    org: RunningOrg, harness: Make, without_query_all_files: None
+) -> None:
+    files(org, 2500, 3)
+    documents, account = sorted(org.state("ContentDocument")), org.define("Account", [], [{"Name": "New"}])[0]
+    one = harness()
+    run_id = await one.request("ContentDocumentLink")
+    await one.planner.plan(await RunRows(one.db, "test", LEASE).claim())
+    body = [{"errorCode": "SERVER_UNAVAILABLE", "message": "Later."}]
+    effect = {"status": 503, "body": body}
+    org.faults({"method": "POST", "path": "/composite", "skip": 2, "count": None, "effect": effect})
+    await one.worker.read(await TaskRows(one.db, "test", LEASE).claim())
+    assert await one.db.fetchval("SELECT count(*) FROM page") > 0, "some parents are behind it"
+    org.clear_faults()
+
+    def link(document: str) -> str:
+        values = {"ContentDocumentId": document, "LinkedEntityId": account, "ShareType": "I"}
+        with httpx.Client(base_url=org.url, headers={"Authorization": f"Bearer {org.token()}"}) as client:
+            answer = client.post("/services/data/v62.0/sobjects/ContentDocumentLink", json=values)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    early = link(documents[0])
+    org.advance(3 * 3600)
+    late = link(documents[-1])
+    async with one.running():
+        first = await one.finished(run_id)
+    assert late in ids(one, first) and early not in ids(one, first)
+    assert early in ids(one, await one.run("ContentDocumentLink"))

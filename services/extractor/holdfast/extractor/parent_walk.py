@@ -8,6 +8,7 @@ that one: a parent may be asked twice, which the differ tells by content, and is
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import NamedTuple, NoReturn
 
 import pyarrow as pa
@@ -60,6 +61,7 @@ class ParentWalk:
         self._after = after.record_id if walking and after is not None else None
         self._answers: AsyncIterator[_Answered] | None = None
         self._drained = False
+        self._begun: datetime | None = None
 
     async def close(self) -> None:
         """Drop what was fetched and not handed out."""
@@ -84,6 +86,7 @@ class ParentWalk:
     async def _page(self) -> Fetched:
         if self._answers is None:
             self._answers = self._all()
+            self._begun = self._client.org_now()
         tables: list[pa.Table] = []
         rows = 0
         while rows < REST_PAGE_ROWS:
@@ -102,6 +105,7 @@ class ParentWalk:
             again=_not_needed,
             origin="rest",
             after=None if self._after is None else Position(self._after, None),
+            read_from=self._begun or self._client.org_now(),
         )
 
     async def _all(self) -> AsyncIterator[_Answered]:

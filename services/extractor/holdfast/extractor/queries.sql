@@ -261,7 +261,7 @@ UPDATE task SET next_seq = $2 + 1, rows = rows + $5, bytes = bytes + $6, max_sta
     bulk_job = CASE WHEN NOT leg_over THEN bulk_job END,
     bulk_locator = CASE WHEN NOT leg_over THEN $3 END,
     last_stamp = CASE WHEN NOT leg_over THEN $8::timestamptz END,
-    last_id = CASE WHEN NOT leg_over THEN $9 END,
+    last_id = CASE WHEN NOT leg_over THEN $9 END, read_from = coalesce(read_from, $10),
     failures = 0, failing_since = NULL
 FROM (SELECT $4 AND jsonb_array_length(legs) > 1 AS leg_over FROM task WHERE task_id = $1) AS present
 WHERE task_id = $1;

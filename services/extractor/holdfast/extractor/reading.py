@@ -6,6 +6,7 @@ A source hands out pages in order and knows nothing of what becomes of them.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
 import pyarrow as pa
@@ -37,6 +38,8 @@ class Fetched(NamedTuple):
         locator: Where it was read in the Bulk result, and `next_locator` where the next one is.
         body: Hash of the page as it came, empty where a page cannot come in place of another.
         settled: Called once the page is durable.
+        read_from: When the reading began, in the org's time, if it takes more than this page: what changes after that
+            may be missing though a later page holds a younger change.
     """
 
     rows: int
@@ -50,6 +53,7 @@ class Fetched(NamedTuple):
     next_locator: str | None = None
     body: str = ""
     settled: Callable[[], None] = _nothing_to_do
+    read_from: datetime | None = None
 
 
 class PageSource(Protocol):

@@ -49,6 +49,7 @@ class RestSource:
         self._next_url: str | None = None
         self._started = False
         self._total = self._read = 0
+        self._begun: datetime | None = None
         self._firsts: set[str] = set()
 
     async def next(self) -> Fetched | None:
@@ -58,6 +59,7 @@ class RestSource:
             Elsewhere: There are so many rows that Bulk is cheaper.
         """
         if not self._started:
+            self._begun = self._client.org_now()
             return self._taken(await self._open())
         if self._next_url is None:
             return None
@@ -139,6 +141,7 @@ class RestSource:
             again=self._not_needed,
             origin="rest",
             after=self._after,
+            read_from=None if page.next_url is None else self._begun or self._client.org_now(),
         )
 
     async def _not_needed(self) -> NoReturn:

@@ -239,6 +239,7 @@ def _recording(
             page.max_modified_at if read else None,
             fetched.after.stamp if fetched.after else None,
             fetched.after.record_id if fetched.after else None,
+            fetched.read_from if read else None,
         )
         await queue.queue(unit, claim, staged.files)
         await enqueue(unit, _announcement(claim, staged, page), claim.run.meta)
