@@ -317,7 +317,7 @@ WHERE NOT EXISTS (SELECT FROM known WHERE known.organization_id <> $4)
 ON CONFLICT (job_id, object, run) DO NOTHING;
 
 -- name: doubted_task
--- Not of a run that was cancelled meanwhile: nobody would read it, and what waits for reading to end would wait for ever.
+-- Not of a run that was cancelled meanwhile: nobody would read it, and what waits for readings would wait for ever.
 SELECT task_id, schema, strategy, greatest(rows, estimated_rows) AS records FROM task JOIN extraction USING (run_id)
 WHERE run_id = $1 AND object = $2 AND pass_number = $3 AND task.state = 'extracted' AND extraction.state = 'planned'
 FOR UPDATE;
