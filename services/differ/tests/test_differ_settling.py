@@ -196,3 +196,16 @@ async def test_the_first_outcome_stands_when_it_could_not_be_told(org: Differ) -
     again = "UPDATE manifest SET diffed = false WHERE run_id = $1"
     await org.db.run(NOTED, lambda unit: unit.execute(again, run_id(2)))
     assert (await last(org))["proof"] == first["proof"]
+
+
+async def test_what_a_later_run_brought_is_not_absent_from_an_earlier_one(org: Differ) -> None:
+    await org.stage(2, "full", records(1, 2, 3))
+    await org.stage(3, "incremental", records(4))
+    await org.extracted(2, "full", **count(3))
+    for _ in range(4):
+        await org.drain()
+    diffed = (await org.said("object.diffed"))[-1]
+    assert diffed["run"] == 2, "a page that ends no life is not staged for ever"
+    proof = diffed["proof"]
+    assert (proof["state"], proof["unseen"]) == ("not proven", 0)
+    assert "Run 3 had begun" in proof["reason"] and living(org) == ids(1, 2, 3, 4)

@@ -10,7 +10,7 @@ from holdfast.differ import store
 from holdfast.differ.proving import Facts, horizon
 from holdfast.differ.store import DiffedPage, ManifestRow, TableKey
 from holdfast.differ.tables import Tables
-from holdfast.vault.census import Listing, census, compare, reading
+from holdfast.vault.census import Comparison, Listing, census, compare, reading
 from holdfast.vault.refs import StagedRef
 from holdfast.vault.table import RecordTable
 
@@ -51,7 +51,7 @@ class Scales:
             stamped=table.index.stamped,
             organization_id=await store.organization_of_job(self._db, key.job_id),
             compared=compared,
-            lost=await self._lost_before(key, manifest),
+            lost=await self._lost_before(key, manifest) or _overtaken(key, manifest, table, compared),
             most_passes=self._most_passes,
         )
         return Weighed(facts, listing)
@@ -84,3 +84,11 @@ class Scales:
             f"What run {lost} read of {key.object} could not be added to the backup, and this run was planned before "
             "that was known: those changes are missing until a later run has read everything again."
         )
+
+
+def _overtaken(key: TableKey, manifest: ManifestRow, table: RecordTable, compared: Comparison | None) -> str:
+    """Why absence says nothing: the run was cancelled, and the one after it has brought records of its own since."""
+    later = max((file.run for file in table.index.files if file.mode != "bodies"), default=0)
+    if compared is None or not compared.absent.count or later <= manifest.run:
+        return ""
+    return f"Run {later} had begun to add to {key.object} before this one could be held against the org."
