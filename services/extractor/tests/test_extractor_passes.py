@@ -176,6 +176,21 @@ async def test_a_pass_that_cannot_be_done_ends_the_object_with_the_reason(
     assert not [body for kind, body in events if kind == "object.failed"]
 
 
+async def test_a_delta_that_was_not_read_to_its_end_moves_no_mark(org: RunningOrg, harness: Make, thing: str) -> None:
+    define(org, thing, 3)
+    one = harness(extractor_bulk_threshold_rows=1_000_000)
+    refused = {"status": 400, "body": [{"errorCode": "MALFORMED_QUERY", "message": "No."}]}
+    async with one.running():
+        run_id = await read(one, thing)
+        define(org, thing, 2_500)
+        await advance(one, 5 * 3600)
+        org.faults({"path": "/query/", "count": None, "effect": refused})
+        events = await again(one, run_id, thing, "delta")
+    first, second = extracted(events)
+    assert second["not_counted"] and second["rows"] > first["rows"], "a page of it is durable"
+    assert second["watermark"] == first["watermark"]
+
+
 async def test_doubts_of_other_passes_and_of_ended_runs_change_nothing(
     org: RunningOrg, harness: Make, thing: str
 ) -> None:

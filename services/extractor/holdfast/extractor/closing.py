@@ -37,11 +37,13 @@ class Findings:
     Attributes:
         rights: Who looks; None if the org did not say.
         listed: The pass was a census, and is whole.
+        read: Every record that was to be read was, so that the mark may follow.
     """
 
     counted: Counted
     rights: Rights | None = None
     listed: bool = False
+    read: bool = True
 
 
 class Closer:
@@ -127,7 +129,7 @@ class Closer:
         late = claim.drained or claim.pass_number > 1 or claim.part != "records"
         org_time = None if late else await unit.fetchval(sql.org_time_of_run, run.run_id)
         read_from = row["read_from"] or org_time
-        mark = new_mark(row["max_stamp"], read_from, self._settings.extractor_settled_after)
+        mark = new_mark(row["max_stamp"], read_from, self._settings.extractor_settled_after) if found.read else None
         before = await store.last_schema(unit, claim)
         said = await unit.fetchrow(sql.said_of_task, claim.key)
         assert said is not None  # it was locked in this unit

@@ -149,6 +149,7 @@ class Worker:
             return
         if claim.pass_number > 1 or claim.part != "records":
             # The records are read and stay so: what cannot be known is said, and the run goes on.
-            await self._closer.extracted(claim, Findings(Counted(None, error.message)), lambda: calls)
+            found = Findings(Counted(None, error.message), read=claim.part != "records")
+            await self._closer.extracted(claim, found, lambda: calls)
             return
         await self._closer.failed(claim, error, calls)
