@@ -16,7 +16,9 @@ from holdfast.vault.location import VaultRoot
 from holdfast.vault.reading import state_at
 
 from .harness import Installation, assert_agree, wait_until
+from .stories_of_loss import held
 
+_GIVEN_UP = "SELECT count(*) FROM differ.page WHERE job_id = $1 AND mode = 'bodies' AND given_up IS NOT NULL"
 CONTENTS = [b"one", b"one", b"two" * 1000]
 
 
@@ -36,10 +38,43 @@ def filed(world: World) -> None:
     job = holdfast.create_job(holdfast.connect(world.org, tag), ["Attachment"], name=tag)
     run = holdfast.wait_run(holdfast.request_run(job, key=f"{tag}.1"), 45)
     assert run["state"] == "completed", run
+    _assert_all_in_the_end(world, job, run["id"])
+
+
+def lost(world: World) -> None:
+    """The page that says which files came in is damaged before the differ takes it: another one says it in the end."""
+    holdfast, tag, org = world.holdfast, world.tag, world.org
+    _upload(world)
+    job = holdfast.create_job(holdfast.connect(org, tag), ["Attachment"], name=tag)
+    org.faults({"path": r"/Attachment/\w+/Body", "count": None, "effect": {"status": 500}})
+    run = holdfast.wait_run(holdfast.request_run(job, key=f"{tag}.1"), 45)
+    assert run["state"] == "completed", run
+    with held(world, f"table/{job}/Attachment"):
+        org.clear_faults()
+        _damage_first_page(world, job)
+    wait_until(lambda: bool(_count(world, _GIVEN_UP, job)), 45, lambda: holdfast.log)
+    _assert_all_in_the_end(world, job, run["id"])
+
+
+def _damage_first_page(world: World, job: str) -> None:
+    """Once: a story that is told again finds that it was given up."""
+    page = "SELECT path FROM differ.page WHERE job_id = $1 AND mode = 'bodies' AND NOT committed"
+    wait_until(lambda: bool(_count(world, page, job) or _count(world, _GIVEN_UP, job)), 45, lambda: world.holdfast.log)
+    if not _count(world, _GIVEN_UP, job):
+        (world.holdfast.vault / _count(world, page, job)).write_bytes(b"damaged")
+
+
+def _assert_all_in_the_end(world: World, job: str, run_id: str) -> None:
+    holdfast = world.holdfast
     wait_until(lambda: _all_in(world, job), 45, lambda: holdfast.log)
-    wait_until(lambda: holdfast.get(f"/runs/{run['id']}")["files"]["state"] == "done", 20, lambda: holdfast.log)
+    wait_until(lambda: _files(world, run_id) == ("done", []), 20, lambda: f"{_files(world, run_id)}\n{holdfast.log}")
     assert_agree(holdfast.vault, job, world.org, ["Attachment"])
     _assert_bodies(world, job)
+
+
+def _files(world: World, run_id: str) -> tuple[str, list[str]]:
+    files = world.holdfast.get(f"/runs/{run_id}")["files"]
+    return files["state"], files["missing"]
 
 
 def _upload(world: World) -> None:

@@ -34,7 +34,7 @@ class World(Protocol):
 def damaged(world: World) -> None:
     """A page is damaged before it is in the vault: its run says so, and a later run makes it good."""
     job = _baseline(world)
-    with _held(world, f"table/{job}/Other__c"):
+    with held(world, f"table/{job}/Other__c"):
         run_id = world.holdfast.request_run(job, key=f"{world.tag}.2")
         path = _staged(world, run_id)
         path.write_bytes(b"damaged")
@@ -55,9 +55,9 @@ def restored(world: World) -> None:
     """The differ's row of a table goes back to an older state: the next run goes on from the table."""
     job = _baseline(world)
     known = "SELECT commit_seq, version, chain_head, records, fed_seq FROM differ.vault_table"
-    (before,) = _rows(world, f"{known} WHERE job_id::text = $1 AND object = 'Other__c'", job)
+    (before,) = rows(world, f"{known} WHERE job_id::text = $1 AND object = 'Other__c'", job)
     _completed(world, job, "2")
-    _rows(
+    rows(
         world,
         "UPDATE differ.vault_table SET commit_seq = $2, version = $3, chain_head = $4, records = $5, fed_seq = $6, "
         "pending_page = NULL WHERE job_id::text = $1 AND object = 'Other__c'",
@@ -90,24 +90,24 @@ def _completed(world: World, job: str, number: str) -> None:
 
 
 @contextmanager
-def _held(world: World, lease: str) -> Iterator[None]:
+def held(world: World, lease: str) -> Iterator[None]:
     """Keep the differ from working on a table."""
-    held = "UPDATE differ.lease SET holder = 'test', epoch = epoch + 1, expires_at = now() + interval '1 hour'"
-    _rows(world, f"{held} WHERE name = $1", lease)
+    take = "UPDATE differ.lease SET holder = 'test', epoch = epoch + 1, expires_at = now() + interval '1 hour'"
+    rows(world, f"{take} WHERE name = $1", lease)
     try:
         yield
     finally:
-        _rows(world, "UPDATE differ.lease SET expires_at = now() WHERE name = $1", lease)
+        rows(world, "UPDATE differ.lease SET expires_at = now() WHERE name = $1", lease)
 
 
 def _staged(world: World, run_id: str) -> Path:
     """Where the run's page of the object lies, once the differ knows of it."""
     query = "SELECT path FROM differ.page WHERE run_id::text = $1 AND object = 'Other__c'"
-    wait_until(lambda: bool(_rows(world, query, run_id)), 45, lambda: world.holdfast.log)
-    return world.holdfast.vault / str(_rows(world, query, run_id)[0]["path"])
+    wait_until(lambda: bool(rows(world, query, run_id)), 45, lambda: world.holdfast.log)
+    return world.holdfast.vault / str(rows(world, query, run_id)[0]["path"])
 
 
-def _rows(world: World, query: str, *args: object) -> list[asyncpg.Record]:
+def rows(world: World, query: str, *args: object) -> list[asyncpg.Record]:
     async def read() -> list[asyncpg.Record]:
         connection = await asyncpg.connect(world.holdfast.env["HOLDFAST_POSTGRES"])
         try:

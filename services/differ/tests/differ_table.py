@@ -32,10 +32,11 @@ from holdfast.differ.store import TableKey
 from holdfast.differ.tables import Tables
 from holdfast.differ.upkeep import Upkeep
 from holdfast.differ.worker import Worker
+from holdfast.vault.bodies import body_schema, write_bodies
 from holdfast.vault.canonical import canonical
 from holdfast.vault.compaction import Policy
 from holdfast.vault.location import VaultRoot
-from holdfast.vault.page import PageMeta, page_key, write_page
+from holdfast.vault.page import PageMeta, StagedPage, page_key, write_page
 from holdfast.vault.record_id import long_id
 from holdfast.vault.schema import FieldType, RecordSchema, schema_key
 
@@ -97,22 +98,33 @@ class Differ:
     async def stage(self, run: int, mode: PageMode, rows: Sequence[Mapping[str, str]], seq: int = 1) -> None:
         table = pa.table({name: [row[name] for row in rows] for name in NAMES})
         meta = PageMeta(str(KEY.job_id), KEY.object, run, seq, f"page-{run}-{seq}", mode, SCHEMA, datetime.now(UTC))
-        page = write_page(canonical(table, SCHEMA, "bulk"), meta, self.folder / "page.parquet")
+        await self._announce(meta, write_page(canonical(table, SCHEMA, "bulk"), meta, self.folder / "page.parquet"))
+
+    async def stage_bodies(self, run: int, seq: int, texts: Mapping[int, str]) -> None:
+        """Say that the records, by number, hold these files."""
+        schema, page_id = body_schema(KEY.object, "Body"), f"page-{run}-{seq}"
+        meta = PageMeta(str(KEY.job_id), KEY.object, run, seq, page_id, "bodies", schema, datetime.now(UTC))
+        ids = [record["Id"] for record in records(*texts)]
+        at = [datetime(2026, 1, 1, tzinfo=UTC)] * len(ids)
+        await self._announce(meta, write_bodies(ids, at, list(texts.values()), meta, self.folder / "page.parquet"))
+
+    async def _announce(self, meta: PageMeta, page: StagedPage) -> None:
+        schema = meta.schema
         self.root.put_new(page_key(meta, page.sha256), page.path, NOTED)
-        self.root.put_new(schema_key(meta.job_id, SCHEMA.schema_id), SCHEMA.to_json(), NOTED)
+        self.root.put_new(schema_key(meta.job_id, schema.schema_id), schema.to_json(), NOTED)
         event = PageStaged(
             page_id=meta.page_id,
-            run_id=run_id(run),
+            run_id=run_id(meta.run),
             job_id=KEY.job_id,
-            run=run,
+            run=meta.run,
             object=KEY.object,
-            mode=mode,
-            seq=seq,
+            mode=meta.mode,
+            seq=meta.seq,
             path=page_key(meta, page.sha256),
             rows=page.rows,
             bytes=page.bytes,
             sha256=page.sha256,
-            schema_id=SCHEMA.schema_id,
+            schema_id=schema.schema_id,
         )
         await self.db.run(NOTED, lambda unit: store.add_page(unit, event))
 

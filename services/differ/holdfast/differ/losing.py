@@ -1,4 +1,7 @@
-"""When a page, or an object's completion, fails for good: the object is given up for the run, and all are told."""
+"""When a page, or an object's completion, fails for good: what is lost is given up, and all are told.
+
+A page of records, deletions or a census takes its object with it for the run. A page of bodies is given up alone: it
+is part of no manifest, and the extractor still has what it said."""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import structlog
+from prometheus_client import Counter
 
-from holdfast.common.contracts.differ import ObjectGivenUp
+from holdfast.common.contracts.differ import BodiesGivenUp, ObjectGivenUp
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.failpoints import durable_step
 from holdfast.common.leases import Lease
@@ -19,6 +23,8 @@ from holdfast.differ.store import Failing, Loss, ManifestRow, PageRow, TableKey
 
 FAILURE_NOTED = durable_step("differ.failure_noted")
 OBJECT_GIVEN_UP = durable_step("differ.object_given_up")
+BODIES_GIVEN_UP = durable_step("differ.bodies_given_up")
+GIVEN_UP = Counter("holdfast_given_up_total", "Objects, and pages of bodies, that were given up", ["what"])
 # Kinds that time alone does not cure. Everything else is tried for as long as it takes.
 PERMANENT = frozenset({Kind.DAMAGED, Kind.NOT_FOUND, Kind.INVALID, Kind.CONFLICT})
 # A process that was down since the first failure must not give up at the second.
@@ -27,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 
 class Losses:
-    """Counts failures, and gives objects up. Callers hold the table's lease.
+    """Counts failures, and gives objects and pages of bodies up. Callers hold the table's lease.
 
     The count is kept in Postgres: a process that fails, dies and starts again comes to an end all the same.
     """
@@ -36,7 +42,7 @@ class Losses:
         self._db, self._after = db, give_up_after
 
     async def page_failed(self, key: TableKey, lease: Lease, page: PageRow, error: HoldfastError) -> None:
-        """Note that committing the page failed; give its object up for its run if it has for too long."""
+        """Note that committing the page failed; give it up if it has for too long."""
         if error.kind not in PERMANENT:
             return
         row = await store.get_table(self._db, key)
@@ -50,6 +56,9 @@ class Losses:
             f"It was staged as {page.path}."
         )
         meta = Meta(page.run_id, None, "service:differ")
+        if page.mode == "bodies":
+            await self._give_up_bodies(key, lease, page, reason, error.code)
+            return
         await self._give_up(Loss(key, page.run_id, page.run, reason, error.code), lease, meta, page.page_id)
 
     async def manifest_failed(self, key: TableKey, lease: Lease, manifest: ManifestRow, error: HoldfastError) -> None:
@@ -85,4 +94,26 @@ class Losses:
                 await enqueue(unit, event, meta)
 
         await self._db.run(OBJECT_GIVEN_UP, work)
+        GIVEN_UP.labels("object").inc()
         log.warning("object_given_up", table=str(loss.key), run=loss.run, reason=loss.reason)
+
+    async def _give_up_bodies(self, key: TableKey, lease: Lease, page: PageRow, reason: str, code: str) -> None:
+        event = BodiesGivenUp(
+            job_id=key.job_id,
+            run_id=page.run_id,
+            run=page.run,
+            object=key.object,
+            page_id=page.page_id,
+            reason=reason,
+            code=code,
+        )
+
+        async def work(unit: Unit) -> None:
+            await lease.guard(unit)
+            await store.release_commit(unit, key, page.page_id)
+            if await store.give_up_page(unit, page.page_id, reason):
+                await enqueue(unit, event, Meta(page.run_id, None, "service:differ"))
+
+        await self._db.run(BODIES_GIVEN_UP, work)
+        GIVEN_UP.labels("bodies").inc()
+        log.warning("bodies_given_up", table=str(key), run=page.run, page_id=page.page_id, reason=reason)

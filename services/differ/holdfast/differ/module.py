@@ -5,7 +5,14 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from holdfast.common.contracts.differ import ChangesCommitted, ObjectDiffed, ObjectDoubted, ObjectGivenUp, RecordChanged
+from holdfast.common.contracts.differ import (
+    BodiesGivenUp,
+    ChangesCommitted,
+    ObjectDiffed,
+    ObjectDoubted,
+    ObjectGivenUp,
+    RecordChanged,
+)
 from holdfast.common.grpc import Server
 from holdfast.common.leases import Leases
 from holdfast.common.loops import Loop
@@ -54,7 +61,7 @@ async def build(platform: Platform) -> Module:
     db = await Database.open(settings.postgres, NAME, max_size=settings.differ_tables + 6, clock=platform.clock)
     await db.migrate("holdfast.differ")
     bus = Bus(settings, NAME, db, platform.clock, holder=platform.holder)
-    bus.publishes(ChangesCommitted, ObjectDiffed, ObjectDoubted, ObjectGivenUp, RecordChanged)
+    bus.publishes(ChangesCommitted, ObjectDiffed, ObjectDoubted, ObjectGivenUp, BodiesGivenUp, RecordChanged)
     wake = Signal()
     consumers.declare(bus, wake.set)
     leases = Leases(db, platform.clock, platform.holder)

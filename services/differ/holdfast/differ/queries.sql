@@ -36,7 +36,8 @@ WHERE j.job_id = $1;
 -- name: due_tables
 -- Tables with a page to commit, a manifest whose pages are all here and committed, or a feed that lags.
 SELECT p.job_id, p.object FROM page p
-WHERE NOT p.committed AND NOT EXISTS (SELECT FROM loss l WHERE l.run_id = p.run_id AND l.object = p.object)
+WHERE NOT p.committed AND p.given_up IS NULL
+  AND (p.mode = 'bodies' OR NOT EXISTS (SELECT FROM loss l WHERE l.run_id = p.run_id AND l.object = p.object))
   AND (p.mode <> 'deletions' OR p.own OR EXISTS (
       SELECT FROM manifest m
       WHERE m.run_id = p.run_id AND m.object = p.object AND m.pages = (
@@ -68,9 +69,10 @@ FROM vault_table WHERE job_id = $1 AND commit_seq > 0 ORDER BY object;
 
 -- name: staged_pages
 -- Deletions wait until every observation of their run is in the table: they end lives that it has to know.
+-- Bodies outlive the loss of their object: a later run brings its records, and never asks for the same bodies again.
 SELECT page_id, run_id, run, mode, seq, path, rows, bytes, sha256, schema_id
-FROM page p WHERE job_id = $1 AND object = $2 AND NOT committed
-  AND NOT EXISTS (SELECT FROM loss l WHERE l.run_id = p.run_id AND l.object = p.object)
+FROM page p WHERE job_id = $1 AND object = $2 AND NOT committed AND given_up IS NULL
+  AND (p.mode = 'bodies' OR NOT EXISTS (SELECT FROM loss l WHERE l.run_id = p.run_id AND l.object = p.object))
   AND (p.mode <> 'deletions' OR p.own OR EXISTS (
       SELECT FROM manifest m
       WHERE m.run_id = p.run_id AND m.object = p.object AND m.pages = (
@@ -149,6 +151,9 @@ RETURNING failures, clock_timestamp() - failing_since AS failing_for;
 UPDATE manifest SET failures = failures + 1, failing_since = coalesce(failing_since, clock_timestamp())
 WHERE run_id = $1 AND object = $2 AND NOT diffed
 RETURNING failures, clock_timestamp() - failing_since AS failing_for;
+
+-- name: give_up_page
+UPDATE page SET given_up = $2 WHERE page_id = $1 AND NOT committed AND given_up IS NULL RETURNING page_id;
 
 -- name: add_loss
 -- Only of an object that is not complete; a repeat changes nothing.

@@ -323,6 +323,11 @@ async def add_loss(unit: Unit, loss: Loss) -> bool:
     return added is not None
 
 
+async def give_up_page(unit: Unit, page_id: str, reason: str) -> bool:
+    """Take one page out of everything that is due. True the first time."""
+    return await unit.fetchval(SQL.give_up_page, page_id, reason[:2000]) is not None
+
+
 async def open_loss(db: Database, key: TableKey, run: int) -> int | None:
     """The newest run before this one whose changes of the object are still missing."""
     lost: int | None = await db.fetchval(SQL.open_loss, key.job_id, key.object, run)

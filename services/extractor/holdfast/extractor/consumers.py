@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from holdfast.common.contracts.differ import ObjectDiffed, ObjectDoubted, ObjectGivenUp
+from holdfast.common.contracts.differ import BodiesGivenUp, ObjectDiffed, ObjectDoubted, ObjectGivenUp
 from holdfast.common.contracts.scheduler import RunCancelled, RunPaused, RunRequested, RunResumed
 from holdfast.common.messaging import Bus
 from holdfast.common.meta import Meta
 from holdfast.common.postgres import Unit
 from holdfast.extractor import store
+from holdfast.extractor.files.losing import lose_page
+from holdfast.extractor.files.steps import BODIES_LOST
 from holdfast.extractor.passes import begin_pass
 from holdfast.extractor.settings import ExtractorSettings
 from holdfast.extractor.steps import LOSS_NOTED, MISMATCH_NOTED, PASS_BEGUN, RUN_ORDERED, RUN_RECEIVED
@@ -25,6 +27,9 @@ class Desk(Protocol):
     def check(self) -> None:
         """Some work may no longer be wanted: look at once, do not wait for the watch."""
 
+    def attach(self) -> None:
+        """Files may have to be attached."""
+
 
 def consume(bus: Bus, wake_planner: Callable[[], None], desk: Desk, settings: ExtractorSettings) -> None:
     """Declare the consumers; call before the bus starts."""
@@ -35,6 +40,10 @@ def consume(bus: Bus, wake_planner: Callable[[], None], desk: Desk, settings: Ex
 
     async def object_given_up(unit: Unit, event: ObjectGivenUp, meta: Meta) -> None:
         await store.note_loss(unit, event)
+
+    async def bodies_given_up(unit: Unit, event: BodiesGivenUp, meta: Meta) -> None:
+        await lose_page(unit, event)
+        unit.after_commit(desk.attach)
 
     async def object_doubted(unit: Unit, event: ObjectDoubted, meta: Meta) -> None:
         if await begin_pass(unit, event, settings):
@@ -60,5 +69,6 @@ def consume(bus: Bus, wake_planner: Callable[[], None], desk: Desk, settings: Ex
     bus.consume(RunCancelled, run_cancelled, step=RUN_ORDERED)
     bus.consume(RunRequested, run_requested, step=RUN_RECEIVED)
     bus.consume(ObjectGivenUp, object_given_up, step=LOSS_NOTED)
+    bus.consume(BodiesGivenUp, bodies_given_up, step=BODIES_LOST)
     bus.consume(ObjectDoubted, object_doubted, step=PASS_BEGUN)
     bus.consume(ObjectDiffed, object_diffed, step=MISMATCH_NOTED)

@@ -131,14 +131,14 @@ def _rooms(
     bus = Bus(settings, NAME, db, platform.clock, holder=platform.holder)
     bus.publishes(ExtractionPlanned, ExtractionRefused, PageStaged, ObjectExtracted, ObjectFailed)
     bus.publishes(FilesQueued, FilesSettled)
+    files = open_files(platform, settings, db, orgs)
     abort_signal = Signal()
-    consume(bus, planners.signal.set, Desk(planners, workers, abort_signal), settings)
+    consume(bus, planners.signal.set, Desk(planners, workers, abort_signal, files.attach), settings)
     server = Server(settings, settings.extractor_grpc)
     outlook = Outlook(ConnectionsPort(connections), platform.clock)
     plans = Plans(orgs, Drafter(db, orgs, settings, platform.clock), outlook)
     service = ExtractorService(db, orgs, worker.live_calls, outlook, plans)
     server.add(lambda registry: add_ExtractorServiceServicer_to_server(service, registry))
-    files = open_files(platform, settings, db, orgs)
     usage = Loop("usage", orgs.ledger.report, Signal(), USAGE_PAUSE, platform.clock)
     aborts = Loop("aborts", Aborts(db, orgs).stop_one, abort_signal, ABORT_POLL, platform.clock)
     return Rooms(db, bus, server, [connections], orgs, staging, planners, workers, usage, aborts, files)
@@ -151,6 +151,7 @@ class Desk:
     planners: Dispatcher[RunClaim]
     workers: Dispatcher[TaskClaim]
     aborts: Signal
+    bodies: Signal
 
     def wake(self) -> None:
         """There may be something new to do."""
@@ -162,6 +163,10 @@ class Desk:
         self.planners.check()
         self.workers.check()
         self.aborts.set()
+
+    def attach(self) -> None:
+        """Files may have to be attached."""
+        self.bodies.set()
 
 
 def _patience(settings: ExtractorSettings) -> Patience:

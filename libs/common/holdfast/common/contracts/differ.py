@@ -132,6 +132,25 @@ class ObjectGivenUp(PublicEvent):
         return f"{self.job_id}/{self.object}"
 
 
+class BodiesGivenUp(PublicEvent):
+    """A page of files' bodies cannot be brought into the vault: its file is damaged or gone. Nothing else is given up.
+
+    `reason` names page and file. The extractor lists the page's files as missing and attaches or fetches them again.
+    """
+
+    TYPE: ClassVar[str] = "holdfast.differ.bodies.failed.v1"
+    job_id: UUID
+    run_id: UUID
+    run: int
+    object: str
+    page_id: str
+    reason: str
+    code: str
+
+    def key(self) -> str:
+        return f"{self.job_id}/{self.object}"
+
+
 class RecordChanged(PublicEvent):
     """The record feed: one message per changed record; never for a baseline, never with values.
 

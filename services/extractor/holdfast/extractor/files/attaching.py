@@ -15,6 +15,7 @@ from holdfast.common.contracts.extractor import FilesSettled, PageStaged
 from holdfast.common.objectstore import ObjectStore
 from holdfast.common.outbox import enqueue
 from holdfast.common.postgres import Database, Record, Unit
+from holdfast.extractor.files.losing import set_back
 from holdfast.extractor.files.queueing import sql
 from holdfast.extractor.files.steps import BODIES_ANNOUNCED, BODIES_GATHERED, BODIES_STORED, FILES_SETTLED
 from holdfast.extractor.store import Run
@@ -44,7 +45,7 @@ class Attacher:
         self._db, self._objects, self._scratch, self._after = db, objects, scratch, after
 
     async def attach(self) -> bool:
-        """Gather what is ready and announce every page that is open; whether there was anything."""
+        """Gather what is ready, announce every open page, and set lost ones back; whether there was anything."""
         for row in await self._db.fetch(sql.ready_groups, PAGE_BODIES, self._after):
             await self._gather(row)
         pages = await self._db.fetch(sql.open_pages)
@@ -52,7 +53,7 @@ class Attacher:
             await self._announce(page)
         for row in await self._db.fetch(sql.settled_runs):
             await self._db.run(FILES_SETTLED, lambda unit, row=row: _settled(unit, Run.of(row)))  # type: ignore[misc]
-        return bool(pages)
+        return await set_back(self._db, self._objects) or bool(pages)
 
     async def _gather(self, group: Record) -> None:
         page_id = uuid4().hex

@@ -28,6 +28,7 @@ class FileRooms:
 
     worker: FileWorker
     fetchers: Dispatcher[FileClaim]
+    attach: Signal
     loops: Sequence[Loop]
 
 
@@ -66,4 +67,4 @@ def open_files(platform: Platform, settings: ExtractorSettings, db: Database, or
     attacher = Attacher(db, platform.store, scratch, settings.extractor_bodies_after)
     attaching = Loop("bodies", attacher.attach, attach_signal, settings.extractor_poll, platform.clock)
     looking = Loop("files-pause", worker.look, Signal(), LOOK_PAUSE, platform.clock)
-    return FileRooms(worker, fetchers, [fetchers, attaching, looking])
+    return FileRooms(worker, fetchers, attach_signal, [fetchers, attaching, looking])

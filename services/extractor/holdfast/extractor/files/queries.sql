@@ -68,10 +68,13 @@ RETURNING queued;
 
 -- name: retry_failed
 -- A new run gives what failed another chance, three times at most; what is gone for good is left.
-WITH again AS (
+WITH rescued AS (
+    -- Files of lost pages are tried again by `lost_pages`, and from what is stored.
+    UPDATE file SET rounds = 0 WHERE job_id = $1 AND state = 'failed' AND code = 'page-lost'
+), again AS (
     UPDATE file SET state = 'waiting', rounds = rounds + 1, failures = 0, failing_since = NULL, not_before = NULL,
         reason = '', code = '', odd_sha256 = NULL, settled_at = NULL
-    WHERE job_id = $1 AND state = 'failed' AND rounds < 3 AND code NOT IN ('record-deleted', 'replaced')
+    WHERE job_id = $1 AND state = 'failed' AND rounds < 3 AND code NOT IN ('record-deleted', 'replaced', 'page-lost')
     RETURNING run_id
 )
 UPDATE file_run SET failed = failed - back.files, said = false
@@ -247,3 +250,42 @@ SELECT queued, stored, failed, bytes FROM file_run WHERE run_id = $1;
 SELECT object, field, state = 'failed' AS missing, reason, code, count(*) AS files, min(record_id) AS record_id
 FROM file WHERE run_id = $1 AND reason <> '' AND state IN ('failed', 'attached')
 GROUP BY 1, 2, 3, 4, 5 ORDER BY missing DESC, files DESC, object, field LIMIT 20;
+
+-- name: lose_page
+-- What a page said never came into the vault. A body that was kept in spite of a doubt is fetched again, so that the
+-- doubt is not forgotten.
+WITH lost AS (
+    UPDATE file SET state = 'failed', code = 'page-lost', reason = $2, settled_at = clock_timestamp(),
+        sha256 = CASE WHEN code = '' THEN sha256 END
+    WHERE page_id = $1 AND state = 'attached'
+    RETURNING run_id, bytes
+), total AS (
+    SELECT run_id, count(*) AS files, coalesce(sum(bytes), 0)::bigint AS bytes FROM lost GROUP BY run_id
+)
+UPDATE file_run SET said = false, stored = stored - total.files, failed = failed + total.files,
+    bytes = file_run.bytes - total.bytes
+FROM total WHERE file_run.run_id = total.run_id;
+
+-- name: lost_pages
+-- Pages whose files are to be tried again, once it is said that they are missing.
+SELECT DISTINCT f.page_id, f.job_id FROM file f JOIN file_run r USING (run_id)
+WHERE f.state = 'failed' AND f.code = 'page-lost' AND f.rounds < 3 AND (r.said OR r.stored + r.failed < r.queued)
+LIMIT 16;
+
+-- name: files_of_lost_page
+SELECT file_id, sha256, bytes FROM file WHERE page_id = $1 AND state = 'failed' AND code = 'page-lost';
+
+-- name: set_back
+-- Bodies that are stored go into the next page; all others are fetched again.
+WITH back AS (
+    UPDATE file SET state = CASE WHEN given.there THEN 'stored' ELSE 'waiting' END, page_id = NULL, reason = '', code = '',
+        rounds = rounds + 1, failures = 0, failing_since = NULL, not_before = NULL, odd_sha256 = NULL,
+        sha256 = CASE WHEN given.there THEN sha256 END, bytes = CASE WHEN given.there THEN bytes END,
+        settled_at = CASE WHEN given.there THEN clock_timestamp() END
+    FROM unnest($2::uuid[], $3::bool[]) AS given (id, there)
+    WHERE file_id = given.id AND page_id = $1 AND state = 'failed' AND code = 'page-lost'
+    RETURNING run_id
+)
+UPDATE file_run SET failed = failed - set_back.files, said = false
+FROM (SELECT run_id, count(*) AS files FROM back GROUP BY run_id) AS set_back
+WHERE file_run.run_id = set_back.run_id;

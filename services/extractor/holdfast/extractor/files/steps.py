@@ -11,4 +11,7 @@ FILE_SETTLED = durable_step("extractor.file_settled")
 BODIES_GATHERED = durable_step("extractor.bodies_gathered")
 BODIES_STORED = durable_step("extractor.bodies_stored")
 FILES_SETTLED = durable_step("extractor.files_settled")
+# The differ gave a page of bodies up: its files are missing; then they are attached or fetched again.
+BODIES_LOST = durable_step("extractor.bodies_lost")
+BODIES_SET_BACK = durable_step("extractor.bodies_set_back")
 BODIES_ANNOUNCED = durable_step("extractor.bodies_announced")
