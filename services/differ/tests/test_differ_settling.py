@@ -162,6 +162,10 @@ async def test_too_many_that_vanish_at_once_are_held_back(org: Differ) -> None:
     now = records(*range(1, 41))
     await org.stage(3, "full", now)
     await org.extracted(3, "full", **count(40))
+    await org.settle()
+    assert (await org.said("object.doubted"))[-1]["wanted"] == "census", "one list alone deletes nobody"
+    await org.stage(3, "census", now, seq=2)
+    await org.extracted(3, "full", **count(40), pass_number=2, purpose="census", census=census(now))
     diffed = await last(org)
     assert (diffed["proof"]["state"], diffed["proof"]["unseen"]) == ("not proven", 20)
     assert "10 %" in diffed["gaps"][0]
