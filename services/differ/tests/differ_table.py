@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
+import polars as pl
 import pyarrow as pa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from holdfast.common.clock import ManualClock, SystemClock
-from holdfast.common.contracts.extractor import Mode, ObjectExtracted, PageMode, PageStaged
+from holdfast.common.contracts.extractor import Census, Mode, ObjectExtracted, PageMode, PageStaged
 from holdfast.common.contracts.manifest import manifest_hash
 from holdfast.common.failpoints import durable_step
 from holdfast.common.folderstore import FolderStore
@@ -34,6 +35,7 @@ from holdfast.differ.upkeep import Upkeep
 from holdfast.differ.worker import Worker
 from holdfast.vault.bodies import body_schema, write_bodies
 from holdfast.vault.canonical import canonical
+from holdfast.vault.census import sums_of
 from holdfast.vault.compaction import Policy
 from holdfast.vault.location import VaultRoot
 from holdfast.vault.page import PageMeta, StagedPage, page_key, write_page
@@ -56,6 +58,13 @@ def records(*numbers: int, name: str = "a") -> list[Mapping[str, str]]:
         {"Id": long_id(f"a00Hn00000{number:05d}"), "Name": name, "SystemModstamp": stamp, "IsDeleted": "false"}
         for number in numbers
     ]
+
+
+def census(rows: Sequence[Mapping[str, str]]) -> Census:
+    """What a list of these records adds up to."""
+    stamps = [int(datetime.fromisoformat(row["SystemModstamp"]).timestamp() * 1000) for row in rows]
+    sums = sums_of(pl.Series([row["Id"] for row in rows], dtype=pl.String), pl.Series(stamps, dtype=pl.Int64))
+    return Census(records=sums.records, ids=sums.ids, stamps=sums.stamps)
 
 
 AT_ONCE = timedelta(0)

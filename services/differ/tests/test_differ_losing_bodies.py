@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from differ_table import KEY, Differ, records, run_id
+from differ_table import KEY, Differ, census, records, run_id
 
 from holdfast.common.contracts.extractor import OrgCount, View
 from holdfast.common.errors import HoldfastError, Kind
@@ -142,6 +142,10 @@ async def test_a_damaged_page_of_absence_gives_its_object_up(differ: Differ) -> 
     await differ.stage(2, "full", records(1))
     await differ.drain()
     await differ.extracted(2, "full", **said_at_the_end(1))
+    await differ.drain()  # asks for a list of all that live
+    await differ.stage(2, "census", records(1), seq=2)
+    listed = {"pass_number": 2, "purpose": "census", "census": census(records(1))}
+    await differ.extracted(2, "full", **listed, **said_at_the_end(1))
     await differ.drain()  # stages the absence of the second record
     (path,) = await differ.db.fetch("SELECT path FROM page WHERE own AND NOT committed")
     cut(Path(str(differ.root.path(path[0]))))

@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import polars as pl
 import pytest
-from differ_table import KEY, NOTED, Differ, records, run_id
+from differ_table import KEY, NOTED, Differ, census, records, run_id
 
 from holdfast.common.contracts.extractor import Census, OrgCount, View
 from holdfast.differ import store
-from holdfast.vault.census import sums_of
 from holdfast.vault.proofs import proof_key, read_proof
 from holdfast.vault.reading import record_history, state_at
 
@@ -26,12 +24,6 @@ Rows = Sequence[Mapping[str, str]]
 
 def count(number: int) -> dict[str, Any]:
     return {"count": OrgCount(records=number, at=AT), "view": VIEW, "watermark": AT}
-
-
-def census(rows: Rows) -> Census:
-    stamps = [int(datetime.fromisoformat(row["SystemModstamp"]).timestamp() * 1000) for row in rows]
-    sums = sums_of(pl.Series([row["Id"] for row in rows], dtype=pl.String), pl.Series(stamps, dtype=pl.Int64))
-    return Census(records=sums.records, ids=sums.ids, stamps=sums.stamps)
 
 
 def ids(*numbers: int) -> list[str]:

@@ -385,7 +385,7 @@ async def test_a_defect_of_ours_ends_the_run_after_three_tries(
     monkeypatch.setattr(one.worker, "_source", broken)
     failed = dict(await one.run(thing))["object.failed"]
     assert "ZeroDivisionError" in failed["reason"]
-    monkeypatch.setattr(one.planner, "_make", broken)
+    monkeypatch.setattr(one.planner._drafter, "draft", broken)
     refused = dict(await one.run(thing))["extraction.refused"]
     assert "ZeroDivisionError" in refused["reason"]
 

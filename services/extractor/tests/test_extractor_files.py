@@ -241,8 +241,10 @@ async def test_a_deleted_record_and_a_replaced_body_are_said_to_be_missing(
         await asyncio.to_thread(org.advance, 1)
         uploads.change("Attachment", replaced, {"Body": "bmV3IGJvZHk="})
         uploads.delete("Attachment", deleted)
-        await fetching.one.finished(await fetching.one.request("Attachment"))
+        later = await fetching.one.request("Attachment")
+        await fetching.one.finished(later)
     async with fetching.running():
         said = await fetching.settled(run_id)
+        await fetching.settled(later)
     assert sorted("replaced" in sentence for sentence in said["missing"]) == [False, True]
     assert (await fetching.cells())[replaced] == [cell(b"new body")]
