@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -218,6 +219,26 @@ async def test_progress_is_told_per_object(org: RunningOrg, harness: Make, own: 
     listed = await service.ListObjects(messages.ListObjectsRequest(connection_id=str(one.connection_id)), None)
     things = {item.name: item for item in listed.objects}
     assert things[own("Thing")].recommended and things[own("Thing")].rows == 30
+
+
+async def test_while_the_org_does_not_answer_the_run_says_so_and_then_goes_on(
+    org: RunningOrg, harness: Make, own: Own
+) -> None:
+    define(org, own("Thing"), 3)
+    one = harness()
+    org.faults({"path": "/sobjects", "count": 99, "effect": {"truncate": 20}})
+    async with one.running():
+        run_id = await one.request(own("Thing"))
+        asked = messages.GetProgressRequest(run_id=str(run_id))
+        async with asyncio.timeout(20):
+            while not (said := await one.service.GetProgress(asked, None)).HasField("waiting"):
+                await asyncio.sleep(0.02)
+        assert said.state == "waiting" and "Salesforce" in said.waiting.reason
+        assert said.waiting.HasField("next_look_at") and not said.waiting.HasField("until")
+        org.clear_faults()
+        await one.finished(run_id)
+    said = await one.service.GetProgress(asked, None)
+    assert (said.state, said.rows, said.HasField("waiting")) == ("done", 3, False)
 
 
 async def test_progress_of_an_unknown_run_is_not_found(org: RunningOrg, harness: Make) -> None:

@@ -88,18 +88,18 @@ UPDATE extraction SET lease_until = NULL WHERE holder = $1 AND state = 'waiting'
 UPDATE task SET lease_until = NULL WHERE holder = $1 AND state = 'waiting';
 
 -- name: postpone_extraction
--- A wait for a limit of the org ($5: why) is no failure.
+-- $5: why, in words. A wait for a limit of the org ($7) is no failure.
 UPDATE extraction SET lease_until = NULL, holder = NULL, plan_calls = plan_calls + $4,
-    failures = CASE WHEN $5 = '' THEN failures + 1 ELSE 0 END,
-    failing_since = CASE WHEN $5 = '' THEN coalesce(failing_since, clock_timestamp()) END,
+    failures = CASE WHEN $7 THEN 0 ELSE failures + 1 END,
+    failing_since = CASE WHEN $7 THEN NULL ELSE coalesce(failing_since, clock_timestamp()) END,
     wait_reason = $5, wait_until = $6, not_before = clock_timestamp() + $3
 WHERE run_id = $1 AND epoch = $2;
 
 -- name: postpone_task
--- A wait for a limit of the org ($5: why) is no failure.
+-- $5: why, in words. A wait for a limit of the org ($7) is no failure.
 UPDATE task SET lease_until = NULL, holder = NULL, api_calls = api_calls + $4,
-    failures = CASE WHEN $5 = '' THEN failures + 1 ELSE 0 END,
-    failing_since = CASE WHEN $5 = '' THEN coalesce(failing_since, clock_timestamp()) END,
+    failures = CASE WHEN $7 THEN 0 ELSE failures + 1 END,
+    failing_since = CASE WHEN $7 THEN NULL ELSE coalesce(failing_since, clock_timestamp()) END,
     wait_reason = $5, wait_until = $6, not_before = clock_timestamp() + $3
 WHERE task_id = $1 AND epoch = $2;
 

@@ -278,13 +278,13 @@ def _failures(row: Record | None) -> Failures:
 async def postpone(
     db: Database, claim: RunClaim | TaskClaim, pause: timedelta, calls: int, error: HoldfastError
 ) -> None:
-    """Give a row back, to be tried again after `pause`. While a limit is used up, the row says why it waits."""
+    """Give a row back, to be tried again after `pause`. Until then the row says why it waits."""
     statement = sql.postpone_extraction if isinstance(claim, RunClaim) else sql.postpone_task
-    reason = error.message if error.kind is Kind.LIMIT else ""
+    limited = error.kind is Kind.LIMIT
     free_at = error.free_at if isinstance(error, BudgetSpentError) else None
 
     async def work(unit: Unit) -> None:
-        await unit.execute(statement, claim.key, claim.epoch, pause, calls, reason, free_at)
+        await unit.execute(statement, claim.key, claim.epoch, pause, calls, error.message, free_at, limited)
 
     await db.run(LEASE_WRITTEN, work)
 

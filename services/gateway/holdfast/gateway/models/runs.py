@@ -179,7 +179,7 @@ class Run(Resource):
 
 
 class Waiting(Resource):
-    """What a run waits for that cannot call the org for now."""
+    """Why a run cannot call the org for now: its API budget is used up, or it does not answer."""
 
     reason: str = Field(examples=["80,000 of the org's 100,000 API calls of 24 hours are used, …"])
     until: datetime | None = Field(description="When calls are expected to be free; null where nobody can know.")

@@ -171,7 +171,7 @@ class GetProgressResponse(_message.Message):
     def objects(self) -> _containers.RepeatedCompositeFieldContainer[Global___ObjectRead]: ...
     @_builtins.property
     def waiting(self) -> Global___Wait:
-        """While the run waits for the org's API budget."""
+        """While nothing of the run can be read: the org's API budget is used up, or the org does not answer."""
 
     @_builtins.property
     def forecast(self) -> Global___Forecast:
