@@ -39,6 +39,12 @@ def settings(tmp_path: Path) -> Settings:
     )
 
 
+@pytest.fixture(scope="session")
+def postgres_template(migrated_template: Callable[..., str]) -> str:
+    """Every test begins with the tables that it would migrate first."""
+    return migrated_template({"svc": [], "reader": []})
+
+
 @pytest.fixture
 async def db(postgres_dsn: str) -> AsyncIterator[Database]:
     """A database with common's tables in the schema `svc`."""

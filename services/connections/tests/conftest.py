@@ -151,6 +151,12 @@ def org(served_org: RunningOrg) -> Iterator[RunningOrg]:
     served_org.clear_faults()
 
 
+@pytest.fixture(scope="session")
+def postgres_template(migrated_template: Callable[..., str]) -> str:
+    """Every test begins with the tables that it would migrate first."""
+    return migrated_template({"connections": ["holdfast.connections"], "listener": []})
+
+
 @pytest.fixture
 async def service(postgres_dsn: str, kafka_servers: str, tmp_path: Path, org: RunningOrg) -> AsyncIterator[Running]:
     settings = Settings(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +15,12 @@ from holdfast.common.postgres import Database
 
 sys.path.insert(0, str(Path(__file__).parent))
 from differ_table import KEY, Differ
+
+
+@pytest.fixture(scope="session")
+def postgres_template(migrated_template: Callable[..., str]) -> str:
+    """Every test begins with the tables that it would migrate first."""
+    return migrated_template({"differ": ["holdfast.differ"]})
 
 
 @pytest.fixture

@@ -198,6 +198,12 @@ class Harness:
 
 
 @pytest.fixture(scope="session")
+def postgres_template(migrated_template: Callable[..., str]) -> str:
+    """Every test begins with the tables that it would migrate first."""
+    return migrated_template({"extractor": ["holdfast.extractor"]})
+
+
+@pytest.fixture(scope="session")
 def one_org() -> Iterator[RunningOrg]:
     with start_org() as running:
         yield running

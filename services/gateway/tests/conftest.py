@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -314,6 +314,12 @@ class World:
 
     async def run(self, job: scheduler_pb2.Job) -> scheduler_pb2.Run:
         return (await self.scheduler.RequestRun(scheduler_pb2.RequestRunRequest(job_id=job.id))).run
+
+
+@pytest.fixture(scope="session")
+def postgres_template(migrated_template: Callable[..., str]) -> str:
+    """Every test begins with the tables that it would migrate first."""
+    return migrated_template({"gateway": ["holdfast.gateway"]})
 
 
 @pytest.fixture

@@ -116,6 +116,12 @@ class Running:
                 await asyncio.sleep(0.05)
 
 
+@pytest.fixture(scope="session")
+def postgres_template(migrated_template: Callable[..., str]) -> str:
+    """Every test begins with the tables that it would migrate first."""
+    return migrated_template({"history": ["holdfast.history"], "others": []})
+
+
 @pytest.fixture
 async def history(postgres_dsn: str, kafka_servers: str, tmp_path: Path) -> AsyncIterator[Running]:
     ports = free_ports([], 3)

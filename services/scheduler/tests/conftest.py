@@ -127,6 +127,12 @@ class Running:
         return await call(getattr(self.stub, method), request)
 
 
+@pytest.fixture(scope="session")
+def postgres_template(migrated_template: Callable[..., str]) -> str:
+    """Every test begins with the tables that it would migrate first."""
+    return migrated_template({"scheduler": ["holdfast.scheduler"], "others": []})
+
+
 @pytest.fixture
 async def scheduler(postgres_dsn: str, kafka_servers: str, tmp_path: Path) -> AsyncIterator[Running]:
     ports = free_ports([], 3)
