@@ -86,6 +86,7 @@ class Org:
         self.transactions = Transactions(self)
         self.accounting = Accounting(self.settings.api_limit, self.settings.bulk_batches)
         self.blobs = Blobs(self.settings.ledger_folder / "blobs" if self.settings.ledger_folder else None)
+        self.unsaved_images: dict[str, tuple[str, str]] = {}  # type and content of images whose text is being saved
         self.sessions = Sessions(self.id[:15], self.settings.session_lifetime)
         self.cursors = Cursors()
         self.bulk_jobs = BulkJobs(lambda: timedelta(seconds=self.settings.bulk_job_s))

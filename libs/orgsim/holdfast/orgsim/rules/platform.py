@@ -12,6 +12,7 @@ from holdfast.orgsim.rules.contents import keep_contents, name_document
 from holdfast.orgsim.rules.derived import derive, derived_columns
 from holdfast.orgsim.rules.fields import email, length, number_range, picklist, required, writeable
 from holdfast.orgsim.rules.formulas import formulas_again, formulas_below, own_formulas
+from holdfast.orgsim.rules.images import follow_images, keep_images
 from holdfast.orgsim.rules.links import references, unique
 from holdfast.orgsim.rules.numbering import auto_numbers, currency, defaults
 from holdfast.orgsim.rules.persons import mirror_persons, person_accounts, person_contacts
@@ -32,6 +33,7 @@ BEFORE_SAVE += [
     person_accounts,
     person_contacts,
     keep_contents,
+    keep_images,
     name_document,
     version_of_document,
     share,
@@ -56,6 +58,7 @@ AFTER_SAVE += [
     follow_version,
     follow_note_version,
     follow_document,
+    follow_images,
     field_history,
     owner_shares,
     feed_items,

@@ -22,7 +22,8 @@ MAX_ACTIVITY_RELATIONS = 100_000
 
 NOT_QUERYABLE = frozenset({
     "ActivityHistory", "AggregateResult", "AttachedContentDocument", "AttachedContentNote", "CombinedAttachment",
-    "ContentBody", "DataType", "EmailStatus", "FeedLike", "FeedSignal", "FeedTrackedChange", "FolderedContentDocument",
+    "ContentBody", "ContentReference", "DataType", "EmailStatus", "FeedLike", "FeedSignal", "FeedTrackedChange",
+    "FolderedContentDocument",
     "LookedUpFromActivity", "Name", "NoteAndAttachment", "OpenActivity", "OwnedContentDocument",
     "ProcessInstanceHistory", "QuoteTemplateRichTextData",
 })  # fmt: skip

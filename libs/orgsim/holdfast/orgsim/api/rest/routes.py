@@ -7,6 +7,7 @@ from holdfast.orgsim.api.rest import (
     composite,
     describe,
     graph,
+    images,
     layouts,
     limits,
     navigation,
@@ -41,6 +42,7 @@ for module in (
     replication,
     users,
     rows,
+    images,
     row_parts,
 ):
     router.include(module.router)
