@@ -64,7 +64,8 @@ class Partial:
 def opened(client: SalesforceClient, claim: FileClaim, start: int) -> AbstractAsyncContextManager[FileBody]:
     """Ask the org for the file, from a byte on."""
     if claim.part:
-        return client.rich_text_image(claim.object, claim.record_id, claim.field, claim.part, start=start)
+        record = claim.kept_with or claim.record_id
+        return client.rich_text_image(claim.object, record, claim.field, claim.part, start=start)
     return client.file_body(claim.object, claim.record_id, claim.field, start=start)
 
 

@@ -1,17 +1,14 @@
 """Which fields of an object hold files, and what Salesforce states of each. Pure.
 
 Sources: the Object Reference's pages of the objects named in `_STATED`; every other base64 field is taken with nothing
-stated. A rich text (`extraTypeInfo` = `richtextarea`) names its images by the address of a servlet.
+stated. A rich text (`extraTypeInfo` = `richtextarea`) holds images, which `images.py` finds.
 """
 
 from __future__ import annotations
 
-import html
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from urllib.parse import parse_qs, urlsplit
 
 from holdfast.salesforce.models import Describe
 
@@ -26,8 +23,6 @@ _STATED: dict[tuple[str, str], tuple[str, str, tuple[str, ...]]] = {
 }
 _NOTHING: tuple[str, str, tuple[str, ...]] = ("", "", ())
 _RICH_TEXT = "richtextarea"
-_ADDRESS = re.compile(r"""<img\b[^>]*?\bsrc\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
-_REFERENCE = re.compile(r"[0-9A-Za-z]{15}(?:[0-9A-Za-z]{3})?")
 
 
 @dataclass(frozen=True)
@@ -71,18 +66,6 @@ def file_fields(describe: Describe) -> list[FileField]:
         elif field.extra_type_info == _RICH_TEXT:
             found.append(FileField(field.name, images=True))
     return found
-
-
-def image_references(text: str | None) -> list[str]:
-    """The references of the images that a rich text shows and Salesforce keeps, each once, sorted."""
-    if not text or "rtaImage" not in text:
-        return []
-    found: set[str] = set()
-    for match in _ADDRESS.finditer(text):
-        address = urlsplit(html.unescape(match.group(1) or match.group(2) or ""))
-        if address.path.endswith("/servlet/rtaImage"):
-            found.update(ref for ref in parse_qs(address.query).get("refid", []) if _REFERENCE.fullmatch(ref))
-    return sorted(found)
 
 
 def to_json(fields: Iterable[FileField]) -> str:

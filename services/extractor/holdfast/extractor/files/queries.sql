@@ -24,8 +24,8 @@ WHERE file_run.run_id = lost.run_id;
 -- still waits, and that no checksum says to be the same, can no longer be read: the org holds the new one.
 WITH given AS (
     SELECT DISTINCT ON (record_id, part, stamp) *
-    FROM unnest($6::text[], $7::text[], $8::timestamptz[], $9::bigint[], $10::text[])
-         AS g (record_id, part, stamp, stated_bytes, stated_md5)
+    FROM unnest($6::text[], $7::text[], $8::timestamptz[], $9::bigint[], $10::text[], $11::text[])
+         AS g (record_id, part, stamp, stated_bytes, stated_md5, kept_with)
 ), same AS (
     SELECT DISTINCT ON (given.record_id, given.part, given.stamp)
            given.record_id, given.part, given.stamp, file.sha256, file.bytes
@@ -35,9 +35,9 @@ WITH given AS (
       AND (file.part <> '' OR (file.stated_md5 = given.stated_md5 AND file.bytes = given.stated_bytes))
 ), added AS (
     INSERT INTO file (file_id, job_id, connection_id, run_id, object, field, record_id, part, stamp, stated_bytes,
-                      stated_md5, state, sha256, bytes, settled_at)
+                      stated_md5, kept_with, state, sha256, bytes, settled_at)
     SELECT gen_random_uuid(), $1, $2, $3, $4, $5, given.record_id, given.part, given.stamp, given.stated_bytes,
-           given.stated_md5, CASE WHEN same.sha256 IS NULL THEN 'waiting' ELSE 'stored' END, same.sha256, same.bytes,
+           given.stated_md5, given.kept_with, CASE WHEN same.sha256 IS NULL THEN 'waiting' ELSE 'stored' END, same.sha256, same.bytes,
            CASE WHEN same.sha256 IS NULL THEN NULL ELSE clock_timestamp() END
     FROM given LEFT JOIN same ON same.record_id = given.record_id AND same.part = given.part
         AND same.stamp IS NOT DISTINCT FROM given.stamp
@@ -106,8 +106,8 @@ WITH source AS (
         ) AS next
         LIMIT 1
     )
-    RETURNING file_id, run_id, connection_id, object, record_id, field, part, stamp, stated_bytes, stated_md5,
-              odd_sha256, epoch
+    RETURNING file_id, run_id, connection_id, object, record_id, field, part, kept_with, stamp, stated_bytes,
+              stated_md5, odd_sha256, epoch
 )
 SELECT claimed.*, extraction.job_id, extraction.run, extraction.correlation_id, extraction.causation_id,
        extraction.actor, extraction.api_limit_percent

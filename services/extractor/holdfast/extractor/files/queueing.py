@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from holdfast.common.contracts.extractor import FilesQueued
 from holdfast.common.outbox import enqueue
 from holdfast.common.postgres import Database, Queries, Unit
-from holdfast.extractor.files.fields import FileField, from_json, image_references, to_json
+from holdfast.extractor.files.fields import FileField, from_json, to_json
+from holdfast.extractor.files.images import images_of
 from holdfast.extractor.store import Run, TaskClaim
 from holdfast.vault.columns import DELETED
 
@@ -27,13 +28,17 @@ _EVENT = ["_record_id", "_modified_at", "_op"]
 
 
 class Wanted(NamedTuple):
-    """Bodies of one field, as columns of equal length."""
+    """Bodies of one field, as columns of equal length.
+
+    `kept_with`: the record that Salesforce keeps an image with, where it is another one.
+    """
 
     record_ids: list[str]
     parts: list[str]
     stamps: list[datetime | None]
     sizes: list[int | None]
     md5s: list[str | None]
+    kept_with: list[str | None]
 
 
 @dataclass(frozen=True)
@@ -121,22 +126,16 @@ def _bodies(table: pa.Table, field: FileField) -> Wanted:
         table.column("_modified_at").to_pylist(),
         pc.cast(sizes, pa.int64()).to_pylist(),
         pc.ascii_lower(_column(table, field.md5)).to_pylist(),
+        [None] * table.num_rows,
     )
 
 
 def _images(table: pa.Table, field: FileField) -> Wanted:
-    found = Wanted([], [], [], [], [])
     if field.name not in table.column_names:
-        return found
-    table = table.filter(pc.fill_null(pc.match_substring(table.column(field.name), "rtaImage"), False))
-    for record, stamp, text in zip(*(table.column(n).to_pylist() for n in (*_EVENT[:2], field.name)), strict=True):
-        references = image_references(text)
-        found.parts.extend(references)
-        found.record_ids.extend(record for _ in references)
-        found.stamps.extend(stamp for _ in references)
-        found.sizes.extend(None for _ in references)
-        found.md5s.extend(None for _ in references)
-    return found
+        return Wanted([], [], [], [], [], [])
+    found = images_of(table, field.name)
+    ids, parts, stamps, kept_with = (found[name].to_list() for name in ("record_id", "part", "stamp", "kept_with"))
+    return Wanted(ids, parts, stamps, [None] * found.height, [None] * found.height, kept_with)
 
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:

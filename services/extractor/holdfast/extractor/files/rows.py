@@ -21,6 +21,7 @@ class FileClaim:
 
     Attributes:
         part: Reference of an image within a rich text; empty for the body of a field.
+        kept_with: The record to ask for the image, where it is another one.
         odd_sha256: Hash of the last body that was not as stated.
     """
 
@@ -30,6 +31,7 @@ class FileClaim:
     record_id: str
     field: str
     part: str
+    kept_with: str | None
     stated_bytes: int | None
     stated_md5: str | None
     odd_sha256: str | None
@@ -43,8 +45,9 @@ class FileClaim:
     @classmethod
     def of(cls, row: Record) -> FileClaim:
         """A row of `claim_file`."""
-        names = ("file_id", "object", "record_id", "field", "part", "stated_bytes", "stated_md5", "odd_sha256", "epoch")
-        return cls(run=Run.of(row), **{name: row[name] for name in names})
+        names = ("file_id", "object", "record_id", "field", "part", "kept_with")
+        stated = ("stated_bytes", "stated_md5", "odd_sha256", "epoch")
+        return cls(run=Run.of(row), **{name: row[name] for name in (*names, *stated)})
 
 
 @dataclass(frozen=True)
