@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import io
 import json
 from uuid import UUID
@@ -191,6 +192,10 @@ def test_ctrl_c_ends_the_display_and_says_how_to_go_on(cli):
     assert result.stderr == f"The run goes on. Follow it with: holdfast runs show {UUID(int=103)} --follow\n"
 
 
+def test_version_is_said(cli):
+    assert cli.type("--version").stdout == f"holdfast {importlib.metadata.version('holdfast-launcher')}\n"
+
+
 # runs
 
 
@@ -209,6 +214,7 @@ def test_runs_list_names_the_jobs(cli):
         "Updated",
         "Deleted",
         "Undeleted",
+        "Proof",
         "Label",
     ]
     assert lines[1].split() == [
@@ -227,6 +233,19 @@ def test_runs_list_names_the_jobs(cli):
         "0",
     ]
     assert lines[2].startswith("Nightly#2  failed")
+
+
+@pytest.mark.parametrize(
+    ("proven", "not_proven", "mismatch", "shown"),
+    [(3, 0, 0, "proven"), (2, 1, 0, "2 of 3"), (1, 1, 1, "MISMATCH: 1 of 3"), (0, 0, 0, "")],
+)
+def test_runs_list_says_what_is_proven(cli, proven, not_proven, mismatch, shown):
+    ended = run(3) | {"proof": {"proven": proven, "not_proven": not_proven, "mismatch": mismatch}}
+    cli.answers["GET /v1/runs"] = page(ended)
+    cli.answers["GET /v1/jobs"] = page(job())
+    head, line = cli.type("runs", "list").stdout.splitlines()
+    start = head.index("Proof")
+    assert line[start:].rstrip() == shown
 
 
 def test_runs_list_of_a_job_goes_on_to_the_next_page(cli):

@@ -47,3 +47,14 @@ def ended_how(run: dict[str, Any]) -> str:
         return str(run["state"])
     objects = proof["proven"] + open_objects
     return f"{run['state']}, {open_objects:,} of {objects:,} objects not proven,"
+
+
+def summary(run: dict[str, Any]) -> str:
+    """What was proven of a run's objects, for a list of runs: `proven`, `20 of 22`, `MISMATCH: 1 of 22`."""
+    proof = run.get("proof") or {"proven": 0, "not_proven": 0, "mismatch": 0}
+    objects = sum(proof.values())
+    if proof["mismatch"]:
+        return f"{_WORDS['mismatch']}: {proof['mismatch']:,} of {objects:,}"
+    if proof["not_proven"]:
+        return f"{proof['proven']:,} of {objects:,}"
+    return "proven" if objects else ""

@@ -12,7 +12,7 @@ from holdfast.launcher.commands.failure import CommandError, ExitCode
 from holdfast.launcher.commands.files import file_lines, state_of
 from holdfast.launcher.commands.options import DEFAULT_DATA, ApiAddress, Data, Json, Limit
 from holdfast.launcher.commands.progress import follow_run, forecast_line, run_line
-from holdfast.launcher.commands.proofs import ended_how, proof_lines, proof_word
+from holdfast.launcher.commands.proofs import ended_how, proof_lines, proof_word, summary
 from holdfast.launcher.commands.references import RUN_HELP, job_names, resolve_run
 from holdfast.launcher.commands.session import open_api, path
 
@@ -42,9 +42,19 @@ def list_(
     elif not runs:
         output.say("There are no runs yet. Start one with 'holdfast job run JOB'.")
     else:
-        columns = ["Run", "State", "Requested (UTC)", "Took", *(name.capitalize() for name in _COUNTS), "Label"]
+        columns = [
+            "Run",
+            "State",
+            "Requested (UTC)",
+            "Took",
+            *(name.capitalize() for name in _COUNTS),
+            "Proof",
+            "Label",
+        ]
         right = ["Took", *(name.capitalize() for name in _COUNTS)]
-        output.print_table(columns, [_row(run, names) for run in runs], right=right, sparse=[*right[1:], "Label"])
+        output.print_table(
+            columns, [_row(run, names) for run in runs], right=right, sparse=[*right[1:], "Proof", "Label"]
+        )
 
 
 def _row(run: dict[str, Any], names: dict[str, str]) -> list[str]:
@@ -54,6 +64,7 @@ def _row(run: dict[str, Any], names: dict[str, str]) -> list[str]:
         output.moment(run["requested_at"]),
         output.span(run["requested_at"], run["completed_at"]),
         *(f"{run['counts'][name]:,}" for name in _COUNTS),
+        summary(run),
         run["label"],
     ]
 
