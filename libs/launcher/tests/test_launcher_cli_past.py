@@ -8,7 +8,14 @@ from uuid import UUID
 import httpx
 from api_answers import CONTACT, JOB_ID, START, job, page, run, shown
 
-from holdfast.gateway.models.changes import FieldChange, ObjectChanges, RecordHistory, RecordVersion, RunChanges
+from holdfast.gateway.models.changes import (
+    FieldChange,
+    LastProven,
+    ObjectChanges,
+    RecordHistory,
+    RecordVersion,
+    RunChanges,
+)
 from holdfast.gateway.models.verifications import Damage, Verification
 from holdfast.launcher.commands import output
 
@@ -83,6 +90,11 @@ def test_record_history_needs_the_job_only_when_there_are_several(cli):
     cli.answers[f"GET /v1/jobs/{JOB_ID}/records/Contact/{CONTACT}"] = shown(found)
     lines = cli.type("record", "history", "Contact", CONTACT).stdout.splitlines()
     assert lines[0].startswith("captured") and "merged into 0035g00000XyZaCAAV" in lines[1]
+    assert lines[-1] == "Contact was never proven to be complete."
+    found.last_proven = LastProven(run=7, checked="count", at=START)
+    cli.answers[f"GET /v1/jobs/{JOB_ID}/records/Contact/{CONTACT}"] = shown(found)
+    last = cli.type("record", "history", "Contact", CONTACT).stdout.splitlines()[-1]
+    assert last == "Contact was last proven to be complete in run 7 (2026-03-01 12:00:00, by count)."
     cli.answers["GET /v1/jobs"] = page(job(), job("Weekly"))
     result = cli.type("record", "history", "Contact", CONTACT)
     assert result.exit_code == 2 and "Nightly, Weekly" in result.stderr
@@ -116,11 +128,11 @@ def verifying(cli, final: dict) -> None:
 
 
 def test_verify_of_an_intact_vault(cli):
-    verifying(cli, verification("intact"))
+    verifying(cli, verification("intact", proofs=4))
     result = cli.type("verify", "Nightly")
     assert result.exit_code == 0
     assert result.stdout.splitlines()[0] == "running: 2 of 5 files, 4.0 KiB read Account"
-    assert result.stdout.splitlines()[-1] == "The vault of 'Nightly' is intact: 5 files, 4.0 KiB, 2 objects."
+    assert result.stdout.splitlines()[-1] == "The vault of 'Nightly' is intact: 5 files, 4.0 KiB, 2 objects, 4 proofs."
 
 
 def test_verify_names_the_damage_and_exits_with_1(cli):

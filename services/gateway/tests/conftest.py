@@ -232,7 +232,9 @@ class FakeHistory:
 
     async def GetRecordHistory(self, request, **_):
         version = history_pb2.RecordVersion(event_id="e1", record_id=request.record_id, operation="captured", run=1)
-        return history_pb2.GetRecordHistoryResponse(versions=[version])
+        return history_pb2.GetRecordHistoryResponse(
+            versions=[version], last_proven=history_pb2.LastProven(run=7, checked="count")
+        )
 
     def ReadFile(self, request, **_):
         return FileAnswers(self.file)

@@ -187,6 +187,7 @@ async def test_history_of_a_record(world, api):
     answer = await api.get("/v1/jobs/Nightly/records/Contact/0035g00000XyZaBAAV")
     assert answer.json()["job_id"] == job.id
     assert [each["operation"] for each in answer.json()["versions"]] == ["captured"]
+    assert answer.json()["last_proven"] == {"run": 7, "checked": "count", "at": None}
 
 
 async def test_a_file_comes_byte_for_byte_whole_or_from_a_byte_on(world, api):
@@ -215,11 +216,12 @@ async def test_verification_that_finds_nothing(world, api):
     world.history.steps = [
         history_pb2.VerifyJobResponse(object="Account", files_done=1, files_total=2, bytes_done=10),
         history_pb2.VerifyJobResponse(object="Account", files_done=2, files_total=2, bytes_done=30),
-        history_pb2.VerifyJobResponse(object="Contact", files_done=1, files_total=1, bytes_done=5, done=True),
+        history_pb2.VerifyJobResponse(object="Contact", files_done=1, files_total=1, bytes_done=5, done=True, proofs=4),
     ]
     found = await _verify(world, api)
     assert (found["state"], found["objects"]) == ("intact", 2)
     assert (found["files_done"], found["files_total"], found["bytes_done"]) == (3, 3, 35)
+    assert found["proofs"] == 4
 
 
 async def test_verification_names_the_damage(world, api):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from holdfast.vault.bodies import body_schema, write_bodies
 from holdfast.vault.canonical import canonical
 from holdfast.vault.location import VaultRoot
 from holdfast.vault.page import PageMeta, PageMode, page_key, write_page
+from holdfast.vault.proofs import ProofFile, keep_proof
 from holdfast.vault.record_id import long_id
 from holdfast.vault.refs import Committed, StagedRef
 from holdfast.vault.schema import FieldType, RecordSchema, schema_key
@@ -67,6 +69,12 @@ class Vault:
         ref = StagedRef(key, meta.page_id, run, 0, page.rows, page.sha256, mode, schema)
         table = RecordTable.open_or_create(root, str(JOB), name, signing_key(SECRET))
         return table.commit(table.apply([ref]), table.head.commit_seq + 1, table.head)
+
+    def prove(self, run: int, held: Committed, proof: Mapping[str, Any], name: str = "Contact") -> None:
+        """A proof of what the table was after a commit."""
+        at = START.isoformat()
+        file = ProofFile(str(JOB), name, run, held.version, held.chain_head.head, "differ", at, proof)
+        keep_proof(VaultRoot.local(self.folder), file, signing_key(SECRET))
 
     def attach(self, run: int, record_id: str, content: bytes, name: str = "Contact") -> Committed:
         """A body that came in for the field `Photo` of a record."""

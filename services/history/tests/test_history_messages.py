@@ -21,6 +21,7 @@ from holdfast.vault.chain import ChainHead
 from holdfast.vault.reading import RecordVersion, Values
 from holdfast.vault.signing import signing_key
 from holdfast.vault.verify import Damage, Progress, Report
+from holdfast.vault.verify_proofs import ProofFiles
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = UUID(int=1)
@@ -109,6 +110,9 @@ def test_newest_of_two_witnesses_is_expected(
     assert all(damage in one.reason for one in expected.damage)
 
 
+NO_PROOFS = verification.Proofs({}, ProofFiles({}))
+
+
 async def test_verification_ends_when_nobody_waits_for_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     reads = iter(range(1, 1_000_000_000))
 
@@ -119,7 +123,7 @@ async def test_verification_ends_when_nobody_waits_for_it(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(verification, "verify_table", endless)
     key = signing_key(bytes(32)).public_key()
-    running = verification.Verification(FolderStore(tmp_path), key, str(JOB))
+    running = verification.Verification(FolderStore(tmp_path), key, str(JOB), NO_PROOFS)
     steps = running.steps([verification.Expected("Contact", None)])
     name, _ = await anext(steps)
     assert name == "Contact"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 from history_vault import JOB, START, contact, contact_id
 
-from holdfast.common.contracts.differ import ChangeCounts, ChangesCommitted, ObjectDiffed
+from holdfast.common.contracts.differ import ChangeCounts, ChangesCommitted, ObjectDiffed, Proof
 from holdfast.common.contracts.scheduler import (
     JobCreated,
     ObjectGap,
@@ -73,7 +75,7 @@ def whole(run: int, committed: Committed, rows: int = 0, **counts: int) -> Objec
     )
 
 
-async def two_runs(history: Any) -> None:
+async def two_runs(history: Any) -> tuple[Committed, Committed]:
     """Three contacts; then one is edited, one deleted, one touched and one created."""
     first = history.vault.write(
         1,
@@ -98,6 +100,7 @@ async def two_runs(history: Any) -> None:
     await history.until("SummarizeChanges", summary(1), lambda answer: answer.objects)
     known = pb.GetRecordHistoryRequest(job_id="Nightly", object="Contact", record_id=contact_id(1))
     await history.until("GetRecordHistory", known, lambda answer: True)  # the job comes on a topic of its own
+    return first, second
 
 
 def summary(run: int) -> pb.SummarizeChangesRequest:
@@ -177,8 +180,9 @@ async def test_history_of_a_record_oldest_first(history: Any) -> None:
     await two_runs(history)
     for record_id in (contact_id(2), contact_id(2)[:15]):
         request = pb.GetRecordHistoryRequest(job_id=str(JOB), object="Contact", record_id=record_id)
-        versions = (await history.ask("GetRecordHistory", request)).versions
-        assert [(one.operation, one.run) for one in versions] == [("captured", 1), ("deleted", 2)]
+        answer = await history.ask("GetRecordHistory", request)
+        assert not answer.HasField("last_proven")
+        assert [(one.operation, one.run) for one in answer.versions] == [("captured", 1), ("deleted", 2)]
 
 
 async def test_a_file_comes_out_as_it_went_in_and_a_damaged_one_does_not(history: Any) -> None:
@@ -294,6 +298,45 @@ async def test_rolled_back_vault_is_found_by_what_was_announced(history: Any) ->
     newest.unlink()
     steps = await history.verify()
     assert any("rolled back" in one.reason or "missing" in one.reason for one in steps[-1].damage)
+
+
+def proof(records: int, **change: Any) -> Proof:
+    figures = {"org_records": records, "vault_records": records, "passes": 1, "at": START, "checked": "count"}
+    return Proof(**({"state": "proven"} | figures | change))
+
+
+async def proven_runs(history: Any) -> tuple[Path, Path]:
+    """`two_runs`, of which only the first was proven; the two files."""
+    said = (proof(3), proof(3, state="not proven", reason="It moved.", checked=""))
+    for run, (committed, one) in enumerate(zip(await two_runs(history), said, strict=True), start=1):
+        history.vault.prove(run, committed, one.model_dump(mode="json"))
+        await history.send(whole(run, committed).model_copy(update={"proof": one}))
+    async with asyncio.timeout(20):
+        while await history.db.fetchval("SELECT count(*) FROM history.proof") < 2:
+            await asyncio.sleep(0.05)
+    folder = history.vault.folder / str(JOB) / "proofs"
+    return folder / "1" / "Contact.json", folder / "2" / "Contact.json"
+
+
+async def test_proofs_are_verified_with_the_tables(history: Any) -> None:
+    first, second = await proven_runs(history)
+    (*_, last) = await history.verify()
+    assert (list(last.damage), last.proofs) == ([], 2)
+    first.unlink()
+    second.write_text(second.read_text().replace("It moved.", "It stood."))
+    (*_, last) = await history.verify()
+    assert [(one.path.rpartition("proofs/")[2], one.reason) for one in last.damage] == [
+        ("1/Contact.json", "the proof of Contact in run 1 is missing, though it was announced: proven"),
+        ("2/Contact.json", "the proof of Contact in run 2 was changed, or is not ours"),
+    ]
+
+
+async def test_a_record_tells_when_its_object_was_last_proven(history: Any) -> None:
+    await proven_runs(history)
+    request = pb.GetRecordHistoryRequest(job_id="Nightly", object="Contact", record_id=contact_id(1))
+    answer = await history.ask("GetRecordHistory", request)
+    assert (answer.last_proven.run, answer.last_proven.checked) == (1, "count")
+    assert answer.last_proven.at.ToDatetime(UTC) == START
 
 
 async def test_missing_job_cannot_be_verified(history: Any) -> None:

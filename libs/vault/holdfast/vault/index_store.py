@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import accumulate
 
 import polars as pl
 import pyarrow as pa
@@ -18,7 +20,7 @@ from holdfast.vault.files import index_rows
 from holdfast.vault.index import ENTRY_SCHEMA, NO_STAMP, StateIndex
 from holdfast.vault.layout import Layout, StoredFile
 from holdfast.vault.location import table_key
-from holdfast.vault.log import TableLog
+from holdfast.vault.log import LogCommit, TableLog
 from holdfast.vault.refs import EventFile
 
 INDEX_PUT = durable_step("vault.index_put")
@@ -138,13 +140,17 @@ def replayed(log: TableLog, index: StateIndex, version: int, now: Layout | None 
     Args:
         now: Where the rows lie, if the table has gone on since that version.
     """
+    for after in states(log, index, version, now):
+        index = after
+    return index
+
+
+def states(log: TableLog, index: StateIndex, version: int, now: Layout | None = None) -> Iterator[StateIndex]:
+    """The index after each commit up to a version, in turn; for `now` see `replayed`."""
     commits = [log.read(number) for number in range(index.version + 1, version + 1)]
-    layout = index.layout
-    for commit in commits:
-        layout = layout.appended(commit.files)
-        layout = layout.replaced(commit.replacement) if commit.replacement else layout
-    reader = _Rows(log, now or layout)
-    for commit in commits:
+    layouts = list(accumulate(commits, _layout_after, initial=index.layout))[1:]
+    reader = _Rows(log, now or (layouts[-1] if layouts else index.layout))
+    for commit, layout in zip(commits, layouts, strict=True):
         for file in commit.files:
             if file.mode == "bodies":
                 index = index.with_bodies(file)
@@ -153,8 +159,13 @@ def replayed(log: TableLog, index: StateIndex, version: int, now: Layout | None 
             keys, index = index.keys_of(rows["id"])
             index = index.with_file(file, rows.with_columns(keys, pl.col("stamp").fill_null(NO_STAMP)))
         head = commit.chain_head()
-        index = index.covering(head.commit_seq, commit.version, head.head)
-    return replace(index, merged=layout.merged)
+        index = replace(index.covering(head.commit_seq, commit.version, head.head), merged=layout.merged)
+        yield index
+
+
+def _layout_after(layout: Layout, commit: LogCommit) -> Layout:
+    layout = layout.appended(commit.files)
+    return layout.replaced(commit.replacement) if commit.replacement else layout
 
 
 class _Rows:

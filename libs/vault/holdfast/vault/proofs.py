@@ -57,12 +57,17 @@ class ProofFile:
     def signed(self, key: Ed25519PrivateKey) -> bytes:
         """The file."""
         signature = base64.b64encode(key.sign(_DOMAIN + self.text())).decode()
-        return _canonical({**json.loads(self.text()), "signature": signature})
+        return _signed(self, signature)
 
 
 def proof_key(job_id: str, run: int, object_name: str) -> str:
     """Key of a proof file."""
-    return f"{job_id}/proofs/{run}/{object_name}.json"
+    return f"{proofs_folder(job_id)}/{run}/{object_name}.json"
+
+
+def proofs_folder(job_id: str) -> str:
+    """Key of the folder with a job's proofs."""
+    return f"{job_id}/proofs"
 
 
 def keep_proof(root: VaultRoot, file: ProofFile, key: Ed25519PrivateKey) -> ProofFile:
@@ -97,7 +102,8 @@ def read_proof(
 
 def _read(root: VaultRoot, path: str, key: Ed25519PublicKey) -> ProofFile:
     try:
-        body = json.loads(root.read(path))
+        data = root.read(path)
+        body = json.loads(data)
         file = ProofFile(
             body["job"],
             body["object"],
@@ -109,11 +115,17 @@ def _read(root: VaultRoot, path: str, key: Ed25519PublicKey) -> ProofFile:
             body["proof"],
         )
         key.verify(base64.b64decode(body["signature"]), _DOMAIN + file.text())
+        if data != _signed(file, body["signature"]):
+            raise ValueError("the signature does not cover all of it")
     except (ValueError, KeyError, TypeError, InvalidSignature) as error:
         raise HoldfastError(Kind.DAMAGED, f"The vault's file {path} is damaged.", detail=repr(error)) from error
     if path != proof_key(file.job_id, file.run, file.object):
         raise HoldfastError(Kind.DAMAGED, f"The vault's file {path} is the proof of something else.")
     return file
+
+
+def _signed(file: ProofFile, signature: str) -> bytes:
+    return _canonical({**json.loads(file.text()), "signature": signature})
 
 
 def _canonical(body: Mapping[str, Any]) -> bytes:

@@ -22,7 +22,8 @@ from holdfast.vault.bodies import references
 from holdfast.vault.chain import GENESIS, ChainHead, Link, head_after, signed_by
 from holdfast.vault.commit import app_id, open_delta
 from holdfast.vault.files import read_events
-from holdfast.vault.index_store import newest_index_key, read_index, rebuilt, same_entries
+from holdfast.vault.index import StateIndex
+from holdfast.vault.index_store import NOTHING, newest_index_key, read_index, same_entries, states
 from holdfast.vault.layout import Layout, Replacement, StoredFile
 from holdfast.vault.location import StoreLocation, VaultRoot, table_key
 from holdfast.vault.log import LogCommit, TableLog
@@ -57,6 +58,8 @@ class Report:
         bodies: Bodies of files that the table names, each counted once.
         unreferenced: Files in the table's folder that no commit names: pages in flight, left over, or put there.
         head: The chain's head as recomputed.
+        heads: Chain head by Delta version, of every commit that has one.
+        living: Living records by Delta version; empty if the table is damaged, or was not to be counted.
     """
 
     damage: list[Damage] = field(default_factory=list)
@@ -67,6 +70,8 @@ class Report:
     bytes: int = 0
     bodies: int = 0
     head: ChainHead = field(default_factory=lambda: ChainHead(0, GENESIS))
+    heads: dict[int, str] = field(default_factory=dict)
+    living: dict[int, int] = field(default_factory=dict)
 
     @property
     def whole(self) -> bool:
@@ -83,6 +88,7 @@ def verify_table(
     expected: ChainHead | None,
     read: Callable[[StoredFile], bool] = lambda _: True,
     progress: Callable[[Progress], None] = lambda _: None,
+    count: bool = False,
 ) -> Report:
     """Check a table; damage is reported, not raised.
 
@@ -91,6 +97,7 @@ def verify_table(
         expected: The head that is remembered outside the bucket; without it a rollback cannot be seen.
         read: Which files are read again whole; of the others only presence and size are checked.
         progress: Called after each file.
+        count: Count the living records at each version.
 
     Raises:
         HoldfastError: UNAVAILABLE if the store cannot be asked.
@@ -105,7 +112,7 @@ def verify_table(
     check.folder(files)
     if check.report.whole:
         check.delta(files)
-        check.index()
+        check.state(count=count)
     return check.report
 
 
@@ -175,6 +182,7 @@ class _Check:
             previous = self._link(commit, previous) if commit else None
             if commit and commit.link:
                 heads.add(commit.link.head)
+                self.report.heads[version] = commit.link.head
                 self._files_of(commit)
         if expected is not None and expected.head not in heads:
             self.note(
@@ -323,17 +331,30 @@ class _Check:
         if seen != sorted(file.path for file in files):
             self.note(self.log.folder, "Delta's checkpoint names other files than the commits")
 
-    def index(self) -> None:
-        """Check the newest stored index against the table."""
+    def state(self, *, count: bool) -> None:
+        """Check the newest stored index against the table, and count the living at each version if that is wanted."""
         path = newest_index_key(self.log)
-        if path is None:
-            return
+        stored = self._stored_index(path) if path else None
+        newest = max(max(self.report.heads) if count else -1, stored.version if stored else -1)
         try:
-            stored = read_index(self.log, path)
-            fresh = rebuilt(self.log, stored.version, self.layout)
+            for fresh in states(self.log, NOTHING, newest, self.layout):
+                if count:
+                    self.report.living[fresh.version] = fresh.alive
+                if stored and path and fresh.version == stored.version:
+                    self._compare(path, stored, fresh)
+        except (HoldfastError, pl.exceptions.PolarsError) as error:
+            if isinstance(error, HoldfastError) and error.transient:
+                raise
+            self.note(path or self.table, f"the state cannot be made from the table: {error}")
+
+    def _stored_index(self, path: str) -> StateIndex | None:
+        try:
+            return read_index(self.log, path)
         except (HoldfastError, pl.exceptions.PolarsError) as error:
             self.note(path, f"the state index cannot be read: {error}")
-            return
+            return None
+
+    def _compare(self, path: str, stored: StateIndex, fresh: StateIndex) -> None:
         if stored.head != fresh.head or not same_entries(stored, fresh):
             self.note(path, "the state index differs from the table")
 

@@ -36,6 +36,7 @@ class _Entry:
     parts: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     damage: dict[tuple[str, str], Damage] = field(default_factory=dict)
     reason: str = ""
+    proofs: int = 0
     verdict: bool = False
 
     def take(self, step: history_pb2.VerifyJobResponse) -> None:
@@ -45,6 +46,7 @@ class _Entry:
             self.parts[step.object] = (step.files_done, step.files_total, step.bytes_done)
         for each in step.damage:
             self.damage[each.path, each.reason] = Damage(path=each.path, reason=each.reason)
+        self.proofs = step.proofs
         self.verdict = step.done
 
     def view(self) -> Verification:
@@ -61,6 +63,7 @@ class _Entry:
             files_done=sum(part[0] for part in parts),
             files_total=sum(part[1] for part in parts),
             bytes_done=sum(part[2] for part in parts),
+            proofs=self.proofs,
             damage=list(self.damage.values()),
             reason=self.reason,
         )

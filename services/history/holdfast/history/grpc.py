@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -18,12 +19,13 @@ from holdfast.common.postgres import Database, Unit
 from holdfast.common.rpc.history.v1 import history_pb2 as pb
 from holdfast.common.rpc.history.v1 import history_pb2_grpc
 from holdfast.history import handlers, store
-from holdfast.history.messages import object_changes
+from holdfast.history.messages import last_proven, object_changes
 from holdfast.history.past import Past
 from holdfast.history.peers import Peers
 from holdfast.history.runs import Runs
 from holdfast.history.steps import VERIFIED
-from holdfast.history.verification import Verdict, Verification, compare_witnesses
+from holdfast.history.verification import Proofs, Verdict, Verification, compare_witnesses
+from holdfast.vault.verify_proofs import proof_files
 
 Context = ServicerContext[Any, Any]
 
@@ -76,7 +78,11 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         """Every version of one record."""
         job_id = await self._runs.job(request.job_id)
         await self._runs.require_in_job(job_id, request.object)
-        return await self._past.history(job_id, request.object, request.record_id)
+        answer = await self._past.history(job_id, request.object, request.record_id)
+        proven = await store.last_proven(self._db, job_id, request.object)
+        if proven:
+            answer.last_proven.CopyFrom(last_proven(proven))
+        return answer
 
     async def ReadFile(self, request: pb.ReadFileRequest, context: Context) -> AsyncIterator[pb.ReadFileResponse]:
         """The body of a file, checked before its last bytes are handed out."""
@@ -88,9 +94,11 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
     async def VerifyJob(self, request: pb.VerifyJobRequest, context: Context) -> AsyncIterator[pb.VerifyJobResponse]:
         """Progress per object, then one message that is `done`, with all damage."""
         job_id = await self._runs.job(request.job_id)
+        told = await store.proofs_of_job(self._db, job_id)
+        proofs = Proofs(told, await asyncio.to_thread(proof_files, self._objects, str(job_id)))
         kept = await self._peers.tables(job_id)
         expected = compare_witnesses(str(job_id), kept, await store.table_heads(self._db, job_id))
-        verification = Verification(self._objects, self._key, str(job_id))
+        verification = Verification(self._objects, self._key, str(job_id), proofs)
         async with aclosing(verification.steps(expected)) as steps:
             async for name, progress in steps:
                 yield pb.VerifyJobResponse(
@@ -108,6 +116,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             files_done=verdict.files,
             files_total=verdict.files,
             bytes_done=verdict.bytes,
+            proofs=verdict.proofs,
             done=True,
             damage=[pb.Damage(path=one.path, reason=one.reason) for one in verdict.damage],
         )

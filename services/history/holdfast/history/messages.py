@@ -31,6 +31,11 @@ def object_changes(row: Row) -> pb.ObjectChanges:
     )
 
 
+def last_proven(row: Row) -> pb.LastProven:
+    """When an object was last proven."""
+    return pb.LastProven(run=row["run"], checked=row["checked"], at=_stamp(row["at"]))
+
+
 def record_version(version: RecordVersion) -> pb.RecordVersion:
     """One event of a record, with the fields that it is about."""
     return pb.RecordVersion(

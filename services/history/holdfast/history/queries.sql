@@ -78,3 +78,21 @@ ORDER BY object;
 -- name: insert_verification
 INSERT INTO verification (verification_id, job_id, verified_at, files, bytes, damaged)
 VALUES ($1, $2, $3, $4, $5, $6::text::jsonb);
+
+-- name: keep_proof
+-- What was announced first stands: it is never announced otherwise.
+INSERT INTO proof (job_id, object, run, proof)
+VALUES ($1, $2, $3, $4::text::jsonb)
+ON CONFLICT (job_id, object, run) DO NOTHING;
+
+-- name: proofs_of_job
+SELECT object, run, proof::text AS proof
+FROM proof
+WHERE job_id = $1;
+
+-- name: last_proven
+SELECT run, proof->>'checked' AS checked, (proof->>'at')::timestamptz AS at
+FROM proof
+WHERE job_id = $1 AND object = $2 AND proof->>'state' = 'proven'
+ORDER BY run DESC
+LIMIT 1;

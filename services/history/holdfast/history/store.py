@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from holdfast.common.contracts.differ import ChangeCounts, ChangesCommitted, ObjectDiffed
@@ -87,6 +89,8 @@ async def complete_object(unit: Unit, event: ObjectDiffed) -> None:
         event.bytes_written,
     )
     await _note_head(unit, event)
+    if event.proof is not None:
+        await unit.execute(SQL.keep_proof, event.job_id, event.object, event.run, event.proof.model_dump_json())
 
 
 async def find_job(db: Database, id_or_name: str) -> UUID | None:
@@ -112,6 +116,19 @@ async def table_heads(db: Database, job_id: UUID) -> dict[str, TableHead]:
     """The newest heads that were told, by object."""
     rows = await db.fetch(SQL.table_heads, job_id)
     return {row["object"]: TableHead(**dict(row)) for row in rows}
+
+
+async def proofs_of_job(db: Database, job_id: UUID) -> dict[str, dict[int, Mapping[str, Any]]]:
+    """The proofs that were announced, by object and run."""
+    found: dict[str, dict[int, Mapping[str, Any]]] = {}
+    for row in await db.fetch(SQL.proofs_of_job, job_id):
+        found.setdefault(row["object"], {})[row["run"]] = json.loads(row["proof"])
+    return found
+
+
+async def last_proven(db: Database, job_id: UUID, object_name: str) -> Row | None:
+    """`run`, `checked` and `at` of the newest run in which the object was proven."""
+    return await db.fetchrow(SQL.last_proven, job_id, object_name)
 
 
 async def insert_verification(unit: Unit, verification_id: UUID, event: IntegrityVerified) -> None:

@@ -1,4 +1,4 @@
-"""Whether a job's vault still holds what was written: every file and every chain entry, read again."""
+"""Whether a job's vault still holds what was written: every file, chain entry and proof, read again."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -16,6 +17,7 @@ from holdfast.history.store import TableHead
 from holdfast.vault.chain import ChainHead
 from holdfast.vault.location import table_key
 from holdfast.vault.verify import Damage, Progress, Report, verify_table
+from holdfast.vault.verify_proofs import ProofFiles, ProofReport, verify_proofs
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,23 @@ class Expected:
     damage: tuple[Damage, ...] = ()
 
 
+@dataclass(frozen=True)
+class Proofs:
+    """Proofs of a job: those that were announced, by object and run, and the files that there are.
+
+    What was announced has to be asked for first: its file was durable before.
+    """
+
+    told: Mapping[str, Mapping[int, Mapping[str, Any]]]
+    kept: ProofFiles
+
+
 @dataclass
 class Verdict:
-    """What a verification found, over all objects."""
+    """What a verification found, over all objects. `files` are those of the tables."""
 
     files: int = 0
+    proofs: int = 0
     bytes: int = 0
     damage: list[Damage] = field(default_factory=list)
 
@@ -73,15 +87,18 @@ def _expected(job_id: str, name: str, kept: differ_pb2.Table | None, told: Table
 class Verification:
     """One pass over a job's tables. `verdict` is complete when `steps` has ended."""
 
-    def __init__(self, store: ObjectStore, key: Ed25519PublicKey, job_id: str) -> None:
+    def __init__(self, store: ObjectStore, key: Ed25519PublicKey, job_id: str, proofs: Proofs) -> None:
         self._store = store
+        self._proofs = proofs
         self._key = key
         self._job_id = job_id
-        self.verdict = Verdict()
+        self.verdict = Verdict(damage=list(proofs.kept.strays))
 
     async def steps(self, tables: Sequence[Expected]) -> AsyncGenerator[tuple[str, Progress], None]:
         """Check table after table; yields how far each is, skipping steps that nobody came to see."""
-        for table in tables:
+        known = {table.object for table in tables}
+        named = [Expected(name, None) for name in sorted({*self._proofs.told, *self._proofs.kept.runs} - known)]
+        for table in (*tables, *named):
             async with aclosing(self._table(table)) as steps:
                 async for progress in steps:
                     yield table.object, progress
@@ -110,11 +127,26 @@ class Verification:
             await asyncio.gather(check, return_exceptions=True)
         yield self._take(table, check.result())
 
-    def _check(self, table: Expected, note: Callable[[Progress], None]) -> Report:
-        return verify_table(self._store, self._job_id, table.object, key=self._key, expected=table.head, progress=note)
+    def _check(self, table: Expected, note: Callable[[Progress], None]) -> tuple[Report, ProofReport]:
+        runs, told = self._proofs.kept.runs.get(table.object, ()), self._proofs.told.get(table.object, {})
+        report = verify_table(
+            self._store,
+            self._job_id,
+            table.object,
+            key=self._key,
+            expected=table.head,
+            progress=note,
+            count=bool(runs),
+        )
+        proofs = verify_proofs(
+            self._store, self._job_id, table.object, key=self._key, runs=runs, told=told, table=report
+        )
+        return report, proofs
 
-    def _take(self, table: Expected, report: Report) -> Progress:
+    def _take(self, table: Expected, found: tuple[Report, ProofReport]) -> Progress:
+        report, proofs = found
         self.verdict.files += report.files
-        self.verdict.bytes += report.bytes
-        self.verdict.damage += [*table.damage, *report.damage]
+        self.verdict.proofs += proofs.files
+        self.verdict.bytes += report.bytes + proofs.bytes
+        self.verdict.damage += [*table.damage, *report.damage, *proofs.damage]
         return Progress(report.files, report.files, report.bytes)

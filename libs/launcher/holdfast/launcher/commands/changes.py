@@ -91,6 +91,14 @@ def history(
         output.say(f"The backup holds no {output.visible(object_name)} {output.visible(record_id)}.")
     else:
         _records(found["versions"])
+        output.say(output.visible(_proven(object_name, found.get("last_proven"))))
+
+
+def _proven(object_name: str, last: dict[str, Any] | None) -> str:
+    if not last:
+        return f"{object_name} was never proven to be complete."
+    when = f"{output.moment(last['at'])}, by {last['checked']}"
+    return f"{object_name} was last proven to be complete in run {last['run']} ({when})."
 
 
 @record_app.command("file")

@@ -24,7 +24,8 @@ def verify(
 ) -> None:
     """Read every file again and prove it unaltered.
 
-    Holds each against what was written, and the hash chain. Exit code 1 if anything is damaged.
+    Holds each against what was written and the hash chain, and the signed proof of each object and run against both.
+    Exit code 1 if anything is damaged, missing or contradicts itself.
     """
     with open_api(api, data) as found:
         jobs = [{"id": job, "name": job}] if job else list(found.items("/v1/jobs"))
@@ -47,6 +48,8 @@ def _verify_one(api: Api, job: dict[str, Any], as_json: bool) -> dict[str, Any]:
 
 def _tell(name: str, found: dict[str, Any]) -> None:
     read = f"{found['files_done']:,} files, {output.size(found['bytes_done'])}, {found['objects']} objects"
+    if found.get("proofs"):
+        read += f", {found['proofs']:,} proofs"
     if found["state"] == "intact" and not found["files_done"]:
         output.say(output.visible(f"The vault of '{name}' is still empty: no run has written to it."))
     elif found["state"] == "intact":

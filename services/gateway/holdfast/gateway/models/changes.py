@@ -97,6 +97,18 @@ class RecordVersion(Resource):
         )
 
 
+class LastProven(Resource):
+    """When an object was last held against the org and found whole."""
+
+    run: int
+    checked: str = Field(description="`count`, `ids` or `ids and stamps`.")
+    at: datetime | None
+
+    @classmethod
+    def of(cls, found: history_pb2.LastProven) -> LastProven:
+        return cls(run=found.run, checked=found.checked, at=moment(found.at))
+
+
 class RecordHistory(Resource):
     """Every version of one record, oldest first."""
 
@@ -104,6 +116,7 @@ class RecordHistory(Resource):
     object: str
     record_id: str
     versions: list[RecordVersion]
+    last_proven: LastProven | None = Field(default=None, description="Of the record's object; null if it never was.")
 
 
 def _field(found: history_pb2.FieldChange) -> FieldChange:

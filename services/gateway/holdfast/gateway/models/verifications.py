@@ -13,7 +13,7 @@ State = Literal["running", "intact", "damaged", "failed"]
 
 
 class StartVerification(Command):
-    """Read every file and every chain entry of a job again. Takes no parameters."""
+    """Read every file, chain entry and signed proof of a job again. Takes no parameters."""
 
 
 class Damage(Resource):
@@ -36,5 +36,6 @@ class Verification(Resource):
     files_done: int
     files_total: int
     bytes_done: int
+    proofs: int = Field(default=0, description="Signed proofs that were read; known at the end.")
     damage: list[Damage]
     reason: str = Field(description="Why it failed; empty unless `state` is `failed`.")

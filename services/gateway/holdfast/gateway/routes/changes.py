@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from holdfast.common.rpc.history.v1 import history_pb2
 from holdfast.gateway.context import Ctx
 from holdfast.gateway.inputs import JobRef, ObjectRef, RecordRef, RunRef, run_id
-from holdfast.gateway.models.changes import Operation, RecordHistory, RecordVersion, RunChanges
+from holdfast.gateway.models.changes import LastProven, Operation, RecordHistory, RecordVersion, RunChanges
 from holdfast.gateway.paging import DEFAULT_PAGE_SIZE, Cursor, Page, PageSize, to_cursor, to_page_token
 
 router = APIRouter(prefix="/v1", tags=["changes"])
@@ -58,4 +58,7 @@ async def get_record_history(job: JobRef, object_name: ObjectRef, record_id: Rec
     request = history_pb2.GetRecordHistoryRequest(job_id=found.id, object=object_name, record_id=record_id)
     answer = await context.backends.ask(context.backends.history.GetRecordHistory, request)
     versions = [RecordVersion.of(each) for each in answer.versions]
-    return RecordHistory(job_id=found.id, object=object_name, record_id=record_id, versions=versions)
+    proven = LastProven.of(answer.last_proven) if answer.HasField("last_proven") else None
+    return RecordHistory(
+        job_id=found.id, object=object_name, record_id=record_id, versions=versions, last_proven=proven
+    )

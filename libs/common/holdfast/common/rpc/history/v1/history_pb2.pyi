@@ -282,20 +282,55 @@ class GetRecordHistoryRequest(_message.Message):
 Global___GetRecordHistoryRequest: _TypeAlias = GetRecordHistoryRequest  # noqa: Y015
 
 @_typing.final
+class LastProven(_message.Message):
+    """When an object was last held against the org and found whole."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    CHECKED_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    run: _builtins.int
+    checked: _builtins.str
+    """"count", "ids" or "ids and stamps"."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        run: _builtins.int = ...,
+        checked: _builtins.str = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "checked", b"checked", "run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LastProven: _TypeAlias = LastProven  # noqa: Y015
+
+@_typing.final
 class GetRecordHistoryResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VERSIONS_FIELD_NUMBER: _builtins.int
+    LAST_PROVEN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def versions(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordVersion]: ...
+    @_builtins.property
+    def last_proven(self) -> Global___LastProven:
+        """Of the record's object; absent if it never was."""
+
     def __init__(
         self,
         *,
         versions: _abc.Iterable[Global___RecordVersion] | None = ...,
+        last_proven: Global___LastProven | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_proven", b"last_proven"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_proven", b"last_proven", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -352,11 +387,14 @@ class VerifyJobResponse(_message.Message):
     BYTES_DONE_FIELD_NUMBER: _builtins.int
     DONE_FIELD_NUMBER: _builtins.int
     DAMAGE_FIELD_NUMBER: _builtins.int
+    PROOFS_FIELD_NUMBER: _builtins.int
     object: _builtins.str
     files_done: _builtins.int
     files_total: _builtins.int
     bytes_done: _builtins.int
     done: _builtins.bool
+    proofs: _builtins.int
+    """Proofs that were read and are whole in themselves; in the last message."""
     @_builtins.property
     def damage(self) -> _containers.RepeatedCompositeFieldContainer[Global___Damage]: ...
     def __init__(
@@ -368,10 +406,11 @@ class VerifyJobResponse(_message.Message):
         bytes_done: _builtins.int = ...,
         done: _builtins.bool = ...,
         damage: _abc.Iterable[Global___Damage] | None = ...,
+        proofs: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_done", b"bytes_done", "damage", b"damage", "done", b"done", "files_done", b"files_done", "files_total", b"files_total", "object", b"object"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_done", b"bytes_done", "damage", b"damage", "done", b"done", "files_done", b"files_done", "files_total", b"files_total", "object", b"object", "proofs", b"proofs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
