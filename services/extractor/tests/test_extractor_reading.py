@@ -16,6 +16,7 @@ import pytest
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.rpc.extractor.v1 import extractor_pb2 as messages
 from holdfast.extractor.leased_rows import RunRows, TaskRows
+from holdfast.extractor.soql import ObjectQuery, Position
 from holdfast.orgsim.testing import RunningOrg
 from holdfast.vault.schema import RecordSchema
 
@@ -51,6 +52,31 @@ async def test_a_baseline_reads_small_objects_by_rest_and_large_ones_by_bulk(
         assert extracted["mode"] == "baseline"
         assert sum(page["rows"] for page in of(events, "page.staged", name)) == rows
         assert extracted["watermark"]
+
+
+def test_whoever_goes_on_after_a_record_gets_all_that_come_after_it(org: RunningOrg, own: Own) -> None:
+    """Records without a stamp come first: after the last of them come records with smaller ids."""
+    days = [None, "2026-01-02T00:00:00Z", None, "2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"]
+    rows = [{"Name": "x"} | ({"Due__c": day} if day else {}) for day in days]
+    org.define(own("Due"), [{"name": "Due__c", "type": "datetime"}], rows)
+    query = ObjectQuery(own("Due"), ("Id", "SystemModstamp"))
+
+    def answer(after: Position | None) -> list[dict[str, Any]]:
+        # Every record that the org makes has a stamp: a field that may be empty stands in for it.
+        soql = query.ordered(after).replace("SystemModstamp", "Due__c")
+        found = httpx.get(
+            f"{org.url}/services/data/v62.0/queryAll",
+            params={"q": soql},
+            headers={"Authorization": f"Bearer {org.token()}"},
+            trust_env=False,
+        )
+        return list(found.raise_for_status().json()["records"])
+
+    whole = answer(None)
+    assert [row["Due__c"] is None for row in whole] == [True, True, False, False, False]
+    for number, row in enumerate(whole):
+        stamp = datetime.fromisoformat(row["Due__c"]) if row["Due__c"] else None
+        assert answer(Position(row["Id"], stamp)) == whole[number + 1 :]
 
 
 async def test_what_is_staged_is_what_the_org_holds(org: RunningOrg, harness: Make, own: Own) -> None:

@@ -38,6 +38,11 @@ def test_a_query_goes_on_after_the_last_durable_record() -> None:
     )
 
 
+def test_after_a_record_without_a_stamp_all_that_have_one_are_still_to_come() -> None:
+    soql = ObjectQuery("Account", STAMPED).ordered(Position("001000000000001AAA", None))
+    assert " WHERE (SystemModstamp != null OR Id > '001000000000001AAA') ORDER BY SystemModstamp, Id" in soql
+
+
 def test_an_unstamped_object_goes_on_by_id() -> None:
     soql = ObjectQuery("Note", ("Id", "Title")).ordered(Position("002000000000001AAA", None))
     assert soql == "SELECT Id,Title FROM Note WHERE Id > '002000000000001AAA' ORDER BY Id"

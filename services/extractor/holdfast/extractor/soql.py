@@ -26,7 +26,9 @@ class ObjectQuery:
     Attributes:
         object: API name.
         fields: Names in the order of the SELECT.
-        since: Inclusive lower bound of the stamp, overlap already subtracted; None reads all.
+        since: Inclusive lower bound of the stamp, overlap already subtracted; None reads all. Records whose stamp is
+            empty come only with a reading of all: Salesforce stamps every record that it saves, and should one lack
+            it, the count that follows the reading says so.
         living: Leave out deleted records; what is archived (activities) belongs to the living.
         archives: The object may have archived records, which Salesforce shows only where it shows deleted ones.
         leg: The ids to read.
@@ -101,8 +103,10 @@ class ObjectQuery:
         return low + ([f"Id < '{self.leg.high}'"] if self.leg.high else [])
 
     def _after(self, last: Position) -> str:
-        if self.stamp is None or last.stamp is None or self.living:
+        if self.stamp is None or self.living:
             return f"Id > '{last.record_id}'"
+        if last.stamp is None:  # records without a stamp come first, whatever their ids
+            return f"({self.stamp} != null OR Id > '{last.record_id}')"
         at = literal(last.stamp)
         return f"({self.stamp} > {at} OR ({self.stamp} = {at} AND Id > '{last.record_id}'))"
 
