@@ -20,7 +20,7 @@ from holdfast.extractor.moving import Mover
 from holdfast.extractor.org import CallCounter, Orgs, count_calls
 from holdfast.extractor.passes import begin_part, deletions, next_part, require_listable
 from holdfast.extractor.patience import Patience
-from holdfast.extractor.reading import Elsewhere, PageSource, names_missing_field
+from holdfast.extractor.reading import MOST_BULK_JOBS, Elsewhere, PageSource, names_missing_field
 from holdfast.extractor.settings import ExtractorSettings
 from holdfast.extractor.sources import Sources
 from holdfast.extractor.staging import Staging
@@ -72,7 +72,8 @@ class Worker:
         try:
             claim = await self._read(claim)
             while (part := next_part(claim)) is not None:
-                claim = await self._read(await begin_part(self._db, claim, part, self._settings))
+                claim = await begin_part(self._db, claim, part, self._settings)
+                claim = await self._read(claim)
             found = await self._closer.find(claim, self._counts.pop(claim.key, None))
             await self._closer.extracted(claim, found, lambda: counter.calls)
         except HoldfastError as error:
@@ -111,8 +112,11 @@ class Worker:
 
     async def _elsewhere(self, client: SalesforceClient, claim: TaskClaim, move: Elsewhere) -> TaskClaim:
         if move.too_much is not None:
-            if claim.part != "records":  # a list of what lives is one answer, or none
-                raise move.too_much
+            if claim.part != "records":  # a list of what lives is not read in ranges
+                if claim.strategy == "rest":
+                    raise move.too_much
+                # A job that came to nothing is not looked at again: REST lists page after page.
+                return await self._mover.begin(claim, "rest", restarts=max(move.bulk_restarts, MOST_BULK_JOBS))
             return await self._mover.split(client, claim, move.strategy, move.bulk_restarts, move.too_much)
         return await self._mover.begin(claim, move.strategy, restarts=move.bulk_restarts)
 
