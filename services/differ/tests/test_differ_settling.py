@@ -147,6 +147,17 @@ async def test_an_org_that_moves_while_it_is_listed_deletes_nobody_and_is_no_ala
     assert living(org) == ids(1, 2, 3)
 
 
+async def test_the_page_of_those_that_are_gone_stands_right_behind_the_pages_of_its_pass(org: Differ) -> None:
+    """Its number is the one that the extractor leaves out, and no page of bodies has it either."""
+    await org.stage_bodies(2, 1_000_001, {1: "sha256:00:1"})
+    await hold_census(org, records(1, 3), 2)
+    own = "SELECT page_id, seq FROM page WHERE own"
+    row = await org.db.fetchrow(own)
+    assert row["seq"] == 2
+    assert await store.last_seq(org.db, run_id(2), KEY.object, "of the next pass") == 2, "the next one comes after it"
+    assert await store.last_seq(org.db, run_id(2), KEY.object, row["page_id"]) == 1, "staged again, it stays there"
+
+
 async def test_too_many_that_vanish_at_once_are_held_back(org: Differ) -> None:
     await org.stage(2, "incremental", records(*range(4, 61)))
     await org.extracted(2, "incremental", **count(60))

@@ -289,6 +289,48 @@ async def test_a_census_whose_job_came_to_nothing_is_summed_as_it_was_staged(
     assert (said["records"], said["ids"], said["stamps"]) == (sums.records, sums.ids, sums.stamps)
 
 
+async def test_a_census_is_listed_by_rest_when_bulk_jobs_come_to_nothing(
+    org: RunningOrg, harness: Make, thing: str
+) -> None:
+    ids = define(org, thing, 3_000)
+    one = harness()
+    async with one.running():
+        run_id = await read(one, thing)
+        org.faults({"method": "GET", "path": "jobs/query/[^/]+$", "count": 2, "effect": {"job": "Failed"}})
+        events = await again(one, run_id, thing, "census")
+    said = extracted(events)[-1]
+    assert said["census"]["records"] == len(ids) == said["count"]["records"]
+    assert await one.db.fetchval("SELECT strategy FROM task") == "rest", "a dead job is not looked at again and again"
+
+
+async def test_a_due_census_that_cannot_be_listed_leaves_the_reading_as_it_is(
+    org: RunningOrg, harness: Make, thing: str
+) -> None:
+    define(org, thing, 4)
+    one = harness(**CENSUS_DUE)
+    await one.run(thing)
+    refused = {"status": 400, "body": [{"errorCode": "MALFORMED_QUERY", "message": "No."}]}
+    org.faults({"path": f"/query.*SELECT%20Id%2CSystemModstamp%20FROM%20{thing}", "count": None, "effect": refused})
+    events = await one.run(thing)
+    assert not [body for kind, body in events if kind == "object.failed"]
+    (said,) = extracted(events)
+    assert (said["purpose"], said["census"], said["count"]) == ("census", None, None)
+    assert said["not_counted"] and said["watermark"], "the records are read, so the mark follows"
+
+
+async def test_a_number_is_left_to_the_differ_between_two_passes(org: RunningOrg, harness: Make, thing: str) -> None:
+    """For the page of those that turned out to be gone: it stands behind this pass and before the next one."""
+    define(org, thing, 3)
+    one = harness()
+    async with one.running():
+        run_id = await read(one, thing)
+        await again(one, run_id, thing, "census")
+        events = await again(one, run_id, thing, "census", of_pass=2)
+    assert [page["seq"] for page in pages_of(events, "baseline")] == [1]
+    assert [page["seq"] for page in pages_of(events, "census")] == [3, 5]
+    assert await one.db.fetchval("SELECT next_seq - pass_number FROM task") == 3
+
+
 async def test_a_due_census_is_put_off_while_calls_are_short(org: RunningOrg, harness: Make, thing: str) -> None:
     define(org, thing, 4)
     one = harness(**CENSUS_DUE, extractor_census_up_to_percent=10)

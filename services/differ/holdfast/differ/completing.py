@@ -102,12 +102,13 @@ class Completer:
     async def _stage_absence(self, key: TableKey, lease: Lease, manifest: ManifestRow, weighed: Weighed) -> None:
         listing, count = weighed.listing, manifest.extracted.count
         assert listing is not None and count is not None  # without them absence is no evidence
+        page_id = uuid5(manifest.run_id, f"{key.object}/absence/{manifest.pass_number}").hex
         place = Place(
             job_id=str(key.job_id),
             object=key.object,
             run=manifest.run,
-            seq=await store.last_seq(self._db, manifest.run_id, key.object) + 1,
-            page_id=uuid5(manifest.run_id, f"{key.object}/absence/{manifest.pass_number}").hex,
+            seq=await store.last_seq(self._db, manifest.run_id, key.object, page_id) + 1,
+            page_id=page_id,
             observed_at=count.at,
         )
         absence = await asyncio.to_thread(stage_absence, self._tables.root, place, listing)

@@ -128,13 +128,15 @@ UPDATE manifest SET doubted = pass_number
 WHERE run_id = $1 AND object = $2 AND pass_number = $3 AND doubted < pass_number AND NOT diffed;
 
 -- name: add_own_page
--- Behind every page of the object's run.
+-- Behind every page of the passes so far, and before those of the next one.
 INSERT INTO page (page_id, run_id, job_id, run, object, mode, seq, path, rows, bytes, sha256, schema_id, own)
 VALUES ($1, $2, $3, $4, $5, 'deletions', $6, $7, $8, $9, $10, $11, true)
 ON CONFLICT (page_id) DO NOTHING;
 
 -- name: last_seq
-SELECT max(seq) FROM page WHERE run_id = $1 AND object = $2 AND NOT own;
+-- Of all pages but $3 itself; pages of bodies have numbers of their own, far behind. The next number is nobody else's:
+-- the extractor leaves one out where a pass ends.
+SELECT max(seq) FROM page WHERE run_id = $1 AND object = $2 AND mode <> 'bodies' AND page_id <> $3;
 
 -- name: mark_diffed
 UPDATE manifest SET diffed = true WHERE run_id = $1 AND object = $2 AND NOT diffed;

@@ -270,9 +270,9 @@ async def mark_doubted(unit: Unit, manifest: ManifestRow, object_name: str) -> b
     return str(tag).endswith(" 1")
 
 
-async def last_seq(db: Database, run_id: UUID, object_name: str) -> int:
-    """The last place that a page of the object's run has; 0 without pages."""
-    return int(await db.fetchval(SQL.last_seq, run_id, object_name) or 0)
+async def last_seq(db: Database, run_id: UUID, object_name: str, but: str) -> int:
+    """The last place that a page of the object's run has, `but` for this one and those of bodies; 0 without pages."""
+    return int(await db.fetchval(SQL.last_seq, run_id, object_name, but) or 0)
 
 
 async def add_own_page(unit: Unit, key: TableKey, manifest: ManifestRow, page: OwnPage) -> None:

@@ -323,9 +323,11 @@ WHERE run_id = $1 AND object = $2 AND pass_number = $3 AND task.state = 'extract
 FOR UPDATE;
 
 -- name: begin_pass
--- The next pass over an object: nobody who still works on the one before can write any more.
+-- The next pass over an object: nobody who still works on the one before can write any more. A number between the pages
+-- of two passes is left to the differ, for the page of those that turned out to be gone after the earlier one.
 UPDATE task SET state = 'waiting', pass_number = pass_number + 1, purpose = $2, part = $3, strategy = $4,
-    part_from_seq = next_seq, since = CASE WHEN $2 = 'delta' THEN $5 ELSE since END, deleted_until = NULL,
+    next_seq = next_seq + 1, part_from_seq = next_seq + 1,
+    since = CASE WHEN $2 = 'delta' THEN $5 ELSE since END, deleted_until = NULL,
     drained = false, bulk_job = NULL, bulk_locator = NULL, bulk_restarts = 0, last_stamp = NULL, last_id = NULL,
     epoch = epoch + 1, holder = NULL, lease_until = NULL, not_before = NULL, failures = 0, failing_since = NULL,
     wait_reason = '', wait_until = NULL
@@ -369,7 +371,7 @@ FROM extraction WHERE run_id = $1;
 
 -- name: task_progress
 SELECT task.task_id, task.object, task.state, task.strategy, task.estimated_rows, task.rows, task.bytes,
-       task.next_seq - 1 AS pages, task.api_calls, task.holder, task.wait_reason, task.wait_until,
+       task.next_seq - task.pass_number AS pages, task.api_calls, task.holder, task.wait_reason, task.wait_until,
        task.not_before, task.estimated_calls
 FROM task WHERE task.run_id = $1 ORDER BY task.object;
 
