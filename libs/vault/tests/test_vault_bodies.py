@@ -52,11 +52,11 @@ def test_a_body_is_part_of_the_state_and_no_change(backup: Backup) -> None:
     table = backup.open()
     backup.add(table, backup.stage([record(1, 1, Name="a"), record(2, 1, Name="b")], SCHEMA, mode="baseline"))
     ref = put(backup, b"hello")
-    before = table.index.entries()
+    before = table.index.rows
     committed = backup.add(table, attach(backup, {1: ref.text}))
     assert committed.counts.to_json() == {"attached": 1}
     assert committed.events == 1
-    assert table.index.entries().equals(before)
+    assert table.index.rows is before
     assert (cell(backup, 1), cell(backup, 2)) == (ref.text, None)
     assert backup.state()[record_id(1)]["Name"] == "a"
     assert reading.count(backup.root, JOB, OBJECT, 1) == 2

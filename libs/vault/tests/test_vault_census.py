@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from vault_pages import START, Backup, Record, record, record_id, schema_of
 
+from holdfast.vault import chunks
 from holdfast.vault.absence import Place, stage_absence
 from holdfast.vault.census import Comparison, Horizon, census, compare, reading, sums_of
 from holdfast.vault.index import StateIndex
@@ -99,9 +100,13 @@ Stamps = st.dictionaries(st.integers(1, 12), st.integers(1, 4))
 
 
 @settings(max_examples=40, deadline=None)
-@given(Stamps, Stamps)
-def test_the_comparison_is_that_of_sets_and_the_absent_are_deleted(held: dict[int, int], org: dict[int, int]) -> None:
-    with TemporaryDirectory(prefix="holdfast-census-") as folder:
+@given(Stamps, Stamps, st.integers(0, 3))
+def test_the_comparison_is_that_of_sets_and_the_absent_are_deleted(
+    held: dict[int, int], org: dict[int, int], recent: int
+) -> None:
+    with TemporaryDirectory(prefix="holdfast-census-") as folder, pytest.MonkeyPatch.context() as small:
+        small.setattr(chunks, "CHUNK_ROWS", 2)
+        small.setattr(chunks, "RECENT_ROWS", recent)
         backup = Backup.in_folder(Path(folder) / "vault", Path(folder))
         table = backup.open()
         if held:

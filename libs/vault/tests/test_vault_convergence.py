@@ -12,12 +12,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
+import pytest
 from deltalake import DeltaTable
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from vault_pages import EAGER, JOB, KEY, NOW_MS, OBJECT, Backup, Record, record, record_id, schema_of
 
 from holdfast.common.errors import HoldfastError, Kind
+from holdfast.vault import chunks
 from holdfast.vault.index_store import rebuilt, same_entries
 from holdfast.vault.log import TableLog
 from holdfast.vault.refs import StagedRef
@@ -147,7 +149,10 @@ def test_the_state_and_the_events_are_the_same(told: list[Any], data: st.DataObj
         again = data.draw(st.lists(st.sampled_from(range(pages)), max_size=2)) if pages else []
         return [(at, data.draw(st.sampled_from(MISHAPS))) for at in (*order, *again)]
 
-    with TemporaryDirectory() as one, TemporaryDirectory() as other:
+    with TemporaryDirectory() as one, TemporaryDirectory() as other, pytest.MonkeyPatch.context() as small:
+        # The index of a handful of records is on the disk, in chunks, too.
+        small.setattr(chunks, "CHUNK_ROWS", 2)
+        small.setattr(chunks, "RECENT_ROWS", data.draw(st.integers(0, 3)))
         expected = tell(Path(one), told, straight)
         assert len(expected[1]) == len(set(expected[1]))
         assert tell(Path(other), told, anyhow) == expected

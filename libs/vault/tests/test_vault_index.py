@@ -7,6 +7,7 @@ import pytest
 from vault_pages import Backup, record, schema_of, swap_index
 
 from holdfast.vault.chain import GENESIS
+from holdfast.vault.chunks import RECENT_ROWS
 from holdfast.vault.index import ENTRY_SCHEMA, StateIndex
 from holdfast.vault.index_store import load_index, newest_index_key, read_index, rebuilt, same_entries
 from holdfast.vault.log import TableLog
@@ -95,9 +96,9 @@ def test_old_index_files_are_dropped(backup: Backup) -> None:
 
 
 def test_a_large_index_stays_small_and_right() -> None:
-    """Parts merge as they grow; the newest entry of a key wins, and a record takes less than 40 bytes."""
+    """Most of it is on the disk; the newest entry of a key wins, and a record takes less than 40 bytes."""
     index = StateIndex(0, -1, GENESIS)
-    rows, batches = 30_000, 8
+    rows, batches = 60_000, 8
     for number in range(batches):
         start = number * rows // 2
         changes = pl.DataFrame(
@@ -111,13 +112,14 @@ def test_a_large_index_stays_small_and_right() -> None:
         )
         file = EventFile(f"{number}.parquet", "", rows, 1, f"p{number}", 1, number, "s", "full")
         index = index.with_file(file, changes)
-    entries = index.entries()
+    entries = pl.concat(index.pieces())
     total = rows // 2 * (batches + 1)
     assert len(entries) == total
     assert entries.schema == pl.Schema(ENTRY_SCHEMA)
     assert entries["key"].is_sorted()
     assert entries["print"].to_list() == [min(key // (rows // 2), batches - 1) for key in range(total)]
     assert index.alive == total - rows
-    assert index.bytes / total < 40
+    assert len(index.rows.recent) < RECENT_ROWS < total
+    assert index.rows.bytes / total < 40
     found = index.lookup(pl.Series([0, total - 1, total], dtype=pl.UInt64))
     assert found["file"].to_list() == [0, batches - 1, None]

@@ -161,16 +161,6 @@ def test_two_fields_that_differ_in_case_only_are_refused(backup: Backup) -> None
     assert caught.value.code == "field-name-taken"
 
 
-def test_unseen_records_are_named_and_not_deleted(backup: Backup) -> None:
-    table = backup.open()
-    rows = [record(n, 1, Name="a") for n in range(4)] + [record(9, 1, deleted=True)]
-    backup.add(table, backup.stage(rows, NAME, mode="baseline"))
-    scan = [backup.stage([record(n, 1, Name="a")], NAME, run=2, seq=n, mode="full") for n in (0, 2)]
-    unseen = table.unseen(scan)
-    assert (unseen.count, set(unseen.record_ids)) == (2, {record_id(1), record_id(3)})
-    assert len(backup.state()) == 4
-
-
 @pytest.mark.parametrize("fault", ["bytes", "rows", "gone"])
 def test_a_staged_file_that_is_not_what_was_announced_is_refused(backup: Backup, fault: str) -> None:
     table = backup.open()

@@ -108,8 +108,8 @@ async def test_a_wrong_index_is_found_and_made_anew(differ: Differ) -> None:
     row = await store.get_table(differ.db, KEY)
     table = await differ.tables.get(KEY, row)
     right = table.index
-    wrong = right.entries().with_columns(pl.col("print") + 1)
-    table.index = replace(right, base=wrong, recent=wrong.clear())
+    wrong = pl.concat(right.pieces()).with_columns(pl.col("print") + 1)
+    table.index = replace(right, rows=right.rows.with_rows(wrong))
     table.save_index()
     differ.clock.advance(timedelta(days=31))
     assert await differ.upkeep.next_table() == KEY

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
 import polars as pl
 import polars_hash as plh
 
+from holdfast.vault.chunks import Schema, SortedRows
 from holdfast.vault.files import index_rows
 from holdfast.vault.index import NO_STAMP, StateIndex
 from holdfast.vault.location import VaultRoot
@@ -67,16 +69,25 @@ def _sum(hashed: pl.Series) -> str:
 
 @dataclass(frozen=True)
 class Listing:
-    """Living records as the org lists them, sorted by key, each once, and the index that knows their prefixes.
+    """Living records as the org lists them, each once, and the index that knows their prefixes.
 
     Attributes:
-        rows: `key` and `stamp` (the smallest long for none); of a record that came twice the later stamp.
-        sums: Over the rows as they came.
+        rows: `key` and `stamp` (the smallest long for none); of a record that came twice the later stamp. In a
+            reading also `deleted`: what the newest observation says.
+        sums: Over the rows of a census as they came; empty for a reading, which nobody summed.
     """
 
-    rows: pl.DataFrame
+    rows: SortedRows
     sums: Sums
     index: StateIndex
+
+    def living(self) -> Iterator[pl.DataFrame]:
+        """Those that live, piece by piece in order of keys."""
+        return (_living(piece) for piece in self.rows.pieces())
+
+
+def _living(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.filter(~pl.col("deleted")) if "deleted" in rows.columns else rows
 
 
 def census(root: VaultRoot, pages: Sequence[StagedRef], index: StateIndex) -> Listing:
@@ -85,37 +96,32 @@ def census(root: VaultRoot, pages: Sequence[StagedRef], index: StateIndex) -> Li
     Raises:
         HoldfastError: NOT_FOUND, DAMAGED: a page is gone, or is not what was staged.
     """
-    rows, index = _rows(root, pages, index)
-    listed = rows.select("key", "stamp").sort("key", "stamp").unique("key", keep="last", maintain_order=True)
-    return Listing(listed, _sums(rows), index)
+    rows, sums = SortedRows(_LISTED, ("stamp",)), list[Sums]()
+    for page in pages:
+        read = index_rows(root, page.path)
+        keys, index = index.keys_of(read["id"])
+        rows = rows.with_rows(read.select(keys, pl.col("stamp").fill_null(NO_STAMP)))
+        sums.append(sums_of(read["id"], read["stamp"]))
+    total = Sums(
+        sum(one.records for one in sums),
+        added_up([one.ids for one in sums]) or _sum(pl.Series([], dtype=pl.UInt64)),
+        added_up([one.stamps for one in sums]),
+    )
+    return Listing(rows, total, index)
 
 
 def reading(root: VaultRoot, pages: Sequence[StagedRef], index: StateIndex) -> Listing:
     """The records that pages of observations hold alive: of each record the newest observation counts."""
-    rows, index = _rows(root, pages, index)
-    ordered = rows.sort("key", "stamp", maintain_order=True)
-    living = ordered.unique("key", keep="last", maintain_order=True).filter(~pl.col("deleted"))
-    return Listing(living.select("key", "stamp"), _sums(living), index)
-
-
-_ROWS = {
-    "key": pl.UInt64,
-    "stamp": pl.Int64,
-    "deleted": pl.Boolean,
-    "id_hash": pl.UInt64,
-    "both_hash": pl.UInt64,
-}
-
-
-def _rows(root: VaultRoot, pages: Sequence[StagedRef], index: StateIndex) -> tuple[pl.DataFrame, StateIndex]:
-    """The pages' rows without a text of any, so that a million of them are 33 MB."""
-    parts = [pl.DataFrame(schema=_ROWS)]
+    rows = SortedRows(_READ, ("stamp",))
     for page in pages:
-        rows = index_rows(root, page.path)
-        keys, index = index.keys_of(rows["id"])
-        numbers = rows.select(keys, pl.col("stamp").fill_null(NO_STAMP), "deleted")
-        parts.append(numbers.hstack(_hashes(rows["id"], rows["stamp"])))
-    return pl.concat(parts), index
+        read = index_rows(root, page.path)
+        keys, index = index.keys_of(read["id"])
+        rows = rows.with_rows(read.select(keys, pl.col("stamp").fill_null(NO_STAMP), "deleted"))
+    return Listing(rows, Sums(0, "", ""), index)
+
+
+_LISTED: Schema = {"key": pl.UInt64, "stamp": pl.Int64}
+_READ: Schema = {**_LISTED, "deleted": pl.Boolean}
 
 
 @dataclass(frozen=True)
@@ -163,7 +169,32 @@ def compare(listing: Listing, horizon: Horizon, name: int = 100) -> Comparison:
     Args:
         name: Ids to name at most of each kind.
     """
-    index, rows = listing.index, listing.rows
+    parts = [_piece(rows, listing.index, horizon, name) for rows in listing.living()]
+    held = sum(part.held for part in parts)
+    return Comparison(
+        listed=sum(part.listed for part in parts),
+        sums=listing.sums,
+        missing=_together([part.missing for part in parts], name),
+        outdated=_together([part.outdated for part in parts], name),
+        recent=_together([part.recent for part in parts], name),
+        newer=sum(part.newer for part in parts),
+        absent=_absent(listing, held, name),
+    )
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """What differs in a range of keys; `held` are alive in both."""
+
+    listed: int
+    held: int
+    missing: Named
+    outdated: Named
+    recent: Named
+    newer: int
+
+
+def _piece(rows: pl.DataFrame, index: StateIndex, horizon: Horizon, name: int) -> _Piece:
     state = index.lookup(rows["key"])
     held = state["deleted"].is_not_null() & ~state["deleted"].fill_null(True)
     older = held & (rows["stamp"] > state["stamp"].fill_null(NO_STAMP))
@@ -174,15 +205,19 @@ def compare(listing: Listing, horizon: Horizon, name: int = 100) -> Comparison:
         keys = rows["key"].filter(which)
         return Named(len(keys), tuple(index.record_ids(keys.head(name))))
 
-    return Comparison(
+    return _Piece(
         listed=len(rows),
-        sums=listing.sums,
+        held=int(held.sum()),
         missing=named(~held & missing_due),
         outdated=named(older & outdated_due),
         recent=named(recent),
         newer=int((held & (rows["stamp"] < state["stamp"].fill_null(NO_STAMP))).sum()),
-        absent=_absent(listing, int(held.sum()), name),
     )
+
+
+def _together(parts: Sequence[Named], name: int) -> Named:
+    ids = (one for part in parts for one in part.ids)
+    return Named(sum(part.count for part in parts), tuple(islice(ids, name)))
 
 
 def _until(rows: pl.DataFrame, at: datetime | None) -> pl.Series:
@@ -200,9 +235,11 @@ def _absent(listing: Listing, held: int, name: int) -> Named:
 
 def absent_keys(listing: Listing) -> pl.Series:
     """Keys of the records that are alive in the state and not listed, sorted."""
-    alive = listing.index.entries().filter(~pl.col("deleted"))["key"]
-    listed = listing.rows["key"]
-    if not len(listed):
-        return alive
-    places = listed.search_sorted(alive, side="left").clip(0, len(listed) - 1)
-    return alive.filter(listed.gather(places) != alive)
+    absent = [pl.Series("key", [], dtype=pl.UInt64)]
+    for entries in listing.index.pieces():
+        alive = entries.filter(~pl.col("deleted"))["key"]
+        if not len(alive):
+            continue
+        listed = _living(listing.rows.between(alive[0], alive[-1]))["key"]
+        absent.append(alive.filter(~alive.is_in(listed.implode())))
+    return pl.concat(absent)

@@ -1,4 +1,4 @@
-"""The state of every record of a table, small enough to be held in memory: 33 bytes a record.
+"""The state of every record of a table: 33 bytes a record in scratch files, the latest changes in memory.
 
 An index is a value: `with_file` gives another one and shares the large part. So a change is prepared on a
 copy, and thrown away by forgetting it.
@@ -6,14 +6,19 @@ copy, and thrown away by forgetting it.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeVar
 
 import polars as pl
 
+from holdfast.vault.chunks import Chunk, SortedRows
 from holdfast.vault.layout import Layout, Replacement, StoredFile
 from holdfast.vault.record_id import pack, unpack
 from holdfast.vault.refs import EventFile
+
+_Asked = TypeVar("_Asked", pl.Series, pl.DataFrame)
 
 # A null stamp is older than every other.
 NO_STAMP = -(2**63)
@@ -25,12 +30,10 @@ ENTRY_SCHEMA: dict[str, type[pl.DataType]] = {
     "row": pl.UInt32,
     "deleted": pl.Boolean,
 }
-# Merging into the large part sorts all of it; a small part of a quarter keeps the sum of merges linear.
-_RECENT_ROWS, _RECENT_SHARE = 50_000, 4
 
 
-def _no_entries() -> pl.DataFrame:
-    return pl.DataFrame(schema=ENTRY_SCHEMA)
+def _no_entries() -> SortedRows:
+    return SortedRows(ENTRY_SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class StateIndex:
             files are merged.
         merged: Files that others were merged into.
         prefixes: Prefixes of ids; keys point into it.
-        base, recent: Entries sorted by key; `recent` wins.
+        rows: Entries, one per record.
         alive: Records that are not deleted.
     """
 
@@ -54,8 +57,7 @@ class StateIndex:
     head: str
     files: tuple[EventFile, ...] = ()
     prefixes: tuple[int, ...] = ()
-    base: pl.DataFrame = field(default_factory=_no_entries)
-    recent: pl.DataFrame = field(default_factory=_no_entries)
+    rows: SortedRows = field(default_factory=_no_entries)
     alive: int = 0
     merged: tuple[StoredFile, ...] = ()
 
@@ -67,7 +69,7 @@ class StateIndex:
     @property
     def size(self) -> int:
         """About how many records there are: those that moved lately count twice."""
-        return len(self.base) + len(self.recent)
+        return self.rows.size
 
     def keys_of(self, ids: pl.Series) -> tuple[pl.Series, StateIndex]:
         """Keys of ids, and the index that knows their prefixes."""
@@ -79,12 +81,13 @@ class StateIndex:
     def lookup(self, keys: pl.Series) -> pl.DataFrame:
         """Entries of keys, one row per key in their order; all null where there is none.
 
-        Sorted keys are three times as fast.
+        Args:
+            keys: Sorted.
         """
-        found = _find(self.base, keys)
-        if not len(self.recent):
+        found = self._by_chunk(keys, _of_chunk)
+        if not len(self.rows.recent):
             return found
-        newer = _find(self.recent, keys)
+        newer = _find(self.rows.recent, keys)
         hit = newer["key"].is_not_null()
         columns = [newer[name].zip_with(hit, found[name]) for name in ENTRY_SCHEMA]
         return pl.DataFrame(columns)
@@ -95,11 +98,27 @@ class StateIndex:
         Args:
             rows: `key`, `print`, `stamp`, `deleted`, sorted by key.
         """
-        _, same = _same(self.base, rows)
-        if not len(self.recent):
+        same = self._by_chunk(rows, _same_in_chunk)["same"]
+        if not len(self.rows.recent):
             return same
-        hit, newer = _same(self.recent, rows)
-        return newer.zip_with(hit, same)
+        places, hit = _places(self.rows.recent["key"], rows["key"])
+        return _same(rows, hit, lambda name: self.rows.recent[name].gather(places)).zip_with(hit, same)
+
+    def _by_chunk(self, asked: _Asked, answer: Callable[[Chunk | None, _Asked], pl.DataFrame]) -> pl.DataFrame:
+        """What chunks answer to the keys that lie in them, one after the other; None answers where there is no chunk.
+
+        Args:
+            asked: Keys, or rows with keys; sorted.
+        """
+        if not self.rows.chunks:
+            return answer(None, asked)
+        cuts = self.rows.cuts(asked if isinstance(asked, pl.Series) else asked["key"])
+        parts = [
+            answer(chunk, asked[start:end])
+            for chunk, start, end in zip(self.rows.chunks, cuts, cuts[1:], strict=False)
+            if start < end
+        ]
+        return pl.concat(parts) if parts else answer(None, asked)
 
     def with_file(self, file: EventFile, changes: pl.DataFrame) -> StateIndex:
         """The index after a file's events.
@@ -114,10 +133,7 @@ class StateIndex:
         ).sort("key")
         before = self.lookup(entries["key"])["deleted"]
         alive = self.alive + int((~entries["deleted"]).sum()) - int((~before).fill_null(False).sum())
-        base, recent = self.base, _merged(self.recent, entries)
-        if len(recent) > max(_RECENT_ROWS, len(base) // _RECENT_SHARE):
-            base, recent = _merged(base, recent), _no_entries()
-        return replace(self, files=(*self.files, file), base=base, recent=recent, alive=alive)
+        return replace(self, files=(*self.files, file), rows=self.rows.with_rows(entries), alive=alive)
 
     def with_bodies(self, file: EventFile) -> StateIndex:
         """The index after a file of bodies, which moves no record's state."""
@@ -131,9 +147,9 @@ class StateIndex:
         """The same entries, stamped with the commit that they stand for."""
         return replace(self, commit_seq=commit_seq, version=version, head=head)
 
-    def entries(self) -> pl.DataFrame:
-        """All entries, sorted by key."""
-        return _merged(self.base, self.recent)
+    def pieces(self) -> Iterator[pl.DataFrame]:
+        """All entries, piece by piece in order of keys."""
+        return self.rows.pieces()
 
     def record_ids(self, keys: pl.Series) -> list[str]:
         """The ids of keys; for reports."""
@@ -146,12 +162,7 @@ class StateIndex:
     @property
     def stamped(self) -> bool:
         """Whether any record has a stamp."""
-        return any((entries["stamp"] != NO_STAMP).any() for entries in (self.recent, self.base))
-
-    @property
-    def bytes(self) -> int:
-        """Memory held by the entries."""
-        return int(self.base.estimated_size() + self.recent.estimated_size())
+        return any((entries["stamp"] != NO_STAMP).any() for entries in self.pieces())
 
 
 def order_number(run: int, seq: int) -> int:
@@ -159,33 +170,32 @@ def order_number(run: int, seq: int) -> int:
     return (run << 32) | seq
 
 
+def _places(known: pl.Series, keys: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Where keys are among the known ones, sorted and at least one, and which of them are there at all."""
+    places = known.search_sorted(keys, side="left").clip(0, len(known) - 1)
+    return places, known.gather(places) == keys
+
+
 def _find(entries: pl.DataFrame, keys: pl.Series) -> pl.DataFrame:
-    if not len(entries):
-        return entries.clear(len(keys))
-    places = entries["key"].search_sorted(keys, side="left").clip(0, len(entries) - 1)
-    hit = entries["key"].gather(places) == keys
+    places, hit = _places(entries["key"], keys)
     return entries[places.to_frame("place").select(pl.when(hit).then("place"))["place"]]
 
 
-def _same(entries: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
-    """Which rows have an entry, and which have one that says the same."""
-    if not len(entries):
-        never = pl.repeat(False, len(rows), dtype=pl.Boolean, eager=True)
-        return never, never
-    places = entries["key"].search_sorted(rows["key"], side="left").clip(0, len(entries) - 1)
-    hit = entries["key"].gather(places) == rows["key"]
-    same = hit
+def _of_chunk(chunk: Chunk | None, keys: pl.Series) -> pl.DataFrame:
+    if chunk is None:
+        return pl.DataFrame(schema=ENTRY_SCHEMA).clear(len(keys))
+    return _find(chunk.frame(), keys)
+
+
+def _same_in_chunk(chunk: Chunk | None, rows: pl.DataFrame) -> pl.DataFrame:
+    if chunk is None:
+        return pl.DataFrame({"same": pl.repeat(False, len(rows), dtype=pl.Boolean, eager=True)})
+    places, hit = _places(chunk.column("key"), rows["key"])
+    return pl.DataFrame({"same": _same(rows, hit, lambda name: chunk.column(name).gather(places))})
+
+
+def _same(rows: pl.DataFrame, hit: pl.Series, known: Callable[[str], pl.Series]) -> pl.Series:
+    """Which of the rows say what is known."""
     for name in ("print", "stamp", "deleted"):
-        same = same & (entries[name].gather(places) == rows[name])
-    return hit, same
-
-
-def _merged(older: pl.DataFrame, newer: pl.DataFrame) -> pl.DataFrame:
-    if not len(older):
-        return newer
-    if not len(newer):
-        return older
-    if older["key"][-1] < newer["key"][0]:
-        return pl.concat([older, newer])  # a baseline comes in order of ids: nothing is copied
-    kept = older.filter(~older["key"].is_in(newer["key"].implode()))
-    return pl.concat([kept, newer]).sort("key").rechunk()
+        hit = hit & (known(name) == rows[name])
+    return hit

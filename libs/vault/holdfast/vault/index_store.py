@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import accumulate
+from pathlib import Path
+from typing import IO
 
 import polars as pl
 import pyarrow as pa
@@ -16,16 +19,19 @@ import pyarrow.parquet as pq
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.failpoints import durable_step
 from holdfast.vault.chain import GENESIS
+from holdfast.vault.chunks import SortedRows
 from holdfast.vault.files import index_rows
 from holdfast.vault.index import ENTRY_SCHEMA, NO_STAMP, StateIndex
 from holdfast.vault.layout import Layout, StoredFile
 from holdfast.vault.location import table_key
 from holdfast.vault.log import LogCommit, TableLog
+from holdfast.vault.page import hash_of
 from holdfast.vault.refs import EventFile
 
 INDEX_PUT = durable_step("vault.index_put")
 _META = "holdfast.index"
 _KEPT = 2
+_PIECE_BYTES = 1 << 20
 # Page checksums do not cover the footer, where the file list and the prefixes are: a flipped bit there would
 # make known records look new. So the name tells the hash of all bytes.
 _NAME = re.compile(r"/(\d{10})-(\d{10})-([0-9a-f]{64})\.parquet$")
@@ -53,27 +59,31 @@ def save_index(log: TableLog, index: StateIndex) -> str:
         "files": [file.to_json() for file in index.files],
         "merged": [file.to_json() for file in index.merged],
     }
-    table = index.entries().to_arrow()
-    sink = pa.BufferOutputStream()
+    with tempfile.TemporaryDirectory(prefix="holdfast-") as folder:
+        out = Path(folder) / "index.parquet"
+        _write(index, {_META: json.dumps(meta)}, out)
+        key = f"{index_folder(log)}/{index.commit_seq:010d}-{index.version:010d}-{hash_of(out)}.parquet"
+        if log.root.size(key) is None:
+            log.root.put_new(key, out, INDEX_PUT)
+    for old in _stored(log)[:-_KEPT]:
+        log.root.delete(old)
+    return key
+
+
+def _write(index: StateIndex, meta: dict[str, str], out: Path) -> None:
+    schema = pl.DataFrame(schema=ENTRY_SCHEMA).to_arrow().schema
     with pq.ParquetWriter(
-        sink,
-        table.schema,
+        out,
+        schema,
         compression="zstd",
         compression_level=1,
         use_dictionary=False,
         write_page_checksum=True,
         store_schema=False,
     ) as writer:
-        writer.write_table(table)
-        writer.add_key_value_metadata({_META: json.dumps(meta)})
-    data = sink.getvalue().to_pybytes()
-    sha256 = hashlib.sha256(data).hexdigest()
-    key = f"{index_folder(log)}/{index.commit_seq:010d}-{index.version:010d}-{sha256}.parquet"
-    if log.root.size(key) is None:
-        log.root.put_new(key, data, INDEX_PUT)
-    for old in _stored(log)[:-_KEPT]:
-        log.root.delete(old)
-    return key
+        for piece in index.pieces():
+            writer.write_table(piece.to_arrow())
+        writer.add_key_value_metadata(meta)
 
 
 def drop_indexes(log: TableLog) -> None:
@@ -98,27 +108,37 @@ def read_index(log: TableLog, key: str) -> StateIndex:
     Raises:
         HoldfastError: DAMAGED if it is not what `save_index` wrote.
     """
-    data = log.root.read(key)
     named = _NAME.search(key)
-    if named is None or hashlib.sha256(data).hexdigest() != named.group(3):
-        raise HoldfastError(Kind.DAMAGED, f"The state index {key} is damaged.", detail="other bytes than were written")
     try:
-        table = pq.read_table(pa.BufferReader(data))
-        meta = json.loads(table.schema.metadata[_META.encode()])
-        entries = pl.DataFrame(pl.from_arrow(table)).cast(ENTRY_SCHEMA)  # type: ignore[arg-type]
-        files = tuple(EventFile.from_json(body) for body in meta["files"])
-        return StateIndex(
-            meta["commit_seq"],
-            meta["version"],
-            meta["head"],
-            files,
-            tuple(meta["prefixes"]),
-            entries,
-            alive=meta["alive"],
-            merged=tuple(StoredFile.from_json(body) for body in meta["merged"]),
-        )
+        with tempfile.TemporaryFile(prefix="holdfast-") as file:
+            hashed = hashlib.sha256()
+            for piece in log.root.pieces(key, _PIECE_BYTES):
+                hashed.update(piece)
+                file.write(piece)
+            if named is None or hashed.hexdigest() != named.group(3):
+                raise ValueError("other bytes than were written")
+            file.seek(0)
+            return _parsed(file)
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
         raise HoldfastError(Kind.DAMAGED, f"The state index {key} is damaged.", detail=str(error)) from error
+
+
+def _parsed(file: IO[bytes]) -> StateIndex:
+    with pq.ParquetFile(file) as parquet:
+        meta = json.loads(parquet.schema_arrow.metadata[_META.encode()])
+        rows = SortedRows(ENTRY_SCHEMA)
+        for number in range(parquet.num_row_groups):
+            rows = rows.with_rows(pl.DataFrame(pl.from_arrow(parquet.read_row_group(number))).cast(ENTRY_SCHEMA))  # type: ignore[arg-type]
+    return StateIndex(
+        meta["commit_seq"],
+        meta["version"],
+        meta["head"],
+        tuple(EventFile.from_json(body) for body in meta["files"]),
+        tuple(meta["prefixes"]),
+        rows,
+        alive=meta["alive"],
+        merged=tuple(StoredFile.from_json(body) for body in meta["merged"]),
+    )
 
 
 def load_index(log: TableLog, version: int) -> StateIndex:
@@ -191,15 +211,21 @@ def rebuilt(log: TableLog, version: int, now: Layout | None = None) -> StateInde
 
 def same_entries(one: StateIndex, other: StateIndex) -> bool:
     """Whether two indexes say the same of every record, however their prefixes and files are numbered."""
-    return one.alive == other.alive and _comparable(one).equals(_comparable(other))
+    if one.alive != other.alive or sum(map(len, one.pieces())) != sum(map(len, other.pieces())):
+        return False
+    return all(_says_the_same(piece, one, other) for piece in one.pieces())
 
 
-def _comparable(index: StateIndex) -> pl.DataFrame:
-    paths = pl.Series([file.path for file in index.files], dtype=pl.String)
-    prefixes = pl.Series(list(index.prefixes), dtype=pl.UInt64)
-    entries = replace(index).entries()
-    head = prefixes.gather(entries["key"] // (1 << 48)) if len(entries) else entries["key"]
-    tail = entries["key"] % (1 << 48)
-    path = paths.gather(entries["file"]) if len(entries) else pl.Series([], dtype=pl.String)
-    frame = entries.drop("key", "file").with_columns(head.alias("head"), tail.alias("tail"), path.alias("path"))
-    return frame.sort("head", "tail")
+def _says_the_same(entries: pl.DataFrame, one: StateIndex, other: StateIndex) -> bool:
+    """Whether entries of one index are in the other."""
+    if not len(entries):
+        return True
+    prefixes, known = {head: number for number, head in enumerate(other.prefixes)}, len(other.prefixes)
+    numbers = pl.Series([prefixes.get(head, known) for head in one.prefixes], dtype=pl.UInt64)
+    paths = {file.path: number for number, file in enumerate(other.files)}
+    files = pl.Series([paths.get(file.path, len(paths)) for file in one.files], dtype=pl.UInt32)
+    renumbered = entries.with_columns(
+        numbers.gather(entries["key"] // (1 << 48)).alias("key") * (1 << 48) + entries["key"] % (1 << 48),
+        files.gather(entries["file"]).alias("file"),
+    ).sort("key")
+    return renumbered.equals(other.lookup(renumbered["key"]))

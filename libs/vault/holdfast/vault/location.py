@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from shutil import copyfile
 from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -203,7 +204,10 @@ def _put_local(folder: Path, path: Path, data: bytes | Path, step: DurableStep) 
     make_folders(path.parent, folder)
     scratch = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
-        scratch.write_bytes(data.read_bytes() if isinstance(data, Path) else data)
+        if isinstance(data, Path):
+            copyfile(data, scratch)
+        else:
+            scratch.write_bytes(data)
         sync_file(scratch)
         created = link_new(scratch, path, step)
     finally:

@@ -7,9 +7,7 @@ transaction check, not merged.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
-import polars as pl
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from deltalake import DeltaTable
 
@@ -29,7 +27,6 @@ from holdfast.vault.commit import (
     widen_delta,
 )
 from holdfast.vault.compaction import Merger, Policy, delete_replaced
-from holdfast.vault.files import index_rows
 from holdfast.vault.index_store import (
     NOTHING,
     drop_indexes,
@@ -48,14 +45,6 @@ from holdfast.vault.schema import RecordSchema, schema_key
 SCHEMA_PUT = durable_step("vault.schema_put")
 # Storing an index of ten million records takes seconds and 150 MB; replaying a small page takes milliseconds.
 _SAVE_AFTER_PAGES, _SAVE_AFTER_ROWS, _SAVE_AFTER_SHARE = 16, 20_000, 10
-
-
-@dataclass(frozen=True)
-class Unseen:
-    """Alive records that a full scan did not return. Absence is no deletion: that needs evidence."""
-
-    count: int
-    record_ids: tuple[str, ...]
 
 
 class RecordTable:
@@ -345,23 +334,6 @@ class RecordTable:
         lost = f"lacks commit {chain.commit_seq}: it was rolled back or replaced"
         message = f"The vault's table of {self.object} {lost}."
         raise HoldfastError(Kind.DAMAGED, message, code="table-rolled-back")
-
-    def unseen(self, pages: Sequence[StagedRef], sample: int = 1000) -> Unseen:
-        """Alive records that none of a full scan's pages holds.
-
-        Args:
-            pages: Every page of the complete scan.
-            sample: Ids to name at most.
-        """
-        seen = []
-        index = self.index
-        for page in pages:
-            keys, index = index.keys_of(index_rows(self._root, page.path)["id"])
-            seen.append(keys)
-        alive = index.entries().filter(~pl.col("deleted"))["key"]
-        keys = pl.concat(seen) if seen else alive.clear()
-        missing = alive.filter(~alive.is_in(keys.implode()))
-        return Unseen(len(missing), tuple(index.record_ids(missing.head(sample))))
 
     def save_index_if_behind(self) -> None:
         """Write the index beside the table if opening it would otherwise have much to replay."""
