@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from extractor_files import QUICK, Fetching, Uploads, cell, version
+from extractor_files import QUICK, Fetching, Uploads, cell, text, version
 
 from holdfast.orgsim.testing import RunningOrg
 
@@ -128,6 +128,23 @@ async def test_a_cut_body_goes_on_where_it_was(org: RunningOrg, uploads: Uploads
     assert (await fetching.cells())[record] == [cell(content)]
     used = await fetching.one.db.fetchval("SELECT bytes FROM file_source")
     assert used < len(content) + 4_000_000, "what had come was not fetched again"
+
+
+async def test_a_body_that_is_replaced_while_it_comes_is_no_mixture(
+    org: RunningOrg, uploads: Uploads, fetching: Fetching
+) -> None:
+    """Of equal size, and without a checksum: nothing would tell the end of one from the end of the other."""
+    (record,) = uploads.attachments([b"old!" * 750_000])
+    org.faults({"path": f"{record}/Body", "count": None, "effect": {"close_after": 2_000_000}})
+    async with fetching.running():
+        run_id = await fetching.one.request("Attachment")
+        async with asyncio.timeout(20):
+            while not await fetching.one.db.fetchval("SELECT count(*) FROM file WHERE failures > 0"):
+                await asyncio.sleep(0.02)
+        uploads.change("Attachment", record, {"Body": text(b"new!" * 750_000)})
+        org.clear_faults()
+        await fetching.settled(run_id)
+    assert (await fetching.cells())[record] == [cell(b"new!" * 750_000)]
 
 
 @pytest.mark.parametrize(

@@ -24,10 +24,12 @@ class FileBody:
     Attributes:
         start: Where in the file the first piece belongs; 0 if the server began anew.
         pieces: To be taken to the end; raises SalesforceError if the connection breaks.
+        etag: What names exactly these bytes; empty if the server does not say.
     """
 
     start: int
     pieces: AsyncIterator[bytes]
+    etag: str = ""
 
 
 def body_of(response: httpx.Response) -> FileBody:
@@ -45,7 +47,8 @@ def body_of(response: httpx.Response) -> FileBody:
         if found is None:
             raise _unreadable("Salesforce sent a part of a file without saying which.")
         start = int(found.group(1))
-    return FileBody(start, response.aiter_bytes())
+    etag = response.headers.get("etag", "")
+    return FileBody(start, response.aiter_bytes(), "" if etag.startswith("W/") else etag)
 
 
 async def refused(response: httpx.Response) -> Answer:

@@ -260,31 +260,35 @@ class SalesforceClient:
     # Files
 
     def file_body(
-        self, object_name: str, record_id: str, field: str, *, start: int = 0
+        self, object_name: str, record_id: str, field: str, *, start: int = 0, etag: str = ""
     ) -> AbstractAsyncContextManager[FileBody]:
         """The body of a file field, piece by piece.
 
         Args:
             start: Ask for what comes from this byte on. Salesforce documents no ranges: look at `FileBody.start`.
+            etag: Of the bytes before `start`: if the body is no longer that one, it comes from its beginning.
         """
-        return self._calls.stream(self._file(object_name, record_id, quote(field, safe=""), "{field}", start))
+        return self._calls.stream(self._file(object_name, record_id, quote(field, safe=""), "{field}", start, etag))
 
     def rich_text_image(
-        self, object_name: str, record_id: str, field: str, reference: str, *, start: int = 0
+        self, object_name: str, record_id: str, field: str, reference: str, *, start: int = 0, etag: str = ""
     ) -> AbstractAsyncContextManager[FileBody]:
         """An image of a rich-text field ("sObject Rich Text Image Get", REST API Developer Guide).
 
         Args:
             reference: The `refid` of the image's address.
-            start: As for `file_body`.
+            start, etag: As for `file_body`.
         """
         below = f"richTextImageFields/{quote(field, safe='')}/{quote(reference, safe='')}"
-        return self._calls.stream(self._file(object_name, record_id, below, "richTextImageFields", start))
+        return self._calls.stream(self._file(object_name, record_id, below, "richTextImageFields", start, etag))
 
-    def _file(self, object_name: str, record_id: str, below: str, route: str, start: int) -> Call:
+    def _file(self, object_name: str, record_id: str, below: str, route: str, start: int, etag: str) -> Call:
         path = f"/sobjects/{quote(object_name, safe='')}/{quote(record_id, safe='')}/{below}"
         call = self._get(f"sobjects/{{object}}/{{id}}/{route}", path)
-        return replace(call, headers=(("Range", f"bytes={start}-"),)) if start else call
+        if not start:
+            return call
+        same = (("If-Range", etag),) if etag else ()
+        return replace(call, headers=(("Range", f"bytes={start}-"), *same))
 
     # Bulk API 2.0 queries
 

@@ -37,10 +37,15 @@ class Body:
 @dataclass
 class Partial:
     """The beginning of a body that is on this disk, with its hashes so far. It does not outlive the process: what
-    a disk lost in a crash would go unnoticed where Salesforce states no checksum."""
+    a disk lost in a crash would go unnoticed where Salesforce states no checksum.
+
+    Attributes:
+        etag: What the server calls the body that this is the beginning of; empty if it does not say.
+    """
 
     path: Path
     size: int = 0
+    etag: str = ""
     sha256: hashlib._Hash = field(default_factory=hashlib.sha256)
     md5: hashlib._Hash = field(default_factory=lambda: hashlib.md5(usedforsecurity=False))
 
@@ -55,24 +60,31 @@ class Partial:
         """Forget what came; the next byte is the file's first."""
         self.path.unlink(missing_ok=True)
         self.size, self.sha256, self.md5 = 0, hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+        self.etag = ""
 
     def body(self) -> Body:
         """The whole body."""
         return Body(self.path, self.sha256.hexdigest(), self.md5.hexdigest(), self.size)
 
 
-def opened(client: SalesforceClient, claim: FileClaim, start: int) -> AbstractAsyncContextManager[FileBody]:
-    """Ask the org for the file, from a byte on."""
+def opened(client: SalesforceClient, claim: FileClaim, partial: Partial) -> AbstractAsyncContextManager[FileBody]:
+    """Ask the org for the file, from where the partial ends."""
     if claim.part:
         record = claim.kept_with or claim.record_id
-        return client.rich_text_image(claim.object, record, claim.field, claim.part, start=start)
-    return client.file_body(claim.object, claim.record_id, claim.field, start=start)
+        return client.rich_text_image(
+            claim.object, record, claim.field, claim.part, start=partial.size, etag=partial.etag
+        )
+    return client.file_body(claim.object, claim.record_id, claim.field, start=partial.size, etag=partial.etag)
 
 
 async def download(
     client: SalesforceClient, claim: FileClaim, partial: Partial, *, most_bytes: int, paused: Callable[[], bool]
 ) -> None:
     """Fetch what of a body is not on this disk yet.
+
+    Whether both parts are of the same body tells its checksum in the end, or the server, which is asked to go on only
+    if the body is still the same. Where neither can, the body is fetched from its beginning: another one of the same
+    size, put in its place meanwhile, would make a file that never was.
 
     Args:
         partial: What is there; it grows, also when this fails, and holds all of the body in the end.
@@ -83,12 +95,15 @@ async def download(
         Paused: `paused` said so; the partial holds what came.
         HoldfastError: What the org or the way to it said; TOO_LARGE.
     """
-    async with opened(client, claim, partial.size) as answer:
+    if not claim.stated_md5 and not partial.etag:
+        partial.restart()
+    async with opened(client, claim, partial) as answer:
         if answer.start != partial.size:
             partial.restart()  # the server does not honour ranges
             if answer.start:
                 message = "Salesforce sent another part of the file than was asked for."
                 raise SalesforceError(Kind.UNAVAILABLE, message, code="wrong-range", retry=Retry.BACKOFF)
+        partial.etag = partial.etag or answer.etag
         with partial.path.open("ab") as out:
             waiting = bytearray()
             async for piece in answer.pieces:
