@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from vault_pages import JOB, KEY, OBJECT, START, STEP, Backup, record, record_id, schema_of
+from vault_pages import JOB, KEY, OBJECT, START, STEP, Backup, compact_and_clear, record, record_id, schema_of
 
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.vault import reading
@@ -152,3 +152,44 @@ def test_a_page_of_bodies_that_was_tampered_with_is_refused(backup: Backup) -> N
     with pytest.raises(HoldfastError) as damaged:
         table.apply([replace(page, sha256="0" * 64)])
     assert damaged.value.kind is Kind.DAMAGED
+
+
+def test_files_of_bodies_are_merged_with_their_kind_and_no_answer_changes(backup: Backup) -> None:
+    table = backup.open()
+    records = [record(n, 1, Name="a") for n in range(4)]
+    backup.add(table, backup.stage(records, SCHEMA, mode="baseline"))
+    refs = [put(backup, b"body %d" % n) for n in range(6)]
+    for run in (1, 2, 3):
+        backup.add(table, attach(backup, {run: refs[run].text, 0: refs[0].text}, run=run, stamp=run))
+        text = f"0EM000000000001 {refs[run + 2].text}"
+        backup.add(table, attach(backup, {run: text}, run=run, seq=1_000_001, stamp=run, images=True))
+        backup.add(table, backup.stage([record(run, 50 + run, Name=f"new{run}")], SCHEMA, run=run + 1))
+    table.save_index()
+
+    def answers() -> list[object]:
+        asked: list[object] = [backup.state(run) for run in range(1, 6)]
+        for run in range(1, 5):
+            asked.append(body_at(backup.root, JOB, OBJECT, record_id(run % 4), "Body", 3))
+            asked.append(reading.operations(backup.root, JOB, OBJECT, run))
+        asked += [reading.record_history(backup.root, JOB, OBJECT, record_id(n)) for n in range(4)]
+        return [*asked, *([c.changes.rows() for c in changes_between(backup.root, JOB, OBJECT, 0, 99)])]
+
+    before = answers()
+    bodies = verify_table(backup.root, JOB, OBJECT, key=KEY.public_key(), expected=table.head).bodies
+    compact_and_clear(backup.root)
+    table.refresh()
+    stored = table.index.layout.stored()
+    kinds = [{table.index.layout.pages[part].mode == "bodies" for part in file.parts} for file in stored]
+    assert sorted(map(len, kinds)) == [1, 1], "one file of records and one of bodies"
+    assert answers() == before
+    assert same_entries(table.index, rebuilt(TableLog(backup.root, JOB, OBJECT), table.version))
+    report = verify_table(backup.root, JOB, OBJECT, key=KEY.public_key(), expected=table.head)
+    assert (report.damage, report.unreferenced, report.bodies) == ([], [], bodies)
+    assert bodies == 6
+    backup.add(table, attach(backup, {0: refs[5].text}, run=4, stamp=9))
+    assert cell(backup, 0) == refs[5].text
+    path = backup.root.path(refs[1].key(JOB))
+    assert path is not None
+    path.unlink()
+    found = verify_table(backup.root, JOB, OBJECT, key=KEY.public_key(), expected=table.head).damage
+    assert [damage.path for damage in found] == [refs[1].key(JOB)]

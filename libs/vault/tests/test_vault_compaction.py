@@ -238,7 +238,9 @@ def test_files_are_merged_with_their_like() -> None:
     assert [file.bytes for file in policy.batch(layout(5, 500, 6, 50, 7))] == [5, 6, 7]
     assert [file.bytes for file in policy.batch(layout(600, 700, 800, 5))] == [600, 700]
     bodies = replace(layout(5, 5, 5), pages=tuple(replace(p, mode="bodies") for p in layout(5, 5, 5).pages))
-    assert policy.batch(bodies) == []
+    assert [file.bytes for file in policy.batch(bodies)] == [5, 5, 5]
+    mixed = replace(bodies, pages=(replace(bodies.pages[0], mode="full"), *bodies.pages[1:]))
+    assert policy.batch(mixed) == [], "what bodies a table names is looked for in files of bodies alone"
 
 
 def test_numbers_of_pages_are_told_as_ranges() -> None:

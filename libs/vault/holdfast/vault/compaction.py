@@ -46,16 +46,16 @@ class Policy:
 
     def batch(self, layout: Layout) -> list[StoredFile]:
         """The files to merge into one; empty if there is nothing to gain."""
-        files = [file for file in layout.stored() if self._may_move(file, layout)]
-        for low, high in zip((0, *self.steps), self.steps, strict=False):
-            near = [file for file in files if low <= file.bytes < high]
-            if len(near) >= self.fewest:
-                return self._within(near)
+        small = [file for file in layout.stored() if file.bytes < self.large_bytes]
+        bodies = [file for file in small if layout.pages[file.parts[0]].mode == "bodies"]
+        moved = {file.path for file in bodies}
+        # A file of bodies is merged with its kind alone: what bodies a table names is looked for in those files.
+        for files in ([file for file in small if file.path not in moved], bodies):
+            for low, high in zip((0, *self.steps), self.steps, strict=False):
+                near = [file for file in files if low <= file.bytes < high]
+                if len(near) >= self.fewest:
+                    return self._within(near)
         return []
-
-    def _may_move(self, file: StoredFile, layout: Layout) -> bool:
-        """Files of bodies stay: what they name is looked for in them."""
-        return file.bytes < self.large_bytes and layout.pages[file.parts[0]].mode != "bodies"
 
     def _within(self, files: Sequence[StoredFile]) -> list[StoredFile]:
         """The oldest of the files, together not much larger than a large one."""
