@@ -175,6 +175,25 @@ async def test_too_many_that_vanish_at_once_are_held_back(org: Differ) -> None:
     assert len(living(org)) == 60
 
 
+async def test_what_vanishes_a_little_in_each_run_is_held_back_together(org: Differ) -> None:
+    """Nine of a hundred go in each run: the second time that is too many."""
+    await org.stage(2, "incremental", records(*range(4, 201)))
+    await org.extracted(2, "incremental", **count(200))
+    await org.settle()
+    for run, left in ((3, 182), (4, 164)):
+        now = records(*range(1, left + 1))
+        await org.stage(run, "full", now)
+        await org.extracted(run, "full", **count(left))
+        await org.settle()
+        await org.stage(run, "census", now, seq=3)
+        await org.extracted(run, "full", **count(left), pass_number=2, purpose="census", census=census(now))
+        diffed = await last(org)
+        assert diffed["run"] == run
+    assert (diffed["proof"]["state"], diffed["proof"]["unseen"]) == ("not proven", 18)
+    assert "10 %" in diffed["gaps"][0] and "within 30 days" in diffed["gaps"][0]
+    assert len(living(org)) == 182, "what went the first time was believed"
+
+
 async def test_what_the_list_has_and_the_vault_lacks_is_named_and_not_proven_away(org: Differ) -> None:
     changed = [{**records(2)[0], "SystemModstamp": "2026-01-01T06:00:00.000Z"}]
     diffed = await hold_census(org, [*records(1), *changed, *records(3, 4)], 4)

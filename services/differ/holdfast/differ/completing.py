@@ -48,7 +48,7 @@ class Completer:
         self, db: Database, tables: Tables, objects: ObjectStore, clock: Clock, rule: MassRule, most_passes: int
     ) -> None:
         self._db, self._tables, self._objects, self._clock = db, tables, objects, clock
-        self._scales, self._rule = Scales(db, tables, most_passes), rule
+        self._scales, self._rule = Scales(db, tables, most_passes, rule.within), rule
 
     async def complete(self, key: TableKey, lease: Lease, manifest: ManifestRow) -> None:
         """Bring an object whose pages are all committed one step on, once.

@@ -29,6 +29,7 @@ class Facts:
         organization_id: Of the job's connection; empty if it is not known.
         compared: The table held against the pass's census, or against all pages of a whole reading; None after an
             incremental reading without a census.
+        vanished: Records that were taken for deleted lately because they were absent, and no longer live.
         lost: A sentence on what earlier runs left out of the table, and this one could not make good; or empty.
     """
 
@@ -40,6 +41,7 @@ class Facts:
     compared: Comparison | None
     lost: str = ""
     most_passes: int = MOST_PASSES
+    vanished: int = 0
 
     @property
     def count(self) -> OrgCount | None:
@@ -88,13 +90,23 @@ class Verdict:
 
 @dataclass(frozen=True)
 class MassRule:
-    """Absence of more than `percent` of the living records, and at least `fewest`, is not believed."""
+    """Absence of more than `percent` of the living records, and at least `fewest`, is not believed.
+
+    All that vanish `within` a time count together: else an object could go to the last record, a little in each run.
+    """
 
     percent: float = 10.0
     fewest: int = 20
+    within: timedelta = timedelta(days=30)
 
-    def holds(self, absent: int, alive: int) -> bool:
-        """Whether that many are too many."""
+    def holds(self, absent: int, alive: int, before: int = 0) -> bool:
+        """Whether that many are too many.
+
+        Args:
+            alive: Living records of the table, the absent ones among them.
+            before: So many vanished already within the time.
+        """
+        absent, alive = absent + before, alive + before
         return absent >= self.fewest and absent * 100 > self.percent * alive
 
 
@@ -210,10 +222,11 @@ def _settled(facts: Facts, absent: Named, confirmed: bool, rule: MassRule) -> Va
     if not absent.count:
         return None
     doubt = _no_evidence(facts, confirmed)
-    held = not doubt and rule.holds(absent.count, facts.alive)
+    held = not doubt and rule.holds(absent.count, facts.alive, facts.vanished)
     if held:
+        at_once = f"within {rule.within.days} days" if facts.vanished else "at once"
         doubt = (
-            f"More than {rule.percent:g} % of the object went at once, without a trace in the recycle bin: held back"
+            f"More than {rule.percent:g} % of the object went {at_once}, without a trace in the recycle bin: held back"
         )
     if not doubt:
         return Vanished(absent.count)

@@ -138,6 +138,10 @@ ON CONFLICT (page_id) DO NOTHING;
 -- the extractor leaves one out where a pass ends.
 SELECT max(seq) FROM page WHERE run_id = $1 AND object = $2 AND mode <> 'bodies' AND page_id <> $3;
 
+-- name: vanished_lately
+SELECT coalesce(sum(rows), 0)::bigint FROM page
+WHERE job_id = $1 AND object = $2 AND own AND committed AND noted_at > clock_timestamp() - $3::interval;
+
 -- name: mark_diffed
 UPDATE manifest SET diffed = true WHERE run_id = $1 AND object = $2 AND NOT diffed;
 

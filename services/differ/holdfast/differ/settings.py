@@ -21,6 +21,7 @@ class DifferSettings(Settings):
     differ_most_passes: How often an object is looked at in a run before its outcome is "not proven".
     differ_vanished_percent, differ_vanished_fewest: A share of an object's records, and at least so many, that are
         absent from a complete list at once and left no trace in the recycle bin, are not taken for deleted.
+    differ_vanished_within: So long such absences count together, so that no object goes a little in each run.
     differ_compact_files: How many files of like size are merged into one, while nothing else is to do.
     differ_replaced_grace: How long files that were merged into others stay: so long can older Delta versions be read,
         and must the longest query on the vault have ended. States of earlier runs are readable for ever.
@@ -35,6 +36,7 @@ class DifferSettings(Settings):
     differ_most_passes: int = Field(default=3, ge=1, le=3)
     differ_vanished_percent: float = Field(default=10.0, ge=0, le=100)
     differ_vanished_fewest: int = Field(default=20, ge=1)
+    differ_vanished_within: timedelta = Field(default=timedelta(days=30), ge=timedelta(0), le=timedelta(days=3650))
     differ_compact_files: int = Field(default=16, ge=2, le=10_000)
     differ_replaced_grace: timedelta = Field(default=timedelta(days=7), ge=timedelta(0), le=timedelta(days=3650))
     differ_index_check: timedelta = Field(default=timedelta(days=7), ge=timedelta(seconds=1), le=timedelta(days=3650))
@@ -42,4 +44,4 @@ class DifferSettings(Settings):
     @property
     def mass_rule(self) -> MassRule:
         """When too many records disappear at once."""
-        return MassRule(self.differ_vanished_percent, self.differ_vanished_fewest)
+        return MassRule(self.differ_vanished_percent, self.differ_vanished_fewest, self.differ_vanished_within)

@@ -275,6 +275,11 @@ async def last_seq(db: Database, run_id: UUID, object_name: str, but: str) -> in
     return int(await db.fetchval(SQL.last_seq, run_id, object_name, but) or 0)
 
 
+async def vanished_lately(db: Database, key: TableKey, within: timedelta) -> int:
+    """How many records were taken for deleted in so long because they were absent."""
+    return int(await db.fetchval(SQL.vanished_lately, key.job_id, key.object, within))
+
+
 async def add_own_page(unit: Unit, key: TableKey, manifest: ManifestRow, page: OwnPage) -> None:
     """Note a page that the differ staged; it is committed like all others. Idempotent."""
     await unit.execute(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import timedelta
 
 from holdfast.common.postgres import Database
 from holdfast.differ import store
@@ -28,8 +29,13 @@ class Weighed:
 class Scales:
     """Callers hold the table's lease, and every page of the manifest is committed."""
 
-    def __init__(self, db: Database, tables: Tables, most_passes: int) -> None:
-        self._db, self._tables, self._most_passes = db, tables, most_passes
+    def __init__(self, db: Database, tables: Tables, most_passes: int, within: timedelta) -> None:
+        """Make scales.
+
+        Args:
+            within: So far back count the records that vanished.
+        """
+        self._db, self._tables, self._most_passes, self._within = db, tables, most_passes, within
 
     async def weigh(self, key: TableKey, manifest: ManifestRow, pages: list[DiffedPage], table: RecordTable) -> Weighed:
         """Hold the table against what the manifest's newest pass brought.
@@ -53,6 +59,7 @@ class Scales:
             compared=compared,
             lost=await self._lost_before(key, manifest) or _overtaken(key, manifest, table, compared),
             most_passes=self._most_passes,
+            vanished=await store.vanished_lately(self._db, key, self._within),
         )
         return Weighed(facts, listing)
 
