@@ -77,14 +77,22 @@ async def test_all_versions_attachments_documents_resources_and_logs(
     document = org.state("ContentVersion")[first]["ContentDocumentId"]
     (later,) = uploads.make("ContentVersion", [version("f.bin", b"version two", ContentDocumentId=document)])
     (attachment,) = uploads.attachments([bytes(range(256)) * 300])
+    (folder,) = uploads.make("Folder", [{"Name": "f", "AccessType": "Public", "Type": "Document"}])
+    (paper,) = uploads.make("Document", [{"Name": "paper", "FolderId": folder, "Body": text(b"paper" * 900)}])
+    styles = {"Name": f"r{attachment}", "ContentType": "text/css", "CacheControl": "Public", "Body": text(b"a{}")}
+    (resource,) = uploads.make("StaticResource", [styles])
     (log,) = uploads.platform("EventLogFile", {"EventType": "API"}, {"LogFile": b"a,b\n"})
-    said = await fetching.run("ContentVersion", "Attachment", "EventLogFile")
+    said = await fetching.run("ContentVersion", "Attachment", "Document", "StaticResource", "EventLogFile")
     assert said["missing"] == said["doubted"] == []
     cells = await fetching.cells()
     assert cells[first] == [cell(b"version one")]
     assert cells[later] == [cell(b"version two")]
-    assert mine(cells, [attachment]) == truth(org, "Attachment", "Body", [attachment])
-    assert cells[log] == [cell(b"a,b\n")]
+    assert fetching.content(cells[paper][0]) == b"paper" * 900
+    held = [("ContentVersion", "VersionData", first), ("ContentVersion", "VersionData", later),
+            ("Attachment", "Body", attachment), ("Document", "Body", paper), ("StaticResource", "Body", resource),
+            ("EventLogFile", "LogFile", log)]  # fmt: skip
+    for object_name, field, record in held:
+        assert mine(cells, [record]) == truth(org, object_name, field, [record]), object_name
 
 
 TROUBLE: dict[str, dict[str, Any]] = {
