@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import pyarrow.parquet as pq
 import pytest
 
 from holdfast.common.errors import HoldfastError, Kind
@@ -43,6 +44,14 @@ def extracted(events: Events) -> dict[str, Any]:
 
 def rows_staged(events: Events) -> int:
     return sum(body["rows"] for kind, body in events if kind == "page.staged")
+
+
+def judged(one: Any, org: RunningOrg, name: str, events: Events) -> None:
+    """What was staged is what the org's ledger says, cell by cell, whatever came twice."""
+    pages = [body["path"] for kind, body in events if kind == "page.staged" and body["object"] == name]
+    rows = [row for path in pages for row in pq.read_table(one.objects.local_path(path)).to_pylist()]
+    read = {row["_record_id"]: (row["Name"], row["Text__c"], row["_op"]) for row in rows}
+    assert read == {i: (row["Name"], row["Text__c"], "captured") for i, row in org.state(name).items()}
 
 
 async def staged(one: Any, pages: int) -> None:
@@ -91,8 +100,10 @@ async def test_an_expired_locator_is_replaced_by_a_query_for_the_rest(
 ) -> None:
     define(org, thing, 7000)
     org.faults({"path": "/query/", "skip": 1, "count": 1, "effect": {"expire_cursors": True}})
-    events = await harness(**REST_ONLY).run(thing)
+    one = harness(**REST_ONLY)
+    events = await one.run(thing)
     assert extracted(events)["rows"] == rows_staged(events) == 7000
+    judged(one, org, thing, events)
 
 
 async def test_an_expired_session_is_renewed_once_for_all(org: RunningOrg, harness: Make, own: Own) -> None:
@@ -104,6 +115,8 @@ async def test_an_expired_session_is_renewed_once_for_all(org: RunningOrg, harne
     events = await one.run(*names)
     assert rows_staged(events) == 9000
     assert len(one.connections.refused) == 1
+    for name in names:
+        judged(one, org, name, events)
 
 
 @pytest.mark.parametrize(
@@ -117,19 +130,38 @@ async def test_passing_trouble_is_survived(org: RunningOrg, harness: Make, thing
         {"path": RESULTS, "skip": 1, "count": 1, "effect": effect},
         {"path": "describe", "count": 1, "effect": effect},
     )
-    events = await harness(**SMALL_PAGES).run(thing)
+    one = harness(**SMALL_PAGES)
+    events = await one.run(thing)
     assert extracted(events)["rows"] == rows_staged(events) == 3000
+    judged(one, org, thing, events)
 
 
 @pytest.mark.parametrize("length", [20_000, 20_001, 20_050, 33], ids=str)
 async def test_a_page_cut_short_is_fetched_again(org: RunningOrg, harness: Make, thing: str, length: int) -> None:
     define(org, thing, 3000)
     org.faults({"path": RESULTS, "skip": 1, "count": 1, "effect": {"truncate": length}})
-    events = await harness(**SMALL_PAGES).run(thing)
+    one = harness(**SMALL_PAGES)
+    events = await one.run(thing)
     assert rows_staged(events) == 3000
+    judged(one, org, thing, events)
     pages = org.calls()["bulk_pages"]
     mine = max(page["job"] for page in pages)  # an answer that an earlier test gave up on may be counted late
     assert sorted(page["fetched"] for page in pages if page["job"] == mine) == [1, 1, 2]
+
+
+@pytest.mark.parametrize("again", [{"lie": {"reorder": True}}, {"lie": {"drop": 9}}, {"lie": {"repeat": 7}}], ids=str)
+async def test_a_locator_that_answers_otherwise_when_asked_again(
+    org: RunningOrg, harness: Make, thing: str, again: dict[str, Any]
+) -> None:
+    define(org, thing, 3000)
+    org.faults(
+        {"path": RESULTS, "skip": 1, "count": 1, "effect": {"truncate": 20_050}},
+        {"path": RESULTS, "skip": 2, "count": 1, "effect": again},
+    )
+    one = harness(**SMALL_PAGES)
+    events = await one.run(thing)
+    assert [fault["applied"] for fault in org.faults()] == [1, 1]
+    judged(one, org, thing, events)
 
 
 async def test_a_failed_job_is_tried_once_more(org: RunningOrg, harness: Make, thing: str) -> None:
@@ -168,6 +200,7 @@ async def test_a_query_that_is_too_much_is_halved(org: RunningOrg, harness: Make
     events = await one.run(thing)
     assert extracted(events)["rows"] == rows_staged(events) == 400
     assert extracted(events)["pages"] == 4, "the ranges that three halvings came to"
+    judged(one, org, thing, events)
 
 
 async def test_what_cannot_be_made_smaller_is_named(org: RunningOrg, harness: Make, thing: str) -> None:
@@ -223,6 +256,7 @@ async def test_a_result_that_is_gone_is_made_anew(org: RunningOrg, harness: Make
     closed = extracted(events)
     assert closed["pages"] == 4, "one page of the first job, three of the second: the differ takes both"
     assert rows_staged(events) == closed["rows"] == 4000
+    judged(one, org, thing, events)
 
 
 async def test_a_used_up_limit_is_waited_for(org: RunningOrg, harness: Make, thing: str) -> None:
