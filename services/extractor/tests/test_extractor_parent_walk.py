@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pyarrow.parquet as pq
 import pytest
 
+from holdfast.common.errors import Kind
 from holdfast.extractor.leased_rows import RunRows, TaskRows
 from holdfast.orgsim.testing import RunningOrg, start_org
+from holdfast.salesforce.client import SalesforceClient
+from holdfast.salesforce.errors import Retry, SalesforceError
 
 pytestmark = pytest.mark.integration
 Make = Callable[..., Any]
@@ -70,6 +74,33 @@ async def test_links_are_read_by_document_where_the_user_may_not(
     assert len(read) == len(everything)
     # The unfiltered try, the documents, three groups of 200 in one composite call, and what the org counts after.
     assert extracted(events)["api_calls"] <= 6
+
+
+@pytest.mark.parametrize("code", ["EXCEEDED_ID_LIMIT", "QUERY_TIMEOUT"])
+async def test_parents_that_are_too_many_for_one_query_are_halved(
+    org: RunningOrg, harness: Make, without_query_all_files: None, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    files(org, 120, 2)
+    real = SalesforceClient.composite
+    refused: list[int] = []
+
+    async def strict(self: SalesforceClient, parts: Any) -> Any:
+        """The org, were it to take at most 30 ids in a query."""
+        answers = list(await real(self, parts))
+        for number, part in enumerate(parts):
+            asked = unquote(part.path).partition(" IN (")[2].count(",") + 1
+            if asked > 30:
+                refused.append(asked)
+                answers[number] = SalesforceError(
+                    Kind.INVALID, "Too many.", code="refused", retry=Retry.NEVER, error_code=code
+                )
+        return answers
+
+    monkeypatch.setattr(SalesforceClient, "composite", strict)
+    one = harness()
+    events = await one.run("ContentDocumentLink")
+    read = ids(one, events)
+    assert refused and set(read) == set(org.state("ContentDocumentLink")) and len(read) == len(set(read))
 
 
 async def test_a_walk_goes_on_behind_the_last_durable_parent(

@@ -16,7 +16,7 @@ import pyarrow as pa
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.extractor.classification import Walk
 from holdfast.extractor.planning import REST_PAGE_ROWS
-from holdfast.extractor.reading import Fetched, PageSource
+from holdfast.extractor.reading import Fetched, PageSource, too_much
 from holdfast.extractor.soql import ObjectQuery, Position
 from holdfast.salesforce.calls import is_refusal_of
 from holdfast.salesforce.client import SalesforceClient
@@ -117,29 +117,38 @@ class ParentWalk:
                         yield answered
 
     async def _ask(self, groups: list[list[str]]) -> list[tuple[list[str], RestPage]]:
-        """The first pages of the records of each group of parents, in one call."""
+        """The first pages of the records of each group of parents, in one call.
+
+        A group that is too much for the org is asked for in halves, and those again, down to a single parent.
+        """
         fields = self._query.fields
         parts = [
             query_part(self._query.filtered(self._walk.field, group), all_rows=True, fields=fields) for group in groups
         ]
-        pages: list[RestPage] = []
-        for outcome in await self._client.composite(parts):
-            if isinstance(outcome, SalesforceError):
+        answered: list[tuple[list[str], RestPage]] = []
+        for group, outcome in zip(groups, await self._client.composite(parts), strict=True):
+            if not isinstance(outcome, SalesforceError):
+                answered.append((group, outcome))
+            elif len(group) > 1 and _too_many(outcome):
+                middle = len(group) // 2
+                answered += await self._ask([group[:middle], group[middle:]])
+            else:
                 raise outcome
-            pages.append(outcome)
-        return list(zip(groups, pages, strict=True))
+        return answered
 
-    async def _answer_of(self, group: list[str], first: RestPage) -> AsyncIterator[_Answered]:
-        page, reopened = first, 0
+    async def _answer_of(self, group: list[str], first: RestPage, reopened: int = 0) -> AsyncIterator[_Answered]:
+        page = first
         while page.next_url is not None:
             yield _Answered(page.table, None)
             try:
                 page = await self._client.query_more(page.next_url, self._query.fields)
             except HoldfastError as error:
-                reopened += 1
-                if error.kind is not Kind.NOT_FOUND or reopened > MOST_REOPENINGS:
+                if error.kind is not Kind.NOT_FOUND or reopened >= MOST_REOPENINGS:
                     raise
-                ((_, page),) = await self._ask([group])
+                for part, begun in await self._ask([group]):
+                    async for answered in self._answer_of(part, begun, reopened + 1):
+                        yield answered
+                return
         yield _Answered(page.table, group[-1])
 
     async def _keys(self) -> AsyncIterator[list[str]]:
@@ -160,6 +169,11 @@ class ParentWalk:
                 yield ids
             if len(ids) < REST_PAGE_ROWS:
                 return
+
+
+def _too_many(error: HoldfastError) -> bool:
+    """Whether the org would answer for fewer parents."""
+    return too_much(error) or is_refusal_of(error, "EXCEEDED_ID_LIMIT", "QUERY_TOO_COMPLICATED")
 
 
 def _nothing(fields: Sequence[str]) -> pa.Table:
