@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from holdfast.common.failpoints import DurableStep
 from holdfast.vault.blobs import BlobRef
-from holdfast.vault.bodies import body_schema, write_bodies
+from holdfast.vault.bodies import body_schema, images_schema, write_bodies
 from holdfast.vault.canonical import canonical
 from holdfast.vault.location import VaultRoot
 from holdfast.vault.page import PageMeta, PageMode, page_key, write_page
@@ -76,13 +76,14 @@ class Vault:
         file = ProofFile(str(JOB), name, run, held.version, held.chain_head.head, "differ", at, proof)
         keep_proof(VaultRoot.local(self.folder), file, signing_key(SECRET))
 
-    def attach(self, run: int, record_id: str, content: bytes, name: str = "Contact") -> Committed:
-        """A body that came in for the field `Photo` of a record."""
-        root, schema = VaultRoot.local(self.folder), body_schema(name, "Photo")
+    def attach(self, run: int, record_id: str, content: bytes, name: str = "Contact", image: str = "") -> Committed:
+        """A body that came in for the field `Photo` of a record, or for an image of the text `Photo`."""
+        root, schema = VaultRoot.local(self.folder), (images_schema if image else body_schema)(name, "Photo")
         blob = BlobRef(hashlib.sha256(content).hexdigest(), len(content))
         root.put_new(blob.key(str(JOB)), content, DurableStep("test.blob"))
         meta = PageMeta(str(JOB), name, run, 1_000_000, f"bodies-{run}", "bodies", schema, START)
-        page = write_bodies([record_id], [START], [blob.text], meta, self.scratch / f"{name}-{run}.bodies")
+        text = f"{image} {blob.text}" if image else blob.text
+        page = write_bodies([record_id], [START], [text], meta, self.scratch / f"{name}-{run}.bodies")
         key = page_key(meta, page.sha256)
         root.put_new(key, page.path, DurableStep("test.page"))
         root.put_new(schema_key(str(JOB), schema.schema_id), schema.to_json(), DurableStep("test.schema"))

@@ -213,6 +213,27 @@ async def test_a_file_comes_out_as_it_went_in_and_a_damaged_one_does_not(history
     assert damaged.value.kind is Kind.DAMAGED
 
 
+async def test_an_image_of_a_rich_text_comes_out_by_its_reference(history: Any) -> None:
+    await two_runs(history)
+    history.vault.attach(2, contact_id(1), b"png", image="0EM000000000001")
+
+    async def read(image: str) -> bytes:
+        known = {"job_id": "Nightly", "object": "Contact", "record_id": contact_id(1), "field": "Photo"}
+        try:
+            _, *data = [
+                one async for one in history.stub.ReadFile(pb.ReadFileRequest(**known, image=image), timeout=30)
+            ]
+        except Exception as error:
+            raise from_rpc(error) from error
+        return b"".join(answer.data for answer in data)
+
+    assert [await read(image) for image in ("0EM000000000001", "0EM000000000001AAA")] == [b"png", b"png"]
+    for image in ("0EM000000000002", ""):
+        with pytest.raises(HoldfastError) as missing:
+            await read(image)
+        assert missing.value.kind is Kind.NOT_FOUND
+
+
 async def test_bad_questions_get_a_sentence_each(history: Any) -> None:
     await two_runs(history)
 
