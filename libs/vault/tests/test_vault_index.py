@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable
 from vault_pages import Backup, record, schema_of, swap_index
 
 from holdfast.vault.chain import GENESIS
@@ -93,6 +94,21 @@ def test_old_index_files_are_dropped(backup: Backup) -> None:
     files = [entry.key for entry in backup.root.list(f"{table.job_id}/index")]
     assert len(files) == 2
     assert read_index(log_of(backup, table), max(files)).head == table.index.head
+
+
+def test_superseded_checkpoints_are_dropped_and_every_version_is_read_as_before(backup: Backup) -> None:
+    table = backup.open()
+    for run in range(1, 45):
+        backup.add(table, backup.stage([record(1, run, Name=str(run))], NAME, run=run))
+    table.save_index()
+    folder = backup.root.path(log_of(backup, table).folder)
+    assert folder is not None
+    assert [path.name[:20] for path in sorted(folder.glob("*.checkpoint.parquet"))] == [f"{n:020d}" for n in (29, 39)]
+    uri = backup.root.table_uri(table.job_id, table.object)
+    for version in (0, 15, 25, 35, table.version):
+        expected = log_of(backup, table).layout(version).stored()
+        assert len(DeltaTable(uri, version=version).file_uris()) == len(expected)
+    assert same_entries(backup.open().index, rebuilt(log_of(backup, table), table.version))
 
 
 def test_a_large_index_stays_small_and_right() -> None:

@@ -79,7 +79,7 @@ class Chunk:
         if len(data) != size:
             raise OSError("a scratch file is shorter than what was written to it")
         values = pl.Series(name, pa.Array.from_buffers(kind, self.rows, [None, pa.py_buffer(data)]))
-        return values == 1 if self.schema[name] is pl.Boolean else values
+        return values.cast(pl.Boolean) if self.schema[name] is pl.Boolean else values
 
     def frame(self) -> pl.DataFrame:
         """All columns."""

@@ -30,10 +30,13 @@ def one_per_record(rows: pl.DataFrame) -> Sorted:
     Args:
         rows: `key`, `print`, `stamp` (null for none), `row`, `deleted`.
     """
-    filled = rows.with_columns(pl.col("stamp").fill_null(NO_STAMP))
-    ordered = filled.sort("key", "stamp", "row")
-    last = ordered["key"] != ordered["key"].shift(-1)
-    kept = ordered.filter(last.fill_null(True))
+    filled = rows.with_columns(
+        pl.col("stamp").fill_null(NO_STAMP), (pl.col("key") > pl.col("key").shift()).fill_null(True).alias("rises")
+    )
+    if filled["rises"].all():
+        return Sorted(filled.drop("rises"), 0)  # most pages come in order of ids
+    last = (pl.col("key") != pl.col("key").shift(-1)).fill_null(True)
+    kept = filled.drop("rises").sort("key", "stamp", "row").filter(last)
     return Sorted(kept, len(rows) - len(kept))
 
 

@@ -18,6 +18,7 @@ from holdfast.vault.layout import Layout, Replacement, StoredFile
 from holdfast.vault.record_id import pack, unpack
 from holdfast.vault.refs import EventFile
 
+_SAID = ("key", "print", "stamp", "deleted")
 _Asked = TypeVar("_Asked", pl.Series, pl.DataFrame)
 
 # A null stamp is older than every other.
@@ -101,8 +102,8 @@ class StateIndex:
         same = self._by_chunk(rows, _same_in_chunk)["same"]
         if not len(self.rows.recent):
             return same
-        places, hit = _places(self.rows.recent["key"], rows["key"])
-        return _same(rows, hit, lambda name: self.rows.recent[name].gather(places)).zip_with(hit, same)
+        newer = _same(self.rows.recent.select(_SAID), rows)
+        return newer["same"].zip_with(newer["hit"], same)
 
     def _by_chunk(self, asked: _Asked, answer: Callable[[Chunk | None, _Asked], pl.DataFrame]) -> pl.DataFrame:
         """What chunks answer to the keys that lie in them, one after the other; None answers where there is no chunk.
@@ -170,15 +171,16 @@ def order_number(run: int, seq: int) -> int:
     return (run << 32) | seq
 
 
-def _places(known: pl.Series, keys: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Where keys are among the known ones, sorted and at least one, and which of them are there at all."""
-    places = known.search_sorted(keys, side="left").clip(0, len(known) - 1)
-    return places, known.gather(places) == keys
+def _places(known: pl.Series, keys: pl.Series) -> pl.DataFrame:
+    """`place`: where keys would be among the known ones, sorted and at least one."""
+    found = pl.lit(known).search_sorted(pl.col("key")).clip(0, len(known) - 1)
+    return keys.to_frame("key").select(found.alias("place"))
 
 
 def _find(entries: pl.DataFrame, keys: pl.Series) -> pl.DataFrame:
-    places, hit = _places(entries["key"], keys)
-    return entries[places.to_frame("place").select(pl.when(hit).then("place"))["place"]]
+    places = _places(entries["key"], keys)
+    hit = pl.lit(entries["key"]).gather(pl.col("place")) == pl.lit(keys)
+    return entries[places.select(pl.when(hit).then("place"))["place"]]
 
 
 def _of_chunk(chunk: Chunk | None, keys: pl.Series) -> pl.DataFrame:
@@ -190,12 +192,11 @@ def _of_chunk(chunk: Chunk | None, keys: pl.Series) -> pl.DataFrame:
 def _same_in_chunk(chunk: Chunk | None, rows: pl.DataFrame) -> pl.DataFrame:
     if chunk is None:
         return pl.DataFrame({"same": pl.repeat(False, len(rows), dtype=pl.Boolean, eager=True)})
-    places, hit = _places(chunk.column("key"), rows["key"])
-    return pl.DataFrame({"same": _same(rows, hit, lambda name: chunk.column(name).gather(places))})
+    return _same(pl.DataFrame([chunk.column(name) for name in _SAID]), rows).select("same")
 
 
-def _same(rows: pl.DataFrame, hit: pl.Series, known: Callable[[str], pl.Series]) -> pl.Series:
-    """Which of the rows say what is known."""
-    for name in ("print", "stamp", "deleted"):
-        hit = hit & (known(name) == rows[name])
-    return hit
+def _same(known: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """`hit`: which rows have an entry; `same`: which have one that says what they say."""
+    near = known[_places(known["key"], rows["key"])["place"]]
+    equal = [(pl.lit(near[name]) == pl.col(name)).alias(name) for name in _SAID]
+    return rows.select(equal).select(pl.col("key").alias("hit"), pl.all_horizontal(_SAID).alias("same"))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import polars as pl
 import pyarrow as pa
@@ -56,8 +58,8 @@ def save_index(log: TableLog, index: StateIndex) -> str:
         "head": index.head,
         "alive": index.alive,
         "prefixes": list(index.prefixes),
-        "files": [file.to_json() for file in index.files],
-        "merged": [file.to_json() for file in index.merged],
+        "files": _packed([file.to_json() for file in index.files]),
+        "merged": _packed([file.to_json() for file in index.merged]),
     }
     with tempfile.TemporaryDirectory(prefix="holdfast-") as folder:
         out = Path(folder) / "index.parquet"
@@ -84,6 +86,15 @@ def _write(index: StateIndex, meta: dict[str, str], out: Path) -> None:
         for piece in index.pieces():
             writer.write_table(piece.to_arrow())
         writer.add_key_value_metadata(meta)
+
+
+def _packed(bodies: Sequence[Mapping[str, Any]]) -> str:
+    """A list of files as text: with a page a day it would soon be larger than the entries."""
+    return base64.b64encode(zlib.compress(json.dumps(bodies).encode(), 9)).decode()
+
+
+def _unpacked(text: str) -> list[dict[str, Any]]:
+    return list(json.loads(zlib.decompress(base64.b64decode(text))))
 
 
 def drop_indexes(log: TableLog) -> None:
@@ -119,7 +130,15 @@ def read_index(log: TableLog, key: str) -> StateIndex:
                 raise ValueError("other bytes than were written")
             file.seek(0)
             return _parsed(file)
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
+    except (
+        pa.ArrowException,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        zlib.error,
+        pl.exceptions.PolarsError,
+    ) as error:
         raise HoldfastError(Kind.DAMAGED, f"The state index {key} is damaged.", detail=str(error)) from error
 
 
@@ -133,11 +152,11 @@ def _parsed(file: IO[bytes]) -> StateIndex:
         meta["commit_seq"],
         meta["version"],
         meta["head"],
-        tuple(EventFile.from_json(body) for body in meta["files"]),
+        tuple(EventFile.from_json(body) for body in _unpacked(meta["files"])),
         tuple(meta["prefixes"]),
         rows,
         alive=meta["alive"],
-        merged=tuple(StoredFile.from_json(body) for body in meta["merged"]),
+        merged=tuple(StoredFile.from_json(body) for body in _unpacked(meta["merged"])),
     )
 
 

@@ -16,6 +16,8 @@ from holdfast.vault.layout import Layout, Replacement
 from holdfast.vault.location import VaultRoot, table_key
 from holdfast.vault.refs import Committed, Counts, EventFile, PageCounts
 
+_CHECKPOINT = re.compile(r"/(\d{20})\.checkpoint\.[^/]*parquet$")
+_CHECKPOINTS_KEPT = 2
 _COMMIT_FILE = re.compile(r"/_delta_log/(\d{20})\.json$")
 
 
@@ -117,6 +119,14 @@ class TableLog:
         """Versions that have a file, ascending."""
         names = (_COMMIT_FILE.search(entry.key) for entry in self.root.list(self.folder))
         return sorted(int(name.group(1)) for name in names if name)
+
+    def drop_checkpoints(self) -> None:
+        """Delete all checkpoints but the newest two: every commit is kept, so that they are caches for readers."""
+        found = [(entry.key, name) for entry in self.root.list(self.folder) if (name := _CHECKPOINT.search(entry.key))]
+        kept = sorted({name.group(1) for _, name in found})[-_CHECKPOINTS_KEPT:]
+        for key, name in found:
+            if name.group(1) not in kept:
+                self.root.delete(key)
 
     def read(self, version: int) -> LogCommit:
         """One commit.

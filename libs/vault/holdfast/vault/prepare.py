@@ -110,6 +110,8 @@ class Workshop:
             same = index.repeats(observed.rows)
             repeats = int(same.sum())
             observed = Sorted(observed.rows.filter(~same), observed.stale)
+            if not len(observed.rows):
+                return Counts(repeated=repeats, stale=observed.stale), None, index
         state = index.lookup(observed.rows["key"])
         in_place = ref.path.startswith(self.table + "/") and ref.mode == "baseline"
         if in_place and not observed.stale and state["key"].null_count() == len(state):

@@ -57,31 +57,37 @@ def pack(ids: pl.Series, prefixes: list[int]) -> pl.Series:
     Raises:
         HoldfastError: INVALID for a text that is no id, or for more prefixes than any org has.
     """
-    # One search through all ids put together is four times as fast as one search in each.
-    right_length = (ids.str.len_bytes() == _ID_CHARS).fill_null(False).all()
-    if not right_length or ids.str.join("").str.contains(r"[^0-9A-Za-z]").any():
+    text = pl.col("id")
+    # One search through all ids put together is four times as fast as one search in each; nearly always all ids of a
+    # page begin alike.
+    said = ids.to_frame("id").select(
+        right=(text.str.len_bytes() == _ID_CHARS).fill_null(False).all(),
+        odd=text.str.join("").str.contains(r"[^0-9A-Za-z]").any(),
+        alike=text.str.starts_with(text.first().str.head(_PREFIX_CHARS)).all(),
+    )
+    right, odd, alike = said.row(0)
+    if not right or odd:
         raise HoldfastError(Kind.INVALID, "A record id has not 18 letters and digits.", code="bad-record-id")
     if not len(ids):
         return pl.Series("key", [], dtype=pl.UInt64)
-    text = ids.cast(pl.Binary)
-    # Nearly always all ids of a page begin alike.
-    alike = ids.str.starts_with(ids[0][:_PREFIX_CHARS]).all()
-    heads = _six_bits((text.head(1) if alike else text).bin.slice(0, 8)) // 64
-    tails = _six_bits(text.bin.slice(_PREFIX_CHARS, 8))
+    heads = _six_bits(ids.head(1) if alike else ids, 0) // 64
     codes = _prefix_codes(heads, prefixes)
-    return ((codes[0] if alike else codes) * (1 << 48) + tails).alias("key")
+    tails = _six_bits(ids, _PREFIX_CHARS)
+    return (pl.Series("key", [codes[0]], dtype=pl.UInt64) if alike else codes).alias("key") * (1 << 48) + tails
 
 
-def _six_bits(eight: pl.Series) -> pl.Series:
+def _six_bits(ids: pl.Series, start: int) -> pl.Series:
     """Eight base-62 characters as 48 bits, by arithmetic on all eight bytes of a word at once."""
-    word = eight.bin.reinterpret(dtype=pl.UInt64, endianness="big")
     ones = 0x0101010101010101
-    letters = (word // 64) & ones
+    word, letters, digits = pl.col("word"), pl.col("letters"), pl.col("digits")
+    # Step by step, not in one expression, in which each use of a step would make it once more.
+    eight = pl.col("word").cast(pl.Binary).bin.slice(start, 8).bin.reinterpret(dtype=pl.UInt64, endianness="big")
+    steps = ids.to_frame("word").lazy().select(eight).with_columns(((word // 64) & ones).alias("letters"))
     lower = (word // 32) & letters
-    digits = word - 0x30 * ones - letters * 7 - lower * 6
+    steps = steps.select((word - 0x30 * ones - letters * 7 - lower * 6).alias("digits"))
     for lane, width, low in ((8, 6, 0x00FF00FF00FF00FF), (16, 12, 0x0000FFFF0000FFFF), (32, 24, 0x00000000FFFFFFFF)):
-        digits = ((digits // (1 << lane)) & low) * (1 << width) + (digits & low)
-    return digits
+        steps = steps.select(((digits // (1 << lane)) & low) * (1 << width) + (digits & low))
+    return steps.collect().to_series()
 
 
 def _prefix_codes(heads: pl.Series, prefixes: list[int]) -> pl.Series:

@@ -343,6 +343,10 @@ class RecordTable:
             self.save_index()
 
     def save_index(self) -> None:
-        """Write the index beside the table, so that the next opening replays less. Losing it is no loss."""
+        """Write the index beside the table, so that the next opening replays less. Losing it is no loss.
+
+        Checkpoints that newer ones have taken the place of go with the older indexes.
+        """
         save_index(self._log, self.index)
+        self._log.drop_checkpoints()
         self._saved_pages = len(self.index.files)
