@@ -272,7 +272,17 @@ def s3(server_provider: Provider) -> S3Server:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one worker run everything that needs S3: its server costs more than all its tests."""
+    """Long tests first, so that none is left over at the end; what shares an expensive part runs in one worker."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/"))
     for item in items:
         if "s3" in getattr(item, "fixturenames", ()) or "s3" in item.nodeid:
-            item.add_marker(pytest.mark.xdist_group("s3"))
+            item.add_marker(pytest.mark.xdist_group("s3"))  # its server costs more than all its tests
+        elif _shares_a_part(item) and item.get_closest_marker("spread") is None:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+def _shares_a_part(item: pytest.Item) -> bool:
+    """Whether the test uses a fixture that is made once for its module, such as an org or an installation."""
+    known = getattr(item, "_fixtureinfo", None)
+    fixtures = known.name2fixturedefs.values() if known else ()
+    return any(each[-1].scope == "module" for each in fixtures if each)
