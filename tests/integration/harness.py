@@ -103,6 +103,16 @@ class Installation:
                 stderr=log,
             )
 
+    def command(self, *words: str) -> tuple[int, str]:
+        """Run a command of the command line beside the services; its exit code and what it printed.
+
+        Only for installations with a zygote.
+        """
+        assert self._zygote is not None
+        log = self.folder / f"command-{secrets.token_hex(4)}.txt"
+        code = self._zygote.command(words, {**self.env, **self.trial_env}, log).wait(timeout=60)
+        return code, log.read_text(errors="replace")
+
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
         servers = [address for group in self._groups for address in self._servers(group, self.env)]

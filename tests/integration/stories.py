@@ -6,8 +6,6 @@ A new durable step that `backup` does not pass needs a row in `STORIES`.
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -260,15 +258,10 @@ def _states(world: World) -> list[str]:
 
 
 def _cli(world: World, *words: str) -> None:
-    done = subprocess.run(  # noqa: PLW1510 - a kill is expected
-        [sys.executable, "-m", "holdfast.launcher.main", *words],
-        env={**world.holdfast.env, **world.holdfast.trial_env},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode < 0:
+    code, printed = world.holdfast.command(*words)
+    if code < 0:
         raise ProcessLookupError("the command was killed")
-    assert done.returncode == 0, done.stderr
+    assert code == 0, printed
 
 
 def rows(world: World, query: str, *args: object) -> list[asyncpg.Record]:

@@ -26,12 +26,20 @@ from .harness import Installation
 from .stories import COUNT_FIELDS, EXTRA_ENV, LARGE, STARTUP, STORIES, THINGS, Story, World, backup, rows
 from .zygote import Zygote
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.spread]
 load(["all"])
 STEPS = [step for step in registered_steps() if not step.startswith("test.")]
 SIDES = ("before", "after")
 KILLS_IN_A_TRIAL = 5
 AFTER_THE_STORY_S = 3.0
+# Steps that come early in a story, in their order: killed at them first, a telling has the later ones still before it.
+FIRST = (
+    "connections.connection_added", "common.lease_acquired", "scheduler.job_created", "history.job_known",
+    "common.outbox_sent", "common.outbox_marked", "common.outbox_resent", "common.message_set_aside",
+    "scheduler.run_requested", "extractor.run_received", "connections.calls_reserved", "extractor.definitions_kept",
+    "extractor.run_planned", "extractor.schema_stored", "extractor.reading_moved", "extractor.page_stored",
+    "extractor.page_recorded", "differ.page_noted", "differ.manifest_noted", "vault.schema_put", "vault.table_create",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -96,12 +104,24 @@ def installations(
 
 
 def trials(sides: Callable[[int], str]) -> list[tuple[str, ...]]:
-    """Every step as `step:side`, those of the plain story a few at a time, each other one for itself."""
+    """Every step as `step:side`, a few at a time: those that the same story passes, with the same settings."""
+    together: dict[object, list[str]] = {}
     targets = [f"{step}:{sides(number)}" for number, step in enumerate(STEPS)]
-    plain = [target for target in targets if _story(target) is backup and not _own_settings(target)]
-    others = [(target,) for target in targets if target not in plain]
-    together = [tuple(plain[at : at + KILLS_IN_A_TRIAL]) for at in range(0, len(plain), KILLS_IN_A_TRIAL)]
-    return [*together, *others]
+    for target in sorted(targets, key=lambda each: FIRST.index(_step(each)) if _step(each) in FIRST else len(FIRST)):
+        together.setdefault(_alike(target), []).append(target)
+    # Dealt out like cards, so that each trial begins with early steps and goes on to later ones.
+    return [
+        tuple(alike[hand::hands])
+        for alike in together.values()
+        for hands in [-(-len(alike) // KILLS_IN_A_TRIAL)]
+        for hand in range(hands)
+    ]
+
+
+def _alike(target: str) -> object:
+    """Equal for targets that may share a trial. A first start can be had once: each such step has its own."""
+    step = _step(target)
+    return step if step in STARTUP else (_story(target), tuple(EXTRA_ENV.get(step, {}).items()))
 
 
 def _step(target: str) -> str:
@@ -110,10 +130,6 @@ def _step(target: str) -> str:
 
 def _story(target: str) -> Story:
     return STORIES.get(_step(target), backup)
-
-
-def _own_settings(target: str) -> bool:
-    return _step(target) in EXTRA_ENV or _step(target) in STARTUP
 
 
 def _named(targets: Sequence[str]) -> str:

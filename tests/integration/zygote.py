@@ -14,12 +14,13 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from holdfast.launcher.compose import load, run_services
+from holdfast.launcher.main import app
 
 
 class Child:
@@ -81,6 +82,11 @@ class Zygote:
         """Run services in a fork, with this environment and nothing else."""
         answer = self.ask({"spawn": names, "env": dict(env), "log": str(log)})
         return Child(self, int(answer["pid"]))
+
+    def command(self, words: Sequence[str], env: Mapping[str, str], log: Path) -> Child:
+        """Run a command of the command line in a fork, e.g. `["parked", "list"]`."""
+        answer = self.ask({"spawn": [], "words": list(words), "env": dict(env), "log": str(log)})
+        return Child(self, int(answer["pid"] or 0))
 
     def ask(self, question: Mapping[str, object]) -> dict[str, int | None]:
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -150,14 +156,25 @@ def _become(question: dict[str, object]) -> None:
             os.dup2(source, target)
         os.environ.clear()
         os.environ.update(question["env"])  # type: ignore[call-overload]
-        asyncio.run(run_services(list(question["spawn"])))  # type: ignore[call-overload]
-        code = 0
+        code = _run(question)
     except BaseException:
         traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _run(question: dict[str, Any]) -> int:
+    """What the fork is for; its exit code."""
+    if "words" not in question:
+        asyncio.run(run_services(list(question["spawn"])))
+        return 0
+    try:
+        app(question["words"])
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
 
 
 if __name__ == "__main__":
