@@ -247,7 +247,9 @@ async def test_a_census_that_is_due_follows_the_reading_in_the_same_pass(
     one = harness(**CENSUS_DUE)
     first = extracted(await one.run(thing))[-1]
     assert first["census"] is None, "a first reading is no second witness"
+    assert {wish.spending.purpose for wish in one.connections.wishes} == {"records"}
     events = await one.run(thing)
+    assert "census" in {wish.spending.purpose for wish in one.connections.wishes}, "its calls stop before the records'"
     (due,) = extracted(events)
     assert (due["pass_number"], due["purpose"], due["mode"]) == (1, "census", "incremental")
     assert due["census"]["records"] == 4 == due["count"]["records"]

@@ -13,7 +13,7 @@ from holdfast.common.contracts.extractor import OrgCount
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.postgres import Database
 from holdfast.extractor import store
-from holdfast.extractor.budget import Purpose, spend_for
+from holdfast.extractor.budget import Purpose, spend_as, spend_for
 from holdfast.extractor.closing import Closer, Findings
 from holdfast.extractor.counting import Counted
 from holdfast.extractor.moving import Mover
@@ -72,6 +72,7 @@ class Worker:
         try:
             claim = await self._read(claim)
             while (part := next_part(claim)) is not None:
+                spend_as("census")
                 claim = await begin_part(self._db, claim, part, self._settings)
                 claim = await self._read(claim)
             found = await self._closer.find(claim, self._counts.pop(claim.key, None))
