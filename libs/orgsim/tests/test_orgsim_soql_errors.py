@@ -151,12 +151,17 @@ def test_the_excerpt_reaches_thirty_characters_to_either_side_within_its_line(or
         ("Vote", "Name = 'x'", "Id IN ('001Hs0000000001IAA')",
          "Implementation restriction: When querying the Vote object, you must filter using the following syntax: "
          "ParentId = [single ID], Parent.Type = [single Type], Id = [single ID], or Id IN [list of ID's]."),
+        ("Announcement", "ParentId IN ('0F9000000000001AAA')", "ParentId = '0F9000000000001AAA'",
+         "Announcement requires a filter by an ID, FeedItemId or ParentId using the equals operator."),
+        ("CollaborationGroupRecord", "Id IN ('0F9000000000001AAA')", "CollaborationGroupId = '0F9000000000001AAA'",
+         "CollaborationGroupRecord requires a filter by a single Id, CollaborationGroupId or RecordId using the "
+         "equals operator"),
         ("Knowledge__kav", "Name = 'x'", "PublishStatus = 'Online'", "PublishStatus"),
     ],
 )  # fmt: skip
 def test_objects_that_want_a_filter(org, name: str, condition: str, allowed: str, part: str) -> None:
     obj = org.schema.define(name)
-    for text in ("LinkedEntityId", "DurableId", "PublishStatus"):
+    for text in ("LinkedEntityId", "DurableId", "PublishStatus", "ParentId", "CollaborationGroupId"):
         obj.add(make_field(text, "reference" if text == "LinkedEntityId" else "string", referenceTo=[]))
     org.admin.profile.system = frozenset()
     for where in ("", f" WHERE {condition}", f" WHERE {allowed} OR {condition}", f" WHERE NOT {allowed}"):

@@ -21,7 +21,6 @@ from holdfast.connections.domain import (
     NoteSignIn,
     Survey,
     check_name,
-    choose_api_version,
 )
 
 ID = UUID(int=1)
@@ -139,10 +138,3 @@ def test_names_that_are_refused(name: str) -> None:
 def test_names_that_are_kept() -> None:
     assert check_name("  Produktion · EU ") == "Produktion · EU"
     assert check_name("x" * 120) == "x" * 120
-
-
-def test_api_version_is_the_newest_that_both_speak() -> None:
-    assert choose_api_version(["9.0", "62.0", "66.0", "67.0"], 66) == "66.0"
-    assert choose_api_version(["58.0", "59.0"], 66) == "59.0"
-    with pytest.raises(HoldfastError):
-        choose_api_version(["67.0", "junk"], 66)

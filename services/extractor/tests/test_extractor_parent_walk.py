@@ -136,7 +136,12 @@ async def test_deleted_links_come_with_the_next_run(
 
 @pytest.mark.parametrize(
     ("name", "parent", "field"),
-    [("IdeaComment", "Idea", "IdeaId"), ("ContentFolderMember", "ContentFolder", "ParentContentFolderId")],
+    [
+        ("IdeaComment", "Idea", "IdeaId"),
+        ("ContentFolderMember", "ContentFolder", "ParentContentFolderId"),
+        ("CollaborationGroupRecord", "CollaborationGroup", "CollaborationGroupId"),
+        ("Announcement", "CollaborationGroup", "ParentId"),
+    ],
 )
 async def test_kin_of_links_are_walked_by_their_parents(
     org: RunningOrg, harness: Make, name: str, parent: str, field: str
@@ -151,6 +156,22 @@ async def test_kin_of_links_are_walked_by_their_parents(
     events = await one.run(name)
     assert sorted(ids(one, events)) == sorted(org.state(name))
     assert len(ids(one, events)) == 36
+
+
+async def test_votes_on_anything_are_read(org: RunningOrg, harness: Make) -> None:
+    voted = {"Idea": "Title", "IdeaComment": "CommentBody", "Solution": "SolutionName"}
+    org.schema({"objects": [
+        *({"name": name, "fields": [{"name": title, "type": "string"}]} for name, title in voted.items()),
+        {"name": "Vote", "fields": [{"name": "ParentId", "type": "reference", "referenceTo": list(voted)}]},
+    ]})  # fmt: skip
+    parents = [
+        one for name, title in voted.items() for one in org.define(name, [], [{title: str(n)} for n in range(3)])
+    ]
+    org.define("Vote", [], [{"Name": "x", "ParentId": one} for one in parents])
+    one = harness()
+    events = await one.run("Vote")
+    assert sorted(ids(one, events)) == sorted(org.state("Vote"))
+    assert len(ids(one, events)) == 9
 
 
 async def test_articles_are_read_by_the_state_of_publication(org: RunningOrg, harness: Make) -> None:

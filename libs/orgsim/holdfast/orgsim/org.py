@@ -96,6 +96,7 @@ class Org:
         self._describes: dict[str, tuple[str, datetime]] = {}
         self.users: dict[str, User] = {}
         self.instance_url = ""
+        self.oldest_version = 31
         self._numbers: defaultdict[str, int] = defaultdict(lambda: (self.settings.number - 1) * IDS_PER_ORG)
         self.auto_numbers: dict[str, int] = {}
         self.recycle_bin: dict[str, BinEntry] = {}

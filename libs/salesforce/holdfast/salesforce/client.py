@@ -91,7 +91,7 @@ class SalesforceClient:
         """
         self._own_http = http is None
         self._http = http or open_http(connections=concurrency)
-        self._data = f"/services/data/v{api_version}"
+        self.speak(api_version)
         self._calls = Calls(
             access,
             observer=observer,
@@ -102,6 +102,11 @@ class SalesforceClient:
             allow_insecure=allow_insecure,
             gate=gate,
         )
+
+    def speak(self, api_version: str) -> None:
+        """Make all further calls in another version."""
+        self.api_version = api_version
+        self._data = f"/services/data/v{api_version}"
 
     async def aclose(self) -> None:
         """Close the connections, if they are the client's own."""

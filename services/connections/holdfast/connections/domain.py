@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 from uuid import UUID
@@ -185,19 +184,6 @@ def check_name(name: str) -> str:
     if len(kept) > NAME_MAX_CHARS:
         raise _bad_name(f"A connection's name has at most {NAME_MAX_CHARS} characters.")
     return kept
-
-
-def choose_api_version(offered: Sequence[str], newest_known: int) -> str:
-    """The newest offered version that Holdfast knows.
-
-    Raises:
-        HoldfastError: INVALID (`api-version`) if there is none.
-    """
-    releases = [int(version.partition(".")[0]) for version in offered if version.endswith(".0")]
-    usable = [release for release in releases if release <= newest_known]
-    if not usable:
-        raise HoldfastError(Kind.INVALID, "The org offers no API version that Holdfast speaks.", code="api-version")
-    return f"{max(usable)}.0"
 
 
 def _add(command: AddConnection, state: Connection) -> list[Event]:

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from holdfast.common.clock import Clock
 from holdfast.common.errors import HoldfastError, Kind
-from holdfast.connections.domain import Flow, Survey, choose_api_version
+from holdfast.connections.domain import Flow, Survey
 from holdfast.salesforce.auth import ClientCredentials, Grant, JwtBearer, Token, sign_in
 from holdfast.salesforce.calls import Retries
 from holdfast.salesforce.client import SalesforceClient
@@ -21,9 +21,7 @@ from holdfast.salesforce.errors import SalesforceError
 from holdfast.salesforce.hosts import is_loopback, salesforce_origin
 from holdfast.salesforce.models import Access, AccessProvider, Limit, Permissions
 from holdfast.salesforce.usage import Usage
-
-# Newest release whose answers were checked against the client: Spring '26.
-NEWEST_API_VERSION = 66
+from holdfast.salesforce.versions import NEWEST_API_VERSION, choose_api_version
 
 # Someone is waiting for the answer.
 _IMPATIENT = Retries(attempts=3, base=timedelta(milliseconds=500), cap=timedelta(seconds=2), hiccups=1)
@@ -117,7 +115,7 @@ class Orgs:
         """
         token = await self._token(credentials)
         access, tally = _access(token), Tally()
-        version = choose_api_version(await self._offered(access, tally), NEWEST_API_VERSION)
+        version = choose_api_version(await self._offered(access, tally))
         client = self._client(_Given(access), tally, version)
         user = await client.user_info()
         permissions = await client.permissions(user.user_id)

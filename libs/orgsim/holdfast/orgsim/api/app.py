@@ -151,7 +151,7 @@ class OrgApp:
         try:
             method = method_meant(call.method, call.query)
             route, call.params = self.router.find(method, call.path)
-            check_version(call.params.get("version"))
+            check_version(call.params.get("version"), self.org.oldest_version)
             if route.authenticated:
                 call.session = self.org.sessions.use_for_api(
                     access_token(call.headers, call.query), self.org.clock.now()

@@ -76,7 +76,7 @@ def is_supported(version: str) -> bool:
     return re.fullmatch(r"\d{2}\.0", version) is not None and OLDEST <= int(version[:2]) <= NEWEST
 
 
-def check_version(version: str | None) -> None:
+def check_version(version: str | None, oldest: int) -> None:
     """Refuse API versions that never were or are retired.
 
     Raises:
@@ -86,7 +86,7 @@ def check_version(version: str | None) -> None:
         return
     if re.fullmatch(r"\d{2}\.0", version) is None or int(version[:2]) > NEWEST:
         raise not_found()
-    if int(version[:2]) < OLDEST:
+    if int(version[:2]) < oldest:
         raise ApiError(410, "UNSUPPORTED_API_VERSION", f"API version {version} has been retired")
 
 

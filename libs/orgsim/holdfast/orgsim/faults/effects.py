@@ -139,6 +139,7 @@ EFFECTS: dict[str, Check] = {
     # the org
     "expire_sessions": _flag,
     "expire_cursors": _flag,
+    "retire_versions_below": _whole(31),
     "daily_limit": _parts({"until": moment, "for_s": seconds}),
     "concurrent_requests": _parts({"limit": _whole(0), "longer_than_s": seconds}),
     "describe": _parts(

@@ -23,6 +23,8 @@ def act(effect: dict[str, Any], org: Org) -> None:
         org.sessions.expire_all()
     if effect.get("expire_cursors"):
         org.cursors.clear()
+    if "retire_versions_below" in effect:
+        org.oldest_version = effect["retire_versions_below"]
     if "daily_limit" in effect:
         org.accounting.requests.exhaust(_until(effect["daily_limit"], org.clock.now()))
     if "describe" in effect:

@@ -94,6 +94,18 @@ FILTERS: dict[str, Filter] = {
         "Implementation restriction: When querying the Vote object, you must filter using the following syntax: "
         "ParentId = [single ID], Parent.Type = [single Type], Id = [single ID], or Id IN [list of ID's].",
     ),
+    "Announcement": Filter(
+        _any("Id", "FeedItemId", "ParentId"),
+        "Implementation restriction: Announcement requires a filter by an ID, FeedItemId or ParentId using the equals "
+        "operator.",
+        frozenset({"="}),
+    ),
+    "CollaborationGroupRecord": Filter(
+        _any("Id", "CollaborationGroupId", "RecordId"),
+        "Implementation restriction: CollaborationGroupRecord requires a filter by a single Id, CollaborationGroupId "
+        "or RecordId using the equals operator",
+        frozenset({"="}),
+    ),
     "DataStatistics": Filter(
         _any("StatType"), "Where clauses should contain StatType", code="EXTERNAL_OBJECT_UNSUPPORTED_EXCEPTION"
     ),

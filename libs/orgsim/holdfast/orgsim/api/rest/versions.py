@@ -14,9 +14,10 @@ RESOURCES = ("tooling", "metadata", "folders", "prechatForms", "chatter", "tabs"
 
 
 @router.add("GET", "/services/data", authenticated=False, counted=False)
-async def versions(_call: Call) -> Reply:
+async def versions(call: Call) -> Reply:
     """The API versions, oldest first. Needs no session and costs no API request."""
-    listed = [{"label": label, "url": f"/services/data/v{v}.0", "version": f"{v}.0"} for v, label in RELEASES.items()]
+    offered = {v: label for v, label in RELEASES.items() if v >= call.org.oldest_version}
+    listed = [{"label": label, "url": f"/services/data/v{v}.0", "version": f"{v}.0"} for v, label in offered.items()]
     return json_reply(listed)
 
 
