@@ -16,6 +16,7 @@ from holdfast.common.failpoints import DurableStep
 from holdfast.common.postgres import Unit
 from holdfast.differ import committing, store
 from holdfast.differ.losing import FEWEST_FAILURES
+from holdfast.vault.reading import record_history
 
 pytestmark = pytest.mark.integration
 FILE = f"sha256:{'0' * 64}:1"
@@ -92,6 +93,11 @@ class Died(BaseException):
     """The process ended here."""
 
 
+class DiesBefore(DurableStep):
+    def before(self) -> None:
+        raise Died
+
+
 class DiesAfter(DurableStep):
     def after(self) -> None:
         raise Died
@@ -109,6 +115,29 @@ async def test_the_number_that_was_reserved_for_it_is_free(differ: Differ, monke
     await differ.stage_bodies(1, BODIES + 1, {1: FILE})
     await differ.drain()
     assert (await committed(differ))[-1] == f"page-1-{BODIES + 1}"
+
+
+async def test_what_was_given_up_and_stands_in_the_table_all_the_same_is_not_said_again(
+    differ: Differ, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await backed_up(differ)
+    await differ.stage_bodies(1, BODIES, {1: FILE})
+    with monkeypatch.context() as patch, pytest.raises(Died):
+        patch.setattr(committing, "COMMIT_RECORDED", DiesBefore("differ.commit_recorded"))
+        await differ.drain()
+    differ.__post_init__()
+    await differ.db.run(DurableStep("test.differ_gave_up"), _gave_up)
+    await differ.stage_bodies(1, BODIES + 1, {1: FILE, 2: FILE})
+    await differ.drain()
+    for record in records(1, 2):
+        versions = record_history(differ.root, str(KEY.job_id), KEY.object, record["Id"])
+        assert [version.operation for version in versions] == ["captured", "attached"]
+
+
+async def _gave_up(unit: Unit) -> None:
+    """As a process does that could not read the table's log, while the commit was in it."""
+    await store.release_commit(unit, KEY, f"page-1-{BODIES}")
+    assert await store.give_up_page(unit, f"page-1-{BODIES}", "The log could not be read.")
 
 
 def said_at_the_end(count: int) -> dict[str, Any]:

@@ -98,8 +98,7 @@ class Workshop:
         if ref.mode == "census":
             return Counts(), None, index  # it is held against the state, and changes nothing
         if ref.mode == "bodies":
-            file = self._in_place(ref)
-            return Counts(attached=ref.rows), file, index.with_bodies(file)
+            return self._bodies(ref, data, index)
         events = pl.scan_parquet(data).select(INDEX_COLUMNS).collect()
         keys, index = index.keys_of(events["_record_id"])
         rows = event_rows(events).with_columns(keys)
@@ -164,6 +163,31 @@ class Workshop:
         counts = Counts(captured=len(observed) - deleted, deleted=deleted)
         file = self._in_place(ref)
         return counts, file, index.with_file(file, observed)
+
+    def _bodies(self, ref: StagedRef, data: bytes, index: StateIndex) -> tuple[Counts, EventFile | None, StateIndex]:
+        """What the page says of bodies; nothing that another page of the run has said."""
+        known = self._said_of_bodies(ref.run, index) if ref.again else pl.Series([], dtype=pl.String)
+        if known.is_empty():
+            file = self._in_place(ref)
+            return Counts(attached=ref.rows), file, index.with_bodies(file)
+        table = pq.read_table(pa.BufferReader(data))
+        new = ~pl.Series(table["_event_id"]).is_in(known)
+        repeated = ref.rows - int(new.sum())
+        if repeated == ref.rows:
+            return Counts(repeated=repeated), None, index
+        file = self._put(ref, table.filter(new.to_arrow()))
+        return Counts(attached=file.rows, repeated=repeated), file, index.with_bodies(file)
+
+    def _said_of_bodies(self, run: int, index: StateIndex) -> pl.Series:
+        """Ids of the run's events of bodies."""
+        layout, found = index.layout, [pl.Series([], dtype=pl.String)]
+        for number, page in enumerate(layout.pages):
+            if page.mode == "bodies" and page.run == run:
+                place = layout.place(number)
+                data = pa.BufferReader(self.root.read(f"{self.table}/{place.path}"))
+                ids = pq.read_table(data, columns=["_event_id"])
+                found.append(pl.Series(ids["_event_id"].slice(place.start, page.rows).cast(pa.string())))
+        return pl.concat(found)
 
     def _in_place(self, ref: StagedRef) -> EventFile:
         """The staged file as a file of the table: it was written in its folder, in its form."""

@@ -16,6 +16,8 @@ class StagedRef:
 
     Attributes:
         path: Key in the store.
+        again: Some of its events may be in the table already, from another page of the run: only bodies, named again
+            after a page of theirs was given up.
     """
 
     path: str
@@ -26,6 +28,7 @@ class StagedRef:
     sha256: str
     mode: PageMode
     schema: RecordSchema
+    again: bool = False
 
 
 @dataclass(frozen=True)

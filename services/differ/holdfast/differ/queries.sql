@@ -70,7 +70,9 @@ FROM vault_table WHERE job_id = $1 AND commit_seq > 0 ORDER BY object;
 -- name: staged_pages
 -- Deletions wait until every observation of their run is in the table: they end lives that it has to know.
 -- Bodies outlive the loss of their object: a later run brings its records, and never asks for the same bodies again.
-SELECT page_id, run_id, run, mode, seq, path, rows, bytes, sha256, schema_id
+SELECT page_id, run_id, run, mode, seq, path, rows, bytes, sha256, schema_id,
+       p.mode = 'bodies' AND EXISTS (SELECT FROM page g WHERE g.run_id = p.run_id AND g.object = p.object
+           AND g.mode = 'bodies' AND g.given_up IS NOT NULL) AS again
 FROM page p WHERE job_id = $1 AND object = $2 AND NOT committed AND given_up IS NULL
   AND (p.mode = 'bodies' OR NOT EXISTS (SELECT FROM loss l WHERE l.run_id = p.run_id AND l.object = p.object))
   AND (p.mode <> 'deletions' OR p.own OR EXISTS (
@@ -84,8 +86,10 @@ FROM page p WHERE job_id = $1 AND object = $2 AND NOT committed AND given_up IS 
 ORDER BY run, seq LIMIT $3;
 
 -- name: get_page
-SELECT page_id, run_id, run, mode, seq, path, rows, bytes, sha256, schema_id
-FROM page WHERE page_id = $1;
+SELECT page_id, run_id, run, mode, seq, path, rows, bytes, sha256, schema_id,
+       p.mode = 'bodies' AND EXISTS (SELECT FROM page g WHERE g.run_id = p.run_id AND g.object = p.object
+           AND g.mode = 'bodies' AND g.given_up IS NOT NULL) AS again
+FROM page p WHERE page_id = $1;
 
 -- name: reserve_commit
 -- The number is given before the commit and kept until it is recorded: a crash in between is told apart.

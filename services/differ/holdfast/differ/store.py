@@ -46,7 +46,7 @@ class TableRow:
 
 @dataclass(frozen=True)
 class PageRow:
-    """A staged page."""
+    """A staged page. `again`: of bodies, of which a page of the same run was given up and named anew."""
 
     page_id: str
     run_id: UUID
@@ -58,6 +58,7 @@ class PageRow:
     bytes: int
     sha256: str
     schema_id: str
+    again: bool = False
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,7 @@ class Tables:
             sha256=page.sha256,
             mode=page.mode,
             schema=await self._schema(str(key.job_id), page.schema_id),
+            again=page.again,
         )
 
     async def _schema(self, job_id: str, schema_id: str) -> RecordSchema:
