@@ -73,8 +73,9 @@ def test_breaking() -> None:
     assert when(MarkBroken(BROKEN.reason), ADDED) == [BROKEN]
 
 
-def test_breaking_what_is_broken_changes_nothing() -> None:
-    assert when(MarkBroken("Another reason."), ADDED, BROKEN) == []
+def test_breaking_what_is_broken_is_news_only_for_another_reason() -> None:
+    assert when(MarkBroken(BROKEN.reason), ADDED, BROKEN) == []
+    assert when(MarkBroken("Another org."), ADDED, BROKEN) == [ConnectionBroken(reason="Another org.")]
 
 
 def test_breaking_again_after_recovery_is_news() -> None:

@@ -260,6 +260,11 @@ async def test_connection_never_changes_its_org(service: Any) -> None:
     assert "00D000000000009AAA" in error.message
     shown = (await service.ask("GetConnection", id=added.id)).connection
     assert (shown.status, shown.organization_id) == ("broken", service.org.org_id)
+    assert "00D000000000009AAA" in shown.status_reason
+    assert (await refused(service.access(added.id))).code == "other-org", "asked again: nothing was refused"
+    service.org.clear_faults()
+    assert (await service.access(added.id)).organization_id == service.org.org_id
+    assert (await service.ask("GetConnection", id=added.id)).connection.status == "ok"
 
 
 async def test_usage_is_added_up_and_announced_once_a_minute(service: Any) -> None:

@@ -8,6 +8,7 @@ load = ["demo/data/npsp-1k"]
 [[org]]
 name = "acme--uat"                  # acme--uat.sandbox.my.salesforce.com
 kind = "sandbox"
+number = 7                          # its organization id is made of it; its place in this file unless given
 api_limit = 5_000_000
 client_secret_file = "uat.secret"
 ```
@@ -26,7 +27,10 @@ from typing import Any
 from holdfast.orgsim.org import KINDS, OrgSettings
 from holdfast.orgsim.schema.document import Document, SchemaError, read_document
 
-_PLAIN = ("kind", "client_id", "username", "api_limit", "bulk_page_bytes", "compress", "bulk_job_s", "bulk_batches")
+_PLAIN = (
+    *("kind", "number", "client_id", "username"),
+    *("api_limit", "bulk_page_bytes", "compress", "bulk_job_s", "bulk_batches"),
+)
 _HOST_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 

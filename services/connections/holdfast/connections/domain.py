@@ -52,7 +52,7 @@ class AddConnection:
 
 @dataclass(frozen=True)
 class MarkBroken:
-    """Salesforce refused the credentials."""
+    """Salesforce refused the credentials, or they lead to another org."""
 
     reason: str
 
@@ -87,7 +87,7 @@ class ConnectionAdded(DomainEvent):
 
 
 class ConnectionBroken(DomainEvent):
-    """The credentials are refused."""
+    """The credentials are refused, or lead to another org."""
 
     TYPE: ClassVar[str] = "connection-broken"
     reason: str
@@ -139,7 +139,7 @@ def decide(command: Command, state: Connection) -> list[Event]:
         case MarkBroken():
             _existing(state)
             reason = command.reason[:REASON_MAX_CHARS]
-            return [] if state.broken is not None else [ConnectionBroken(reason=reason)]
+            return [] if state.broken == reason else [ConnectionBroken(reason=reason)]
         case NoteSignIn():
             return _note(command, state, _existing(state))
 

@@ -53,15 +53,19 @@ async def add_connection(unit: Unit, command: AddConnection, sealed: Sealed, met
         await outbox.enqueue(unit, added, meta)
 
 
-async def mark_broken(unit: Unit, connection_id: UUID, reason: str, meta: Meta, at: datetime) -> None:
-    """The credentials were refused. Others are told the first time; the time is kept every time."""
+async def mark_broken(unit: Unit, connection_id: UUID, reason: str, meta: Meta, refused_at: datetime | None) -> None:
+    """The connection cannot be used. Others are told once of each reason; the time is kept every time.
+
+    Args:
+        refused_at: When the credentials were refused; None if they were accepted, by another org.
+    """
     command = MarkBroken(reason)
     for event in (await handle(unit, CONNECTION, connection_stream(connection_id), command, meta)).events:
         if isinstance(event, ConnectionBroken):
             await store.mark_broken(unit, connection_id, event.reason)
             broken = public.ConnectionBroken(connection_id=connection_id, reason=event.reason)
             await outbox.enqueue(unit, broken, meta)
-    await store.note_refusal(unit, connection_id, at)
+    await store.note_refusal(unit, connection_id, refused_at)
 
 
 async def note_sign_in(unit: Unit, connection_id: UUID, command: NoteSignIn, meta: Meta) -> None:

@@ -36,7 +36,7 @@ WHERE lower(c.name) > lower($1) ORDER BY lower(c.name) LIMIT $2;
 UPDATE connection SET broken_reason = $2 WHERE connection_id = $1;
 
 -- name: note_refusal
--- When the credentials were last refused: no replica tries again before its time.
+-- When the credentials were last refused: no replica tries again before its time. NULL: they were accepted, elsewhere.
 UPDATE connection SET refused_at = $2 WHERE connection_id = $1;
 
 -- name: mark_recovered

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
 
@@ -97,7 +97,7 @@ class SignIns:
             return await attempt(await self._credentials(row))
         except HoldfastError as error:
             if is_refusal(error):
-                await self._mark_broken(row, error)
+                await self._mark_broken(row, error, refused_at=self._clock.now())
             raise
 
     async def _credentials(self, row: ConnectionRow) -> Credentials:
@@ -115,12 +115,13 @@ class SignIns:
             await self._db.run(SIGN_IN_NOTED, work)
         except HoldfastError as error:
             if error.code == "other-org":
-                await self._mark_broken(row, error)
+                # Nothing was refused that could lock a user out: the next to ask tries, and finds the way mended.
+                await self._mark_broken(row, error, refused_at=None)
             raise
 
-    async def _mark_broken(self, row: ConnectionRow, error: HoldfastError) -> None:
+    async def _mark_broken(self, row: ConnectionRow, error: HoldfastError, *, refused_at: datetime | None) -> None:
         async def work(unit: Unit) -> None:
-            await handlers.mark_broken(unit, row.connection_id, error.message, self._meta(), self._clock.now())
+            await handlers.mark_broken(unit, row.connection_id, error.message, self._meta(), refused_at)
 
         await self._db.run(BROKEN_MARKED, work)
 

@@ -88,12 +88,12 @@ async def get_credential(reader: Reader, connection_id: UUID) -> Sealed | None:
 
 
 async def mark_broken(unit: Unit, connection_id: UUID, reason: str) -> None:
-    """The credentials are refused."""
+    """The credentials are refused, or lead to another org."""
     await unit.execute(SQL.mark_broken, connection_id, reason)
 
 
-async def note_refusal(unit: Unit, connection_id: UUID, at: datetime) -> None:
-    """The credentials were refused just now, for the first time or again."""
+async def note_refusal(unit: Unit, connection_id: UUID, at: datetime | None) -> None:
+    """The credentials were refused just now, for the first time or again; None: accepted, by another org."""
     await unit.execute(SQL.note_refusal, connection_id, at)
 
 

@@ -23,7 +23,7 @@ class ConnectionAdded(PublicEvent):
 
 
 class ConnectionBroken(PublicEvent):
-    """Salesforce refuses the connection's credentials; nothing is tried again until someone acts."""
+    """Salesforce refuses the connection's credentials, or they lead to another org than the connection was made for."""
 
     TYPE: ClassVar[str] = "holdfast.connections.connection.broken.v1"
     connection_id: UUID
