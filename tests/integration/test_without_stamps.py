@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from .tables import assert_nothing_twice, query
 
 pytestmark = pytest.mark.integration
 FUND, SHARE, HISTORY, BARE, LOGINS = "Fund__c", "Fund__Share", "Fund__History", "Custom__c", "LoginHistory"
+DAY_S = 86_400
 SCHEMA = {
     "objects": [
         {
@@ -131,3 +133,47 @@ def test_log_ins_are_known_by_their_time(holdfast: Installation, org: RunningOrg
         org.advance(3600)
         log_in(3)
         assert proven(holdfast, org, job, LOGINS)[LOGINS]["mode"] == "incremental"
+
+
+def test_a_formula_that_moves_no_stamp_is_found_by_the_full_scan(
+    holdfast: Installation, org: RunningOrg, session: OrgSession
+) -> None:
+    """The age of a fund grows by a day each day and nothing says so: a weekly reading of everything finds it."""
+    ids = session.insert(FUND, [{"Name": f"{n}", "On__c": "2020-02-29"} for n in range(5)])
+    job = job_of(holdfast, org, FUND)
+    proven(holdfast, org, job, FUND)
+    org.advance(DAY_S)
+    with OrgSession(org.url, org.client_id, org.client_secret) as next_day:
+        next_day.insert(FUND, [{"Name": "later"}])  # what is read from now on begins behind the others' stamps
+    holdfast.run(job)
+    before = updated(holdfast, job)
+    stamps = {row["SystemModstamp"] for row in org.state(FUND).values()}
+    org.advance(8 * DAY_S)
+    unseen = holdfast.run(job)
+    assert (unseen["objects"][0]["mode"], updated(holdfast, job)) == ("incremental", before), "nothing told of it"
+    with scans_are_due(holdfast):
+        found = holdfast.run(job)
+    assert (found["state"], found["objects"][0]["mode"]) == ("completed", "full"), (found, holdfast.log)
+    assert {row["SystemModstamp"] for row in org.state(FUND).values()} == stamps, "the org stamped nothing"
+    assert found["counts"]["updated"] == len(ids), found
+    assert sorted(updated(holdfast, job)[len(before) :]) == [(one, ["Age__c"]) for one in sorted(ids)]
+    assert_agree(holdfast.vault, job, org, [FUND])
+
+
+@contextmanager
+def scans_are_due(holdfast: Installation) -> Iterator[None]:
+    """Every object's turn to be read whole has come; scans go by Holdfast's clock, not by the org's."""
+    holdfast.stop()
+    holdfast.start({"HOLDFAST_EXTRACTOR_SCAN_EVERY": "PT0.001S"})
+    try:
+        yield
+    finally:
+        holdfast.stop()
+        holdfast.start()
+
+
+def updated(holdfast: Installation, job: str) -> list[tuple[str, list[str]]]:
+    """Every change so far: record and fields, in order of runs."""
+    events = "SELECT _record_id, _changed FROM events WHERE _op = 'updated' ORDER BY _run"
+    rows = query(holdfast.vault / job / "records" / FUND, events)
+    return [(row["_record_id"], row["_changed"]) for row in rows]
