@@ -209,8 +209,9 @@ async def test_a_new_run_of_the_org_comes_first(org: RunningOrg, uploads: Upload
     async with fetching.running():
         first = await fetching.one.request("ContentVersion")
         await fetching.one.finished(first)
-        await asyncio.sleep(0.5)
-        assert fetching.rooms.fetchers.busy == 2
+        async with asyncio.timeout(3):
+            while fetching.rooms.fetchers.busy < 2:
+                await asyncio.sleep(0.02)
         org.faults({"path": "describe", "count": 1, "effect": {"latency_s": 3}})
         second = await fetching.one.request("Account")
         async with asyncio.timeout(3):

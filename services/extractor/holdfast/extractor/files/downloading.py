@@ -107,12 +107,13 @@ async def download(
         with partial.path.open("ab") as out:
             waiting = bytearray()
             async for piece in answer.pieces:
-                waiting += piece
+                # Asked while more is there: of a body that has come whole there is no rest to ask for later.
                 if len(waiting) >= _PIECE_BYTES:
                     await _take(partial, out, waiting, most_bytes)
                     waiting = bytearray()
                     if paused():
                         raise Paused
+                waiting += piece
             await _take(partial, out, waiting, most_bytes)
 
 
