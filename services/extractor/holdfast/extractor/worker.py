@@ -138,6 +138,8 @@ class Worker:
             await self._mover.begin(claim, "bulk2", bulk_job=job_id, restarts=restarts, created_at=read_from)
 
         source, count = await self._sources.open(client, claim, created)
+        # A count that an earlier source brought is older than what this one reads.
+        self._counts.pop(claim.key, None)
         if count is not None:
             self._counts[claim.key] = count
         return source
