@@ -64,7 +64,8 @@ def answers(backup: Backup) -> list[Any]:
     columns = sorted(field.name for field in delta.schema().fields)
     asked.append(pl.scan_delta(delta).select(columns).sort("_event_id").collect().rows())
     query = f"SELECT {', '.join(columns)} FROM read_parquet(?, union_by_name=true) ORDER BY _event_id"
-    asked.append(duckdb.sql(query, params=[delta.file_uris()]).to_arrow_table().to_pylist())
+    with duckdb.connect() as opened:
+        asked.append(opened.sql(query, params=[delta.file_uris()]).to_arrow_table().to_pylist())
     return asked
 
 

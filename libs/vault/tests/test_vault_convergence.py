@@ -134,7 +134,8 @@ def tell(folder: Path, told: list[Any], choose: Any) -> tuple[Any, ...]:
     assert same_entries(table.index, rebuilt(TableLog(backup.root, JOB, OBJECT), table.version))
     files = DeltaTable(backup.root.table_uri(JOB, OBJECT)).file_uris()
     query = "SELECT _event_id FROM read_parquet($files, union_by_name=true) ORDER BY 1"
-    events = duckdb.sql(query, params={"files": files}).fetchall() if files else []
+    with duckdb.connect() as opened:
+        events = opened.sql(query, params={"files": files}).fetchall() if files else []
     return [backup.state(run) for run in range(1, len(told) + 1)], events, table.index.alive
 
 

@@ -64,5 +64,7 @@ async def test_who_comes_back_late_is_fenced(
     row = await store.get_table(differ.db, KEY)
     assert (row.commit_seq, row.pending_page, row.records) == (2, None, 3)
     files = str(differ.folder / "vault" / f"{KEY.job_id}/records/{KEY.object}/*/*.parquet")
-    events = duckdb.execute("SELECT count(*), count(DISTINCT _event_id) FROM read_parquet(?)", [files]).fetchone()
+    with duckdb.connect() as opened:
+        counted = "SELECT count(*), count(DISTINCT _event_id) FROM read_parquet(?)"
+        events = opened.execute(counted, [files]).fetchone()
     assert events == (4, 4)
