@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from holdfast.common.errors import HoldfastError, Kind
-from holdfast.vault.record_id import long_ids
+from holdfast.vault.record_id import keyed_ids, long_ids
 from holdfast.vault.schema import RecordSchema
 
 Source = Literal["bulk", "rest"]
@@ -37,7 +37,7 @@ def canonical(table: pa.Table, schema: RecordSchema, source: Source) -> pa.Table
             the empty text are the same. Columns of fields that are not stored may be there or not.
         schema: Every stored field of it must have a column.
         source: Who delivered it. The rules recognise every delivered form and need no other hint; a REST page
-            of an object without a column for `Id` is refused as a Bulk page is.
+            of an object without a column for `Id` is refused as a Bulk page is, unless its schema has a key.
 
     Returns:
         `Id`, then the schema's stored fields in order of their names; all `string`.
@@ -47,14 +47,18 @@ def canonical(table: pa.Table, schema: RecordSchema, source: Source) -> pa.Table
     """
     _require_columns(table, schema, source)
     types = {field.name: field.type for field in schema.stored}
-    names = ["Id", *types]
-    columns = [_canonical_column(table.column(name), types.get(name, "id")) for name in names]
-    return pa.table(columns, names=names)
+    columns = {name: _canonical_column(table.column(name), kind) for name, kind in types.items()}
+    if schema.key:
+        keys = pl.DataFrame([pl.Series(name, pl.from_arrow(columns[name]), dtype=pl.String) for name in schema.key])
+        ids: pa.Array | pa.ChunkedArray = keyed_ids(keys).to_arrow().cast(pa.string())
+    else:
+        ids = _canonical_column(table.column("Id"), "id")
+    return pa.table({"Id": ids, **columns})
 
 
 def _require_columns(table: pa.Table, schema: RecordSchema, source: Source) -> None:
     given = set(table.column_names)
-    missing = ({"Id"} | schema.names) - given
+    missing = (schema.names if schema.key else {"Id"} | schema.names) - given
     unknown = given - {field.name for field in schema.fields} - {"Id"}
     if missing or unknown or len(given) != table.num_columns:
         detail = f"{source} page of {schema.object}: missing {sorted(missing)}, unknown {sorted(unknown)}"

@@ -28,6 +28,7 @@ from holdfast.vault.layout import Layout, StoredFile
 from holdfast.vault.location import table_key
 from holdfast.vault.log import LogCommit, TableLog
 from holdfast.vault.page import hash_of
+from holdfast.vault.record_id import holds_keyed
 from holdfast.vault.refs import EventFile
 
 INDEX_PUT = durable_step("vault.index_put")
@@ -243,8 +244,11 @@ def _says_the_same(entries: pl.DataFrame, one: StateIndex, other: StateIndex) ->
     numbers = pl.Series([prefixes.get(head, known) for head in one.prefixes], dtype=pl.UInt64)
     paths = {file.path: number for number, file in enumerate(other.files)}
     files = pl.Series([paths.get(file.path, len(paths)) for file in one.files], dtype=pl.UInt32)
+    keys = entries["key"]
+    if not holds_keyed(one.prefixes):
+        keys = numbers.gather(keys // (1 << 48)).alias("key") * (1 << 48) + keys % (1 << 48)
     renumbered = entries.with_columns(
-        numbers.gather(entries["key"] // (1 << 48)).alias("key") * (1 << 48) + entries["key"] % (1 << 48),
+        keys,
         files.gather(entries["file"]).alias("file"),
     ).sort("key")
     return renumbered.equals(other.lookup(renumbered["key"]))

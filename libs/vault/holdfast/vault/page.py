@@ -110,7 +110,8 @@ def observed_events(table: pa.Table, meta: PageMeta) -> pa.Table:
     _require_ids(ids, meta)
     deleted = pa.chunked_array([pa.repeat(True, table.num_rows)]) if meta.mode == "deletions" else deleted_flags(table)
     ops = pc.if_else(deleted, DELETED, CAPTURED)
-    stamps = record_stamps(table)
+    # What is known by its key can be written anew with any stamp: the later reading is right.
+    stamps = _no_stamps(table) if meta.schema.key else record_stamps(table)
     prints = fingerprints(table, meta.schema.compared)
     event_id = event_ids(
         meta.table_name,
@@ -201,6 +202,10 @@ def record_stamps(table: pa.Table) -> pa.ChunkedArray:
             except pa.ArrowInvalid as error:
                 message = f"Salesforce sent a {name} that is no date and time."
                 raise HoldfastError(Kind.INVALID, message, detail=str(error), field=name) from error
+    return _no_stamps(table)
+
+
+def _no_stamps(table: pa.Table) -> pa.ChunkedArray:
     return pa.chunked_array([pa.nulls(table.num_rows, TIMESTAMP)])
 
 
@@ -215,7 +220,7 @@ def constant(value: int, rows: int) -> pa.Array:
 
 
 def _require_ids(ids: pa.ChunkedArray, meta: PageMeta) -> None:
-    right = pc.fill_null(pc.match_substring_regex(ids, "^[0-9A-Za-z]{18}$"), False)
+    right = pc.fill_null(pc.match_substring_regex(ids, "^(?:[0-9A-Za-z]{18}|key-[0-9a-f]{16})$"), False)
     wrong = len(ids) - (pc.sum(right).as_py() or 0)
     if wrong:
         raise HoldfastError(Kind.INVALID, f"{wrong} rows of {meta.object} have no record id.", code="record-without-id")

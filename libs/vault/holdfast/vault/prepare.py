@@ -103,6 +103,8 @@ class Workshop:
         keys, index = index.keys_of(events["_record_id"])
         rows = event_rows(events).with_columns(keys)
         observed = one_per_record(rows.drop("id"))
+        if ref.schema.key and observed.stale:
+            raise _same_id(ref.schema)
         comparable = self._comparable(ref.schema, index.files)
         repeats = 0
         if ref.mode in ("full", "incremental") and all(comparable):
@@ -227,6 +229,7 @@ class Workshop:
             wanted = looked.select("id", "s_file", "s_row", "s_print", "print")
             past = Past(self.root, self.table, index.layout, self.schemas, self.likely)
             changed = past.changes(wanted, page.select(names).filter(rows["look"]), names)
+            _require_one_key(ref.schema, changed)
         none = pl.repeat(None, len(rows) - len(looked), dtype=pl.List(pl.String), eager=True)
         whole = pl.concat([looked, rows.filter(~pl.col("look"))])
         return settle(whole.with_columns(pl.concat([changed, none]).alias("changed")))
@@ -238,6 +241,17 @@ class Workshop:
             path = f"{ref.run}/{ref.page_id}-{written.sha256}.parquet"
             self.root.put_new(f"{self.table}/{path}", out, FILE_PUT)
         return event_file(ref, path, written.sha256, table.num_rows, written.bytes)
+
+
+def _require_one_key(schema: RecordSchema, changed: pl.Series) -> None:
+    """Check that no key field of a record moved: that would be two keys of the same hash."""
+    if schema.key and changed.explode().is_in(list(schema.key)).any():
+        raise _same_id(schema)
+
+
+def _same_id(schema: RecordSchema) -> HoldfastError:
+    message = f"Two records of {schema.object} have the same id in the backup, so that one would replace the other."
+    return HoldfastError(Kind.DAMAGED, message, code="keys-collide")
 
 
 def event_file(ref: StagedRef, path: str, sha256: str, rows: int, size: int) -> EventFile:

@@ -1,4 +1,4 @@
-"""Record ids: the 18-character form, and 64-bit keys without loss.
+"""Record ids: the 18-character form, and 64-bit keys without loss. Records without an id get one of their key fields.
 
 An id is 15 characters of base 62 (`0-9A-Za-z`), case-sensitive; three check characters, each five bits that
 say which characters of a group are upper case, make it unique without regard to case.
@@ -7,9 +7,11 @@ Source: Salesforce, "What are the differences between 15- and 18-character recor
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import polars as pl
+import polars_hash as plh
 
 from holdfast.common.errors import HoldfastError, Kind
 
@@ -17,6 +19,27 @@ _CHECK = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PREFIX_CHARS, _TAIL_CHARS, _ID_CHARS = 7, 8, 18
 _MAX_PREFIXES = 1 << 16
+# Of a record that Salesforce gives no id: 64 bits of a hash of its key. No Salesforce id has a hyphen.
+KEYED = "key-"
+_KEYED_FORM = r"^key-[0-9a-f]{16}$"
+# In place of prefixes where keys are those 64 bits; more than seven characters of six bits can make.
+_OF_KEYED = 1 << 48
+
+
+def keyed_ids(values: pl.DataFrame) -> pl.Series:
+    """Ids of records that have none, from the canonical texts of their key fields, in the order of the key.
+
+    `key-` and the first 16 hex digits of the SHA-256 of `<bytes>:<text>` of each field, one after the other, `-` for
+    null: no two keys have the same text before it is hashed.
+    """
+    parts = [_with_length(pl.col(name)) for name in values.columns]
+    texts = values.select(pl.concat_str(parts).alias("text"))
+    hashed = texts.select(plh.col("text").chash.sha2_256().alias("hash"))["hash"]
+    return (KEYED + hashed.str.slice(0, 16)).alias("Id")
+
+
+def _with_length(value: pl.Expr) -> pl.Expr:
+    return (value.str.len_bytes().cast(pl.String) + ":" + value).fill_null("-")
 
 
 def long_ids(value: pl.Expr) -> pl.Expr:
@@ -35,11 +58,13 @@ def _check_character(value: pl.Expr, group: int) -> pl.Expr:
 
 
 def long_id(record_id: str) -> str:
-    """The 18-character form of an id in either form.
+    """The 18-character form of an id in either form; the id of a record that is known by its key as it is.
 
     Raises:
         HoldfastError: INVALID if the text is no record id.
     """
+    if re.fullmatch(_KEYED_FORM, record_id):
+        return record_id
     if len(record_id) not in (15, _ID_CHARS) or not record_id.isalnum() or not record_id.isascii():
         raise HoldfastError(Kind.INVALID, f"{record_id!r} is not a record id.", field="record_id")
     short = record_id[:15]
@@ -51,12 +76,14 @@ def pack(ids: pl.Series, prefixes: list[int]) -> pl.Series:
     """64-bit keys of ids, without loss: the number of the prefix, then eight characters of six bits.
 
     Args:
-        ids: 18-character ids.
+        ids: 18-character ids, or ids of `keyed_ids`; those of one object are all alike.
         prefixes: Known prefixes as numbers; new ones are appended.
 
     Raises:
         HoldfastError: INVALID for a text that is no id, or for more prefixes than any org has.
     """
+    if holds_keyed(prefixes) or (not prefixes and len(ids) and (ids[0] or "").startswith(KEYED)):
+        return _packed_keyed(ids, prefixes)
     text = pl.col("id")
     # One search through all ids put together is four times as fast as one search in each; nearly always all ids of a
     # page begin alike.
@@ -74,6 +101,19 @@ def pack(ids: pl.Series, prefixes: list[int]) -> pl.Series:
     codes = _prefix_codes(heads, prefixes)
     tails = _six_bits(ids, _PREFIX_CHARS)
     return (pl.Series("key", [codes[0]], dtype=pl.UInt64) if alike else codes).alias("key") * (1 << 48) + tails
+
+
+def holds_keyed(prefixes: Sequence[int]) -> bool:
+    """Whether keys that were packed with these prefixes are those of `keyed_ids`."""
+    return list(prefixes) == [_OF_KEYED]
+
+
+def _packed_keyed(ids: pl.Series, prefixes: list[int]) -> pl.Series:
+    if not ids.str.contains(_KEYED_FORM).fill_null(False).all():
+        raise HoldfastError(Kind.INVALID, "A record is not known by its key as others are.", code="bad-record-id")
+    prefixes[:] = [_OF_KEYED]
+    digits = ids.str.slice(len(KEYED)).str.decode("hex")
+    return digits.bin.reinterpret(dtype=pl.UInt64, endianness="big").alias("key")
 
 
 def _six_bits(ids: pl.Series, start: int) -> pl.Series:
@@ -103,7 +143,9 @@ def _prefix_codes(heads: pl.Series, prefixes: list[int]) -> pl.Series:
 
 
 def unpack(keys: pl.Series, prefixes: Sequence[int]) -> list[str]:
-    """The 18-character ids of keys; for reports, one Python object per id."""
+    """The ids of keys; for reports, one Python object per id."""
+    if holds_keyed(prefixes):
+        return [f"{KEYED}{key:016x}" for key in keys.to_list()]
     mask = (1 << 48) - 1
     return [
         long_id(_text(prefixes[key >> 48], _PREFIX_CHARS) + _text(key & mask, _TAIL_CHARS)) for key in keys.to_list()
@@ -111,7 +153,9 @@ def unpack(keys: pl.Series, prefixes: Sequence[int]) -> list[str]:
 
 
 def unpack_all(keys: pl.Series, prefixes: Sequence[int]) -> pl.Series:
-    """The 18-character ids of any number of keys, by column."""
+    """The ids of any number of keys, by column."""
+    if holds_keyed(prefixes):
+        return pl.Series("id", unpack(keys, prefixes), dtype=pl.String)
     names = pl.Series([_text(prefix, _PREFIX_CHARS) for prefix in prefixes], dtype=pl.String)
     digits = pl.Series(list(_DIGITS))
     parts = [names.gather(keys // (1 << 48)).alias("prefix")]

@@ -25,16 +25,23 @@ class FieldType:
 
 @dataclass(frozen=True)
 class RecordSchema:
-    """The fields with which an object was read. Format: `docs/formats/vault.md` §6."""
+    """The fields with which an object was read. Format: `docs/formats/vault.md` §6.
+
+    Attributes:
+        key: Of an object whose records have no id: the fields that tell them apart, in the order of its index.
+    """
 
     object: str
     fields: tuple[FieldType, ...]
+    key: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fields", tuple(sorted(self.fields)))
         names = [field.name.lower() for field in self.fields]
         if len(names) != len(set(names)):
             raise HoldfastError(Kind.INVALID, f"The schema of {self.object} names a field twice.")
+        if not self.names.issuperset(self.key):
+            raise HoldfastError(Kind.INVALID, f"A key field of {self.object} is not among the fields that are read.")
 
     @cached_property
     def schema_id(self) -> str:
@@ -64,7 +71,9 @@ class RecordSchema:
     def to_json(self) -> bytes:
         """Keys sorted, no white space: equal schemas have equal bytes."""
         fields = [{"name": f.name, "type": f.type} for f in self.fields]
-        body = {"object": self.object, "fields": fields}
+        body: dict[str, object] = {"object": self.object, "fields": fields}
+        if self.key:
+            body["key"] = list(self.key)
         return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
     @classmethod
@@ -77,7 +86,7 @@ class RecordSchema:
         try:
             body = json.loads(data)
             fields = tuple(FieldType(f["name"], f["type"]) for f in body["fields"])
-            return cls(body["object"], fields)
+            return cls(body["object"], fields, tuple(body.get("key", ())))
         except (ValueError, KeyError, TypeError) as error:
             raise HoldfastError(Kind.DAMAGED, "A schema file of the vault is damaged.", detail=str(error)) from error
 
