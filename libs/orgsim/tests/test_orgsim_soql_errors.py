@@ -4,6 +4,7 @@ import pytest
 
 from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.schema.fields import make_field
+from holdfast.orgsim.schema.traits import IndexedField
 from holdfast.orgsim.soql.evaluate import run
 from holdfast.orgsim.soql.parse import parse
 
@@ -181,7 +182,7 @@ def test_big_objects_answer_over_their_index_only(org) -> None:
     obj = org.schema.define("Ride__b")
     for name in ("Rider__c", "Start__c", "Note__c"):
         obj.add(make_field(name))
-    obj.describe["bigObjectIndex"] = ["Rider__c", "Start__c"]
+    obj.traits.index = (IndexedField("Rider__c"), IndexedField("Start__c", descending=True))
     for good in ("", "Rider__c = 'a'", "Rider__c IN ('a', 'b')", "Rider__c = 'a' AND Start__c > 'b'"):
         where = f" WHERE {good}" if good else ""
         assert run(org, parse(f"SELECT Note__c FROM Ride__b{where}"), org.admin).total == 0

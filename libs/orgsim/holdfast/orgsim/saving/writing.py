@@ -14,6 +14,7 @@ from holdfast.orgsim.errors import ApiError, not_found
 from holdfast.orgsim.org import Org
 from holdfast.orgsim.rules.batch import Batch, SaveOptions
 from holdfast.orgsim.rules.platform import AFTER_SAVE, BEFORE_SAVE
+from holdfast.orgsim.saving import keyed
 from holdfast.orgsim.saving.given import Given, given_records
 from holdfast.orgsim.saving.newrows import new_rows, touched
 from holdfast.orgsim.saving.outcomes import Outcomes
@@ -87,7 +88,21 @@ class Writer:
         return self.upsert_many(obj, field_name, pl.Series([key]), self.given(obj, [plain])).single()
 
     def insert_many(self, obj: SObject, given: Given) -> Outcomes:
-        """Save new records."""
+        """Save new records; those of a big object replace the ones with their keys."""
+        if obj.traits.index:
+            keys = keyed.keys_of(obj, given.columns, given.height)
+            return _in_turns(given, keys, keys, lambda part, part_keys: self._put_by_key(obj, part_keys, part))
+        return self._insert(obj, given)
+
+    def _put_by_key(self, obj: SObject, keys: pl.Series, given: Given) -> list[pl.DataFrame]:
+        found = keyed.held(self.org, obj, keys)
+        known, fresh = found.is_not_null().arg_true(), found.is_null().arg_true()
+        parts = [self._insert(obj, given.take(fresh)).frame] if len(fresh) else []
+        if len(known):
+            parts += self._update(obj, found.gather(known), keyed.without_nulls(given.take(known)))
+        return parts
+
+    def _insert(self, obj: SObject, given: Given) -> Outcomes:
         self._refuse(not obj.describe["createable"], given, obj, "create")
         good = given.standing()
         batch = Batch(self.org, obj, self.user, self.api, "insert", new_rows(self.org, self.user, obj, good),

@@ -10,7 +10,7 @@ from holdfast.orgsim.schema.document import Document, FieldPlan, ObjectPlan, Sch
 from holdfast.orgsim.schema.fields import NUMBER_TYPES, make_field, relationship_name
 from holdfast.orgsim.schema.formulas import FormulaError, compiled
 from holdfast.orgsim.schema.objects import Schema, SObject
-from holdfast.orgsim.schema.traits import RollUp
+from holdfast.orgsim.schema.traits import IndexedField, RollUp
 
 FORMULA_TYPES = frozenset({"string", "boolean", "date", "datetime", "time", *NUMBER_TYPES})
 _COMPUTED: Mapping[str, Any] = {"createable": False, "updateable": False, "calculated": True}
@@ -31,6 +31,7 @@ def build(schema: Schema, document: Document) -> None:
             obj.version += 1
     for plan, obj in objects:
         _beside(schema, plan, obj)
+        _check_index(plan, obj)
         for field in plan.fields:
             _check_across(schema, obj, field)
 
@@ -59,7 +60,8 @@ def _define(schema: Schema, plan: ObjectPlan) -> SObject:
         raise SchemaError(f"{plan.where}.describe: unknown key {unknown[0]!r}")
     known.describe.update(overrides)
     known.traits.sharing = values.get("sharing", known.traits.sharing)
-    known.traits.index = tuple(values.get("index", known.traits.index))
+    if "index" in values:
+        known.traits.index = tuple(IndexedField.of(text) for text in values["index"])
     return known
 
 
@@ -154,6 +156,12 @@ def _beside(schema: Schema, plan: ObjectPlan, obj: SObject) -> None:
         obj.traits.feed = True
         obj.describe["feedEnabled"] = True
         schema.derive(obj, derived.FEED)
+
+
+def _check_index(plan: ObjectPlan, obj: SObject) -> None:
+    missing = [each.name for each in obj.traits.index if each.name not in obj.fields]
+    if missing:
+        raise SchemaError(f"{plan.where}.index: no field {missing[0]!r}")
 
 
 def _check_across(schema: Schema, obj: SObject, plan: FieldPlan) -> None:

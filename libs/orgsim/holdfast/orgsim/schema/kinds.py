@@ -39,7 +39,7 @@ def fields_of(kind: str, *, name_kind: str, owner: bool) -> list[Field]:
     if kind == "event":
         return [_id(), *_created(), make_field("ReplayId", "string", **_FIXED), make_field("EventUuid", **_FIXED)]
     if kind == "big":
-        return [_id(), *_created()]
+        return [_id(), *_created(), make_field("SystemModstamp", "datetime", **_FIXED, defaultedOnCreate=True)]
     fields = system_fields(name_kind=name_kind, owner=owner and kind != "setting")
     if kind == "setting":
         fields.insert(2, make_field("SetupOwnerId", "reference", referenceTo=["Organization", "Profile", "User"],

@@ -40,6 +40,20 @@ class AutoNumber:
         return f"{before}{number:0{width}d}{after}"
 
 
+@dataclass(frozen=True)
+class IndexedField:
+    """A field of a big object's index."""
+
+    name: str
+    descending: bool = False
+
+    @classmethod
+    def of(cls, text: str) -> IndexedField:
+        """A field as schema files name it: `At__c` or `At__c DESC`."""
+        name, _, direction = text.strip().partition(" ")
+        return cls(name, direction.strip().upper() == "DESC")
+
+
 @dataclass
 class Traits:
     """All of it for one object. An object without a schema file has the defaults."""
@@ -53,4 +67,4 @@ class Traits:
     roll_ups: dict[str, RollUp] = field(default_factory=dict)
     auto_numbers: dict[str, AutoNumber] = field(default_factory=dict)
     shielded: set[str] = field(default_factory=set)
-    index: tuple[str, ...] = ()
+    index: tuple[IndexedField, ...] = ()

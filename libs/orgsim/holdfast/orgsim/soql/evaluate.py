@@ -13,7 +13,7 @@ from holdfast.orgsim.auth.sharing import seen
 from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.org import Org
 from holdfast.orgsim.schema.objects import SObject
-from holdfast.orgsim.soql import ast, limits, restrictions
+from holdfast.orgsim.soql import ast, bigobjects, limits, restrictions
 from holdfast.orgsim.soql.aggregates import Aggregation, is_aggregated
 from holdfast.orgsim.soql.columns import Column, Columns
 from holdfast.orgsim.soql.conditions import Terms, comparable, expression
@@ -60,6 +60,7 @@ class _Evaluation:
     """One query on its way: what must hold, in which order, and the columns that this needs."""
 
     def __init__(self, asker: Asker, obj: SObject, query: ast.Query, of: ChildrenOf | None) -> None:
+        query = bigobjects.as_answered(query, obj)
         self.asker, self.query, self.of = asker, query, of
         self.table = seen(asker.org, obj, asker.user)
         self.columns = Columns(asker.org, obj, asker.user, query)
@@ -84,6 +85,8 @@ class _Evaluation:
         frame = self._found(source, base)
         frame = self._window(self._sorted(frame))
         frame = joined_now(self.asker.org, self.asker.user, frame, self.columns.joins.values())
+        if self.columns.obj.name.endswith(bigobjects.SUFFIX) and "Id" in frame.columns:
+            frame = frame.with_columns(pl.lit(bigobjects.NO_ID).alias("Id"))
         return selection.result(with_computed(frame, self.columns.computed))
 
     def _stored_rows(self, base: Sequence[str]) -> StoredRows:

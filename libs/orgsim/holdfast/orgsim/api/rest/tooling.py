@@ -1,4 +1,7 @@
-"""`/tooling/query`: the org's own objects, and those that only the Tooling API knows, which have no rows here."""
+"""`/tooling/query`: the org's own objects, and those that only the Tooling API knows.
+
+Of the latter only the indexes of big objects have rows here.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from holdfast.orgsim.api.web import DATA, Call, Reply, Router
 from holdfast.orgsim.errors import ApiError, unsupported_object
 from holdfast.orgsim.org import Org
 from holdfast.orgsim.schema.fields import make_field
+from holdfast.orgsim.setup import indexes
 from holdfast.orgsim.setup.views import VIEWS
 from holdfast.orgsim.soql.messages import located
 from holdfast.orgsim.soql.parse import parse
@@ -33,7 +37,11 @@ _TOOLING_ONLY = {
     "RemoteProxy": "SiteName EndpointUrl IsActive NamespacePrefix",
     "CompactLayout": "DeveloperName MasterLabel SobjectType NamespacePrefix",
     "FlowDefinitionView": "ApiName Label DurableId IsActive NamespacePrefix ProcessType",
+    **indexes.OBJECTS,
 }
+
+
+_KINDS = {"Ordinal": "int"}
 
 
 @router.add("GET", "/query")
@@ -54,7 +62,7 @@ def _check_setup(call: Call) -> None:
         query = parse(call.query.get("q") or call.query.get("explain") or "")
     except ApiError:
         return  # refused where every query is
-    if query.object in VIEWS and not call.user.may("ViewSetup"):
+    if (query.object in VIEWS or query.object in indexes.OBJECTS) and not call.user.may("ViewSetup"):
         raise located(unsupported_object(query.object), query.text, query.at)
 
 
@@ -65,13 +73,16 @@ def _among_tooling_objects(call: Call) -> Call:
     except ApiError:
         return call  # refused where every query is
     if call.org.schema.find(name) is None and tooling_org().schema.find(name) is not None:
-        return replace(call, org=tooling_org())
+        org = tooling_org()
+        if name in indexes.OBJECTS:
+            indexes.show(call.org.schema, name, org.table(org.schema.objects[name]))
+        return replace(call, org=org)
     return call
 
 
 @cache
 def tooling_org() -> Org:
-    """An org without rows that has the tooling objects."""
+    """An org that has the tooling objects; it holds no rows but those of the indexes that were asked for last."""
     org = Org()
     for name, fields in _TOOLING_ONLY.items():
         obj = org.schema.define(name)
@@ -79,5 +90,6 @@ def tooling_org() -> Org:
             parent = field.removesuffix("Id")
             lookup = field.endswith("Id") and parent in (*_TOOLING_ONLY, "EntityDefinition")
             parents = [parent] if lookup else []
-            obj.add(make_field(field, "reference" if lookup else "string", referenceTo=parents))
+            kind = "reference" if lookup else _KINDS.get(field, "string")
+            obj.add(make_field(field, kind, referenceTo=parents))
     return org

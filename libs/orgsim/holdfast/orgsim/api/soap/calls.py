@@ -24,6 +24,7 @@ OPERATIONS: dict[str, Callable[[SoapCall], Awaitable[str]]] = {
     "update": saving.update,
     "upsert": saving.upsert,
     "delete": saving.delete,
+    "deleteByExample": saving.delete_by_example,
     "undelete": saving.undelete,
     "merge": saving.merge,
     "emptyRecycleBin": saving.empty_recycle_bin,

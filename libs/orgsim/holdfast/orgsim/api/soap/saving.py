@@ -10,6 +10,7 @@ from holdfast.orgsim.api.soap.envelope import NIL, SoapCall, children
 from holdfast.orgsim.api.soap.sobjects import read
 from holdfast.orgsim.api.xmltext import text
 from holdfast.orgsim.errors import ApiError, rolled_back
+from holdfast.orgsim.saving import keyed
 from holdfast.orgsim.saving.recyclebin import purge
 from holdfast.orgsim.saving.saver import Saver
 from holdfast.orgsim.saving.transaction import all_or_none
@@ -128,6 +129,20 @@ def _by_id(soap: SoapCall, act: Callable[[Saver, str], object]) -> str:
 async def delete(soap: SoapCall) -> str:
     """Move records to the recycle bin."""
     return _by_id(soap, lambda writer, record_id: writer.delete(record_id))
+
+
+async def delete_by_example(soap: SoapCall) -> str:
+    """Delete records of big objects by their keys."""
+
+    def one(element: Element) -> Callable[[Saver], str]:
+        def save(writer: Saver) -> str:
+            obj, _, values = read(soap.org, element)
+            keyed.delete_by_example(soap.org, obj, values, who=writer.user.id, api=writer.api)
+            return f"<entityType>{obj.name}</entityType><rowCount>1</rowCount><success>true</success>"
+
+        return save
+
+    return _each(soap, [one(element) for element in children(soap.element, "sObjects")])
 
 
 async def undelete(soap: SoapCall) -> str:
