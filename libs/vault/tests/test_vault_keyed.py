@@ -99,3 +99,11 @@ def test_two_keys_of_one_hash_are_refused_and_neither_is_lost(backup: Backup, mo
             table.apply([page])
         assert (refused.value.kind, refused.value.code) == (Kind.DAMAGED, "keys-collide")
     assert notes(backup) == {"a": "1"}
+
+
+def test_a_row_that_comes_twice_in_a_page_is_one_record(backup: Backup) -> None:
+    table = backup.open()
+    twice = [ride("a", "1"), ride("b", "1"), ride("a", "2")]
+    done = backup.add(table, backup.stage(twice, RIDES, mode="baseline"))
+    assert done.counts.to_json() == {"captured": 2, "stale": 1}
+    assert notes(backup) == {"a": "2", "b": "1"}

@@ -221,3 +221,28 @@ def split(vault: dict[int, int], org: dict[int, int], due: int) -> tuple[Sequenc
 
 def named(numbers: Sequence[int]) -> Named:
     return Named(len(numbers), tuple(map(str, numbers)))
+
+
+def test_a_big_object_is_listed_twice_in_place_of_a_count() -> None:
+    uncounted = "Salesforce does not count big objects."
+    lacking = found(absent=Named(1, ("key-a",)))
+    for said, compared in ((extracted("baseline", not_counted=uncounted), None), (extracted("full"), lacking)):
+        doubt = verdict_of(said, 7, keyed=True, compared=compared)
+        assert isinstance(doubt, Doubt) and doubt.wanted == "census"
+    assert verdict_of(extracted("full", not_counted=uncounted), 7, keyed=True).reason == uncounted
+
+
+def test_an_absent_record_of_a_big_object_is_deleted_if_two_lists_lack_it() -> None:
+    compared = listed(6, absent=Named(1, ("key-a",)))
+    said = census_of(6, mode="full", pass_number=2)
+    assert verdict_of(said, 7, keyed=True, agreed=True, compared=compared) == Vanished(1)
+    for other in ({"agreed": False}, {"agreed": True, "organization_id": "00D000000000002EAA"}):
+        verdict = verdict_of(said, 7, keyed=True, compared=compared, **other)
+        assert (verdict.state, verdict.unseen.count) == ("not proven", 1)
+    assert verdict_of(said, 7, agreed=True, compared=compared).unseen.count == 1, "other objects are counted"
+
+
+def test_what_only_the_second_list_of_a_big_object_has_may_be_new() -> None:
+    verdict = verdict_of(census_of(8, mode="full"), 7, keyed=True, compared=listed(8, missing=Named(1, ("key-a",))))
+    assert verdict.state == "not proven" and "key-a" in verdict.reason
+    assert gaps_of(facts(census_of(8), 7), verdict) == []

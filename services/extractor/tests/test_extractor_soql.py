@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 from holdfast.common.errors import HoldfastError, Kind
+from holdfast.extractor.literals import moment_literal as literal
 from holdfast.extractor.patience import Failures, Patience
-from holdfast.extractor.soql import ObjectQuery, Position, literal, url_length
+from holdfast.extractor.soql import ObjectQuery, Position, url_length
 
 AT = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 STAMPED = ("Id", "Name", "SystemModstamp")

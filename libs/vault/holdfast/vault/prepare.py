@@ -104,7 +104,7 @@ class Workshop:
         rows = event_rows(events).with_columns(keys)
         observed = one_per_record(rows.drop("id"))
         if ref.schema.key and observed.stale:
-            raise _same_id(ref.schema)
+            _require_same_keys(ref.schema, data)
         comparable = self._comparable(ref.schema, index.files)
         repeats = 0
         if ref.mode in ("full", "incremental") and all(comparable):
@@ -246,6 +246,13 @@ class Workshop:
 def _require_one_key(schema: RecordSchema, changed: pl.Series) -> None:
     """Check that no key field of a record moved: that would be two keys of the same hash."""
     if schema.key and changed.explode().is_in(list(schema.key)).any():
+        raise _same_id(schema)
+
+
+def _require_same_keys(schema: RecordSchema, data: bytes) -> None:
+    """Check that rows of a page which share an id share their key: a row that came twice does."""
+    page = pl.read_parquet(data, columns=["_record_id", *schema.key])
+    if page.n_unique() != page["_record_id"].n_unique():
         raise _same_id(schema)
 
 

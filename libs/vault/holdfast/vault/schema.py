@@ -29,11 +29,13 @@ class RecordSchema:
 
     Attributes:
         key: Of an object whose records have no id: the fields that tell them apart, in the order of its index.
+        descending: Those of the key that the index has in descending order; nothing is computed by it.
     """
 
     object: str
     fields: tuple[FieldType, ...]
     key: tuple[str, ...] = ()
+    descending: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fields", tuple(sorted(self.fields)))
@@ -74,6 +76,8 @@ class RecordSchema:
         body: dict[str, object] = {"object": self.object, "fields": fields}
         if self.key:
             body["key"] = list(self.key)
+        if self.descending:
+            body["descending"] = sorted(self.descending)
         return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
     @classmethod
@@ -86,7 +90,7 @@ class RecordSchema:
         try:
             body = json.loads(data)
             fields = tuple(FieldType(f["name"], f["type"]) for f in body["fields"])
-            return cls(body["object"], fields, tuple(body.get("key", ())))
+            return cls(body["object"], fields, tuple(body.get("key", ())), frozenset(body.get("descending", ())))
         except (ValueError, KeyError, TypeError) as error:
             raise HoldfastError(Kind.DAMAGED, "A schema file of the vault is damaged.", detail=str(error)) from error
 

@@ -100,8 +100,10 @@ class Completer:
         log.info("object_doubted", table=str(key), run=manifest.run, wanted=doubt.wanted, reason=doubt.reason)
 
     async def _stage_absence(self, key: TableKey, lease: Lease, manifest: ManifestRow, weighed: Weighed) -> None:
-        listing, count = weighed.listing, manifest.extracted.count
-        assert listing is not None and count is not None  # without them absence is no evidence
+        listing, said = weighed.listing, manifest.extracted
+        # Big objects are not counted: what is absent is known since the second list of them.
+        at = said.count.at if said.count else said.closed_at
+        assert listing is not None and at is not None  # without them absence is no evidence
         page_id = uuid5(manifest.run_id, f"{key.object}/absence/{manifest.pass_number}").hex
         place = Place(
             job_id=str(key.job_id),
@@ -109,7 +111,7 @@ class Completer:
             run=manifest.run,
             seq=await store.last_seq(self._db, manifest.run_id, key.object, page_id) + 1,
             page_id=page_id,
-            observed_at=count.at,
+            observed_at=at,
         )
         absence = await asyncio.to_thread(stage_absence, self._tables.root, place, listing)
         page = OwnPage(

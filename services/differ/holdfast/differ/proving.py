@@ -30,6 +30,8 @@ class Facts:
         compared: The table held against the pass's census, or against all pages of a whole reading; None after an
             incremental reading without a census.
         vanished: Records that were taken for deleted lately because they were absent, and no longer live.
+        keyed: The records have no ids, and the org does not count them (big objects).
+        agreed: The reading and the census of this run, each a whole list, lack the same records of the table.
         lost: A sentence on what earlier runs left out of the table, and this one could not make good; or empty.
     """
 
@@ -42,6 +44,8 @@ class Facts:
     lost: str = ""
     most_passes: int = MOST_PASSES
     vanished: int = 0
+    keyed: bool = False
+    agreed: bool = False
 
     @property
     def count(self) -> OrgCount | None:
@@ -137,6 +141,9 @@ def judge(facts: Facts, rule: MassRule) -> Doubt | Vanished | Verdict:
 
 def _by_count(facts: Facts) -> Doubt | Verdict:
     absent = facts.compared.absent if facts.compared else NOBODY
+    if facts.count is None and facts.keyed and not facts.last_pass and (absent.count or _first(facts)):
+        # Without a count a second list of all keys is the only other witness.
+        return Doubt("census", "The org does not count the object, so that it is listed once more.")
     if facts.count is None:
         reason = facts.extracted.not_counted or "The org was not asked how many records it has."
         return Verdict("not proven", reason=reason, unseen=absent)
@@ -157,6 +164,10 @@ def _by_count(facts: Facts) -> Doubt | Verdict:
     return Doubt("delta" if first and facts.stamped and more_in_org else "census", f"{numbers}.")
 
 
+def _first(facts: Facts) -> bool:
+    return facts.extracted.mode == "baseline"
+
+
 def _holder(absent: Named) -> str:
     return "the reading returned" if absent.count else "the backup holds"
 
@@ -167,7 +178,7 @@ def _by_census(facts: Facts, found: Comparison, rule: MassRule) -> Doubt | Vanis
     if (found.sums.records, found.sums.ids) != (said.records, said.ids) or found.sums.stamps != said.stamps:
         return _again(facts, "census", "The list of all ids is not whole.", found.absent)
     counted = facts.count.records if facts.count else None
-    confirmed = counted == found.listed
+    confirmed = counted == found.listed or (facts.keyed and facts.agreed)
     if found.absent.count and counted is not None and not confirmed and not facts.last_pass:
         return Doubt("census", f"The org lists {found.listed:,} living records and counts {counted:,}.")
     moving = not confirmed and facts.moved
@@ -175,10 +186,20 @@ def _by_census(facts: Facts, found: Comparison, rule: MassRule) -> Doubt | Vanis
     if isinstance(unsettled, Vanished):
         return unsettled
     if found.missing.count or found.outdated.count:
-        return _mismatch(found, unsettled)
+        return (unsettled or _written_since(found.missing)) if facts.keyed else _mismatch(found, unsettled)
     if unsettled is not None:
         return unsettled
     return _all_present(facts, found, counted)
+
+
+def _written_since(missing: Named) -> Verdict:
+    """The outcome when a big object's second list has more: no stamp tells what was written after the first."""
+    ids = ", ".join(missing.ids[:5])
+    reason = (
+        f"{_records(missing.count)} in the second list of the org and did not come with the reading before it ({ids}): "
+        "written meanwhile, or missed. The next run reads the object whole."
+    )
+    return Verdict("not proven", reason=reason)
 
 
 def _all_present(facts: Facts, found: Comparison, counted: int | None) -> Doubt | Verdict:
@@ -257,6 +278,7 @@ def _no_evidence(facts: Facts, confirmed: bool) -> str:
         return "It is not known who looked"
     known = bool(facts.organization_id) and view.organization_id == facts.organization_id
     doubts = (
+        (not confirmed and facts.keyed, "The org was listed twice, and not with the same result"),
         (not confirmed, "The org does not count as many records as it returned"),
         (not known, "Another organization answered than the connection's"),
         (bool(view.reason), view.reason),

@@ -11,7 +11,8 @@ from holdfast.differ import store
 from holdfast.differ.proving import Facts, horizon
 from holdfast.differ.store import DiffedPage, ManifestRow, TableKey
 from holdfast.differ.tables import Tables
-from holdfast.vault.census import Comparison, Listing, census, compare, reading
+from holdfast.vault.census import Comparison, Listing, absent_keys, census, compare, reading
+from holdfast.vault.record_id import holds_keyed
 from holdfast.vault.refs import StagedRef
 from holdfast.vault.table import RecordTable
 
@@ -50,6 +51,7 @@ class Scales:
         said = manifest.extracted
         bounds = horizon(said, manifest.earlier)
         compared = await asyncio.to_thread(compare, listing, bounds) if listing else None
+        keyed = holds_keyed(table.index.prefixes)
         facts = Facts(
             extracted=said,
             earlier=manifest.earlier,
@@ -60,6 +62,8 @@ class Scales:
             lost=await self._lost_before(key, manifest) or _overtaken(key, manifest, table, compared),
             most_passes=self._most_passes,
             vanished=await store.vanished_lately(self._db, key, self._within),
+            keyed=keyed,
+            agreed=keyed and await self._agreed(key, manifest, pages, table, listing),
         )
         return Weighed(facts, listing)
 
@@ -77,6 +81,19 @@ class Scales:
             return None  # a table of these pages alone holds nobody whom they do not
         read = await self._staged(key, [page for page in pages if page.mode in _OBSERVATIONS])
         return await asyncio.to_thread(reading, self._tables.root, read, table.index)
+
+    async def _agreed(
+        self, key: TableKey, manifest: ManifestRow, pages: list[DiffedPage], table: RecordTable, listing: Listing | None
+    ) -> bool:
+        """Whether the run listed the object twice, as a whole, and neither list has what the other lacks."""
+        if listing is None or manifest.extracted.census is None or manifest.mode == "incremental":
+            return False
+        read = await self._staged(key, [page for page in pages if page.mode in _OBSERVATIONS])
+
+        def same() -> bool:
+            return absent_keys(reading(self._tables.root, read, table.index)).equals(absent_keys(listing))
+
+        return await asyncio.to_thread(same)
 
     async def _staged(self, key: TableKey, pages: list[DiffedPage]) -> list[StagedRef]:
         rows = [await store.get_page(self._db, page.page_id) for page in pages]

@@ -130,6 +130,11 @@ def in_bulk(name: str) -> bool:
     return not _NOT_IN_BULK.matches(name, None)
 
 
+def is_big(name: str) -> bool:
+    """Whether it is a big object: its records have no ids, and it is read whole in the order of its index."""
+    return _BIG_OBJECTS.matches(name, None)
+
+
 def walk_of(name: str) -> Walk | None:
     """How an object is read that only answers filtered queries; None for all others."""
     if name in _WALKS:
@@ -150,7 +155,7 @@ def _how(name: str) -> tuple[ReadingStrategy, str]:
     walk = walk_of(name)
     if walk is not None:
         return "parent walk" if walk.parent else "filter", walk.in_words()
-    if _BIG_OBJECTS.matches(name, None):
+    if is_big(name):
         return "big object keyset", ""
     return "query" if in_bulk(name) else "rest only", ""
 

@@ -159,6 +159,7 @@ class Closer:
             not_counted=found.counted.not_counted,
             view=await _view(unit, claim, found.rights) if found.rights else None,
             census=await _census(unit, claim) if found.listed else None,
+            closed_at=now,
         )
 
 

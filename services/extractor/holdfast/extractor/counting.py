@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from holdfast.common.clock import Clock
 from holdfast.common.contracts.extractor import OrgCount
-from holdfast.extractor.classification import walk_of
+from holdfast.extractor.classification import is_big, walk_of
 from holdfast.extractor.org import Orgs
 from holdfast.extractor.soql import ObjectQuery
 from holdfast.extractor.store import TaskClaim
@@ -14,8 +14,6 @@ from holdfast.extractor.together import Together
 from holdfast.salesforce.composite import Part, query_part
 from holdfast.salesforce.errors import Retry, SalesforceError
 from holdfast.salesforce.models import RestPage
-
-BIG_OBJECT = "__b"
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Counter:
 
 def uncountable(object_name: str) -> str:
     """Why an object cannot be counted; empty if it can."""
-    if object_name.endswith(BIG_OBJECT):
+    if is_big(object_name):
         return "Salesforce does not count big objects."
     if walk_of(object_name) is not None:
         return f"{object_name} only answers filtered queries, so it cannot be counted as a whole."

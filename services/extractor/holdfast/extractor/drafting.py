@@ -18,6 +18,7 @@ from holdfast.extractor.drift import Drift
 from holdfast.extractor.drifting import Findings, look, under_known_names
 from holdfast.extractor.estimates import Facts
 from holdfast.extractor.files.fields import FileField, file_fields
+from holdfast.extractor.identities import Failure, keys_of
 from holdfast.extractor.org import Orgs
 from holdfast.extractor.paces import looks_at_jobs, paces
 from holdfast.extractor.passes import listable
@@ -25,6 +26,7 @@ from holdfast.extractor.planning import Chosen, Known, ObjectPlan, choose, plan_
 from holdfast.extractor.schedule import census_due, scan_due
 from holdfast.extractor.settings import ExtractorSettings
 from holdfast.salesforce.client import SalesforceClient
+from holdfast.salesforce.definitions import IndexField
 from holdfast.salesforce.models import Describe
 from holdfast.salesforce.versions import names_retired_version
 
@@ -44,14 +46,6 @@ class Wanted:
     connection_id: UUID
     selection: tuple[str, ...]
     full: bool
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why an object will not be read."""
-
-    reason: str
-    code: str
 
 
 @dataclass
@@ -107,8 +101,13 @@ class Drafter:
         plan = Plan(failed={name: Failure(why, "not-readable") for name, why in chosen.failed.items()}, counts=counts)
         described = await self._describe(client, wanted.connection_id, chosen, plan)
         described, spelled = under_known_names(described, known)
+        keys = await keys_of(client, described, {name: before.key for name, before in known.items()})
         for describe in described:
-            self._add(plan, describe, wanted.full or describe.name in whole, known.get(describe.name))
+            if reason := keys.refused.get(describe.name):
+                plan.failed[describe.name] = reason
+                continue
+            index = keys.indexes.get(describe.name, ())
+            self._add(plan, describe, wanted.full or describe.name in whole, known.get(describe.name), index)
         plan.censuses = self._censuses(wanted, plan, known)
         await self._look(client, wanted, plan, described, known, spelled)
         return plan
@@ -181,11 +180,9 @@ class Drafter:
             return {}
         return await client.record_counts()
 
-    def _add(self, plan: Plan, describe: Describe, full: bool, known: Known | None) -> None:
-        if not any(found.name == "Id" for found in describe.fields):
-            reason = f"{describe.name} has no record ids, so its records cannot be told apart."
-            plan.failed[describe.name] = Failure(reason, "no-record-id")
-            return
+    def _add(
+        self, plan: Plan, describe: Describe, full: bool, known: Known | None, index: Sequence[IndexField]
+    ) -> None:
         if held := file_fields(describe):
             plan.files[describe.name] = held
         plan.objects[describe.name] = plan_object(
@@ -195,6 +192,7 @@ class Drafter:
             estimated_rows=plan.counts.get(describe.name, 0),
             overlap=self._settings.extractor_overlap,
             bulk_threshold_rows=self._settings.extractor_bulk_threshold_rows,
+            index=index,
         )
 
     async def _describe(

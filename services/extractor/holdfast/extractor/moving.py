@@ -134,8 +134,20 @@ def _left(claim: TaskClaim, described: Describe) -> RecordSchema:
     One that came meanwhile is taken only if all records are read with it. Else the next run would count it among the
     fields that were read, and its values in all other records would never be asked for.
     """
-    now = record_schema(described, claim.schema.fields)
+    now = _as_it_is_now(claim, described)
     if claim.mode != "incremental" and claim.pass_number == 1 and not claim.legs:
         return now
     names = {field.name for field in now.fields}
     return replace(claim.schema, fields=tuple(field for field in claim.schema.fields if field.name in names))
+
+
+def _as_it_is_now(claim: TaskClaim, described: Describe) -> RecordSchema:
+    """The schema as the org has it, with the key that the object is known by."""
+    now = record_schema(described, claim.schema.fields)
+    key = claim.schema.key
+    if not key:
+        return now
+    if not now.names.issuperset(key):
+        return claim.schema  # without a field of its key a record cannot be told from others
+    fields = tuple(field for field in now.fields if field.type != "id")
+    return RecordSchema(now.object, fields, key, claim.schema.descending)

@@ -13,9 +13,10 @@ from holdfast.common.contracts.differ import ObjectDoubted
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.postgres import Database, Unit
 from holdfast.extractor import store
-from holdfast.extractor.classification import in_bulk
+from holdfast.extractor.classification import in_bulk, is_big
 from holdfast.extractor.counting import uncountable
 from holdfast.extractor.deletions_source import DeletionsSource
+from holdfast.extractor.keys import key_of
 from holdfast.extractor.planning import Strategy, strategy_of
 from holdfast.extractor.settings import ExtractorSettings
 from holdfast.extractor.soql import ObjectQuery, stamp_of
@@ -31,12 +32,14 @@ async def begin_pass(unit: Unit, event: ObjectDoubted, settings: ExtractorSettin
     if row is None:
         return False
     if event.wanted == "census":
-        strategy, part, since = _listing(event.object, row["records"], settings), "deletions", None
+        strategy, since = _listing(event.object, row["records"], settings), None
+        part = "census" if is_big(event.object) else "deletions"
     else:
         mark = await unit.fetchval(sql.mark_of, event.job_id, event.object)
         since = mark - settings.extractor_overlap if mark else None
-        names = tuple(field.name for field in RecordSchema.from_json(row["schema"].encode()).fields)
-        query = ObjectQuery(event.object, names, since if stamp_of(names) else None)
+        schema = RecordSchema.from_json(row["schema"].encode())
+        names = tuple(field.name for field in schema.fields)
+        query = ObjectQuery(event.object, names, since if stamp_of(names) else None, key=key_of(schema))
         strategy, part = strategy_of(query, 0, settings.extractor_bulk_threshold_rows), "records"
     await unit.execute(sql.begin_pass, row["task_id"], event.wanted, part, strategy, since)
     return True
@@ -45,7 +48,9 @@ async def begin_pass(unit: Unit, event: ObjectDoubted, settings: ExtractorSettin
 def next_part(claim: TaskClaim) -> Part | None:
     """What comes after the part that was read to its end; None if the pass is over."""
     if claim.part == "records":
-        return "deletions" if claim.purpose == "reading" and claim.census_due else None
+        due = claim.purpose == "reading" and claim.census_due
+        # Salesforce keeps no list of what was deleted of a big object.
+        return ("census" if claim.schema.key else "deletions") if due else None
     return "census" if claim.part == "deletions" else None
 
 
@@ -89,7 +94,7 @@ def _listing(object_name: str, records: int, settings: ExtractorSettings) -> Str
 
 def listable(object_name: str) -> bool:
     """Whether all living records of an object can be listed by one query."""
-    return not uncountable(object_name)
+    return not uncountable(object_name) or is_big(object_name)
 
 
 def require_listable(claim: TaskClaim) -> None:

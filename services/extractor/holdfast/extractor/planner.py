@@ -23,9 +23,10 @@ from holdfast.common.postgres import Database, Unit
 from holdfast.common.wakeup import Signal
 from holdfast.extractor import store
 from holdfast.extractor.budget import spend_for
-from holdfast.extractor.drafting import NOTHING_SELECTED, Drafter, Failure, Plan, Wanted
+from holdfast.extractor.drafting import NOTHING_SELECTED, Drafter, Plan, Wanted
 from holdfast.extractor.estimates import estimate
 from holdfast.extractor.files.queueing import files_planned
+from holdfast.extractor.identities import Failure
 from holdfast.extractor.org import Orgs, count_calls
 from holdfast.extractor.patience import Patience
 from holdfast.extractor.steps import RUN_PLANNED

@@ -9,7 +9,9 @@ from typing import Literal
 
 from holdfast.common.contracts.extractor import Mode
 from holdfast.extractor.classification import classify, in_bulk
+from holdfast.extractor.keys import key_of
 from holdfast.extractor.soql import ObjectQuery, stamp_of, url_length
+from holdfast.salesforce.definitions import IndexField
 from holdfast.salesforce.models import Describe, ObjectSummary
 from holdfast.vault.schema import NOT_STORED_TYPES, FieldType, RecordSchema
 
@@ -41,12 +43,14 @@ class Known:
             to set a mark by.
         fields: The fields with which it was last read to its end; None if nobody knows.
         whole_at: When it was last read whole, by our clock, and `census_at` when all of it was last listed.
+        key: What its records were told apart by, if they have no id.
     """
 
     watermark: datetime | None
     fields: frozenset[FieldType] | None = None
     whole_at: datetime | None = None
     census_at: datetime | None = None
+    key: tuple[str, ...] = ()
 
     def lacks(self, schema: RecordSchema) -> bool:
         """Whether a field is new, is visible again, or has another type: its values in records that did not
@@ -105,16 +109,25 @@ def _by_name(selection: Iterable[str], objects: Mapping[str, ObjectSummary]) -> 
     return Chosen(tuple(readable), failed)
 
 
-def record_schema(describe: Describe, before: Iterable[FieldType] = ()) -> RecordSchema:
+def record_schema(
+    describe: Describe, before: Iterable[FieldType] = (), index: Sequence[IndexField] = ()
+) -> RecordSchema:
     """The fields that a backup reads: all but compound ones, which repeat their parts, and file bodies.
 
     Args:
+        index: Of an object whose records have no id; their `Id` is the same for all and is not read.
         before: Fields as the job has them. One whose name is now written in another case keeps its spelling: to
             Salesforce it is the same field, and a table cannot have both.
     """
     kept = {field.name.lower(): field.name for field in before}
     fields = (FieldType(kept.get(field.name.lower(), field.name), field.type) for field in describe.fields)
-    return RecordSchema(describe.name, tuple(field for field in fields if field.type not in NOT_STORED_TYPES))
+    stored = tuple(field for field in fields if field.type not in NOT_STORED_TYPES)
+    if not index:
+        return RecordSchema(describe.name, stored)
+    spelled = {field.name.lower(): field.name for field in stored}
+    key = tuple(spelled[each.name.lower()] for each in index)
+    descending = frozenset(name for name, each in zip(key, index, strict=True) if each.descending)
+    return RecordSchema(describe.name, tuple(field for field in stored if field.type != "id"), key, descending)
 
 
 def plan_object(
@@ -125,19 +138,21 @@ def plan_object(
     estimated_rows: int,
     overlap: timedelta,
     bulk_threshold_rows: int,
+    index: Sequence[IndexField] = (),
 ) -> ObjectPlan:
     """Decide mode and strategy of one object.
 
     Args:
+        index: Of an object whose records have no id.
         known: None if the job never read the object whole.
         full: Read every record again even if only the changed ones are needed.
         estimated_rows: Salesforce's cached count.
     """
-    schema = record_schema(describe, known.fields or () if known else ())
+    schema = record_schema(describe, known.fields or () if known else (), index)
     names = tuple(field.name for field in schema.fields)
     mode = _mode(known, schema, full=full)
     since = known.watermark - overlap if mode == "incremental" and known and known.watermark else None
-    query = ObjectQuery(describe.name, names, since)
+    query = ObjectQuery(describe.name, names, since, key=key_of(schema))
     # How many rows changed is not known before asking; most objects changed little.
     rows = estimated_rows if mode != "incremental" else 0
     return ObjectPlan(schema, mode, since, strategy_of(query, rows, bulk_threshold_rows), rows)
@@ -147,7 +162,8 @@ def _mode(known: Known | None, schema: RecordSchema, *, full: bool) -> Mode:
     if known is None:
         return "baseline"
     # Without a stamp, or a mark to start from, only reading everything finds what changed.
-    stamped = stamp_of([field.name for field in schema.fields]) is not None
+    # Nor can big objects be asked what changed: their stamps are no part of their index.
+    stamped = stamp_of([field.name for field in schema.fields]) is not None and not schema.key
     return "full" if full or not stamped or known.watermark is None or known.lacks(schema) else "incremental"
 
 

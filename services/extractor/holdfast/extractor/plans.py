@@ -107,8 +107,11 @@ def _in_words(how: ObjectPlan, facts: Facts, *, census: bool) -> str:
     walk = walk_of(how.schema.object)
     if walk is not None:
         words = f"{'parent walk' if walk.parent else 'filter'} ({walk.in_words()})"
+    elif how.schema.key and how.strategy == "rest":
+        words = f"big object keyset ({', '.join(how.schema.key)})"
     elif moves_to_bulk(how, facts):
         words = "REST, then Bulk 2.0"
     else:
         words = WORDS[how.strategy] + (", asked with others" if is_probed(how) else "")
-    return f"{words}; then all ids" if census else words
+    listed = "all keys" if how.schema.key else "all ids"
+    return f"{words}; then {listed}" if census else words

@@ -85,16 +85,9 @@ class RestSource:
 
     async def _ask(self, soql: str) -> RestPage:
         try:
-            if query_url_length(soql) <= MAX_QUERY_URL:
-                return await self._client.query(soql, all_rows=self._query.all_rows, fields=self._query.fields)
-            # Within a composite call the query is not in the address of the request.
-            part = query_part(soql, all_rows=self._query.all_rows, fields=self._query.fields)
-            (answer,) = await self._client.composite([part])
+            return await asked(self._client, self._query, soql)
         except HoldfastError as error:
             raise self._too_much(error) from error
-        if isinstance(answer, HoldfastError):
-            raise self._too_much(answer)
-        return answer
 
     def _too_much(self, error: HoldfastError) -> Exception:
         return Elsewhere("rest", self._bulk_restarts, error.message, error) if too_much(error) else error
@@ -147,6 +140,17 @@ class RestSource:
     async def _not_needed(self) -> NoReturn:
         # A REST page is parsed when it arrives; one that is not whole never gets this far.
         raise HoldfastError(Kind.INTERNAL, "A page that was already read was asked for again.")
+
+
+async def asked(client: SalesforceClient, query: ObjectQuery, soql: str) -> RestPage:
+    """The first page of a query's text, however long it is."""
+    if query_url_length(soql) <= MAX_QUERY_URL:
+        return await client.query(soql, all_rows=query.all_rows, fields=query.fields)
+    # Within a composite call the query is not in the address of the request.
+    (answer,) = await client.composite([query_part(soql, all_rows=query.all_rows, fields=query.fields)])
+    if isinstance(answer, HoldfastError):
+        raise answer
+    return answer
 
 
 def _record(table: pa.Table, row: int) -> Position | None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from urllib.parse import quote
 
+from holdfast.extractor.keys import KeyField, following
 from holdfast.extractor.legs import WHOLE, Leg
+from holdfast.extractor.literals import moment_literal
 from holdfast.vault.page import STAMP_FIELDS
 
 
 @dataclass(frozen=True)
 class Position:
-    """The last record that is durable, in the order of the query: where a new query goes on."""
+    """The last record that is durable, in the order of the query: where a new query goes on.
+
+    Of records without an id `record_id` is the text of their key (`keys.place_of`).
+    """
 
     record_id: str
     stamp: datetime | None
@@ -32,6 +37,7 @@ class ObjectQuery:
         living: Leave out deleted records; what is archived (activities) belongs to the living.
         archives: The object may have archived records, which Salesforce shows only where it shows deleted ones.
         leg: The ids to read.
+        key: Of an object whose records have no id: its index, in the order of which it is read.
     """
 
     object: str
@@ -40,6 +46,7 @@ class ObjectQuery:
     living: bool = False
     archives: bool = False
     leg: Leg = WHOLE
+    key: tuple[KeyField, ...] = ()
 
     def of_the_living(self, fields: tuple[str, ...]) -> ObjectQuery:
         """The same for all living records, with other fields."""
@@ -49,7 +56,7 @@ class ObjectQuery:
     @property
     def all_rows(self) -> bool:
         """Whether it is one for `queryAll`."""
-        return not self.living or self.archives
+        return not self.key and (not self.living or self.archives)
 
     def counting(self) -> str:
         """The query for the number of records; not for Bulk."""
@@ -59,7 +66,7 @@ class ObjectQuery:
     @property
     def stamp(self) -> str | None:
         """The field that says when a record last changed."""
-        return stamp_of(self.fields)
+        return None if self.key else stamp_of(self.fields)
 
     def ordered(self, after: Position | None = None) -> str:
         """The query for REST: in order of (stamp, Id), so that a lost cursor can be resumed.
@@ -67,12 +74,24 @@ class ObjectQuery:
         Args:
             after: Read only what comes after this record.
         """
+        if self.key:
+            return self.by_key(None)[0]
         conditions = self._conditions()
         if after is not None:
             conditions.append(self._after(after))
         # A list of the living is taken up after the last id, so that a change meanwhile repeats or skips none.
         order = f"{self.stamp}, Id" if self.stamp and not self.living else "Id"
         return f"{self._select(conditions)} ORDER BY {order}"
+
+    def by_key(self, after: Position | None) -> list[str]:
+        """The queries, one after the other, for all records in the order of the index, or for those from `after` on.
+
+        Big objects take conditions on the first fields of the index only: equations, and at the end one comparison.
+        So what follows a key is asked for in as many queries as it has fields.
+        """
+        order = ", ".join(f"{each.name} {'DESC' if each.descending else 'ASC'}" for each in self.key)
+        ranges = [[]] if after is None else following(self.key, after.record_id)
+        return [f"{self._select(conditions)} ORDER BY {order}" for conditions in ranges]
 
     def unordered(self) -> str:
         """The query for Bulk 2.0: an ORDER BY would switch off its own splitting of large objects."""
@@ -94,7 +113,7 @@ class ObjectQuery:
         return f"SELECT {what or ','.join(self.fields)} FROM {self.object}{where}"  # noqa: S608 - names come from the org's describe
 
     def _conditions(self) -> list[str]:
-        since = [] if self.since is None else [f"{self.stamp} >= {literal(self.since)}"]
+        since = [] if self.since is None else [f"{self.stamp} >= {moment_literal(self.since)}"]
         living = ["IsDeleted = false"] if self.living and self.archives else []
         return since + living + self._leg()
 
@@ -107,7 +126,7 @@ class ObjectQuery:
             return f"Id > '{last.record_id}'"
         if last.stamp is None:  # records without a stamp come first, whatever their ids
             return f"({self.stamp} != null OR Id > '{last.record_id}')"
-        at = literal(last.stamp)
+        at = moment_literal(last.stamp)
         return f"({self.stamp} > {at} OR ({self.stamp} = {at} AND Id > '{last.record_id}'))"
 
 
@@ -118,12 +137,6 @@ def _where(conditions: Sequence[str]) -> str:
 def stamp_of(fields: Collection[str]) -> str | None:
     """The stamp field of an object with these fields; None if every run must read it whole."""
     return next((name for name in STAMP_FIELDS if name in fields), None)
-
-
-def literal(moment: datetime) -> str:
-    """A SOQL datetime literal in UTC with milliseconds."""
-    utc = moment.astimezone(UTC)
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
 
 
 def url_length(soql: str) -> int:

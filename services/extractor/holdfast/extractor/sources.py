@@ -10,6 +10,7 @@ from holdfast.common.contracts.extractor import OrgCount
 from holdfast.common.postgres import Database
 from holdfast.extractor.bulk_source import BulkPace, BulkSource, BulkStart
 from holdfast.extractor.classification import walk_of
+from holdfast.extractor.keyset_source import KeysetSource
 from holdfast.extractor.parent_walk import ParentWalk
 from holdfast.extractor.probing import Prober
 from holdfast.extractor.reading import PageSource
@@ -69,8 +70,13 @@ class Sources:
         return source, None
 
     async def _rest(self, client: SalesforceClient, claim: TaskClaim) -> tuple[PageSource, OrgCount | None]:
-        probe = await self._prober.take(client, claim)
         may_move = hands_over_to_bulk(claim.query, claim.bulk_restarts, claim.next_seq - claim.part_from_seq)
+        if claim.query.key:
+            bulk_from = self._bulk_from_rows if may_move else None
+            restarts = claim.bulk_restarts
+            keyset = KeysetSource(client, claim.query, after=claim.after, bulk_from_rows=bulk_from, restarts=restarts)
+            return keyset, None
+        probe = await self._prober.take(client, claim)
         whole = RestSource(
             client,
             claim.query,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 from uuid import UUID
@@ -17,6 +17,7 @@ from holdfast.common.meta import Meta
 from holdfast.common.postgres import Database, Queries, Record, Unit
 from holdfast.extractor.budget import BudgetSpentError
 from holdfast.extractor.drift import Shape
+from holdfast.extractor.keys import key_of
 from holdfast.extractor.legs import WHOLE, Leg
 from holdfast.extractor.patience import Failures
 from holdfast.extractor.planning import Known, Strategy
@@ -115,11 +116,16 @@ class TaskClaim:
         """What to read: records since a stamp, or, of all living records, what the part's pages hold."""
         names = tuple(field.name for field in self.schema.fields)
         leg = self.legs[0] if self.legs else WHOLE
+        if self.schema.key:
+            whole = ObjectQuery(self.object, names, key=key_of(self.schema))
+            return whole if self.part == "records" else whole.of_the_living(self._listed)
         whole = ObjectQuery(self.object, names, self.since if stamp_of(names) else None, leg=leg)
         return whole if self.part == "records" else whole.of_the_living(self._listed)
 
     @property
     def _listed(self) -> tuple[str, ...]:
+        if self.schema.key:
+            return self.schema.key
         stamp = stamp_of([field.name for field in self.schema.fields])
         return ("Id",) if stamp is None else ("Id", stamp)
 
@@ -135,6 +141,9 @@ class TaskClaim:
         """The fields of pages of the present part."""
         if self.part == "records":
             return self.schema
+        if self.schema.key:
+            keys = tuple(field for field in self.schema.fields if field.name in self.schema.key)
+            return replace(self.schema, fields=keys)
         wanted = {*self._listed, "IsDeleted"} if self.part == "deletions" else set(self._listed)
         fields = {field.name: field for field in self.schema.fields}
         missing = [FieldType("IsDeleted", "boolean")] if "IsDeleted" in wanted - set(fields) else []
@@ -292,13 +301,13 @@ async def postpone(
 async def known_objects(db: Database, job_id: UUID) -> dict[str, Known]:
     """What earlier runs of a job read."""
     rows = await db.fetch(sql.job_marks, job_id)
-    return {
-        row["object"]: Known(row["mark"], _fields(row["schema"]), row["whole_at"], row["census_at"]) for row in rows
-    }
+    return {row["object"]: _known(row) for row in rows}
 
 
-def _fields(schema: str | None) -> frozenset[FieldType] | None:
-    return frozenset(RecordSchema.from_json(schema.encode()).fields) if schema else None
+def _known(row: Record) -> Known:
+    schema = RecordSchema.from_json(row["schema"].encode()) if row["schema"] else None
+    fields = frozenset(schema.fields) if schema else None
+    return Known(row["mark"], fields, row["whole_at"], row["census_at"], schema.key if schema else ())
 
 
 async def last_schema(unit: Unit, claim: TaskClaim) -> RecordSchema | None:

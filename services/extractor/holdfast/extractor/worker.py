@@ -119,7 +119,8 @@ class Worker:
 
     async def _elsewhere(self, client: SalesforceClient, claim: TaskClaim, move: Elsewhere) -> TaskClaim:
         if move.too_much is not None:
-            if claim.part != "records":  # a list of what lives is not read in ranges
+            # A list of what lives is not read in ranges of ids, nor are records that have none.
+            if claim.part != "records" or claim.schema.key:
                 if claim.strategy == "rest":
                     raise move.too_much
                 # A job that came to nothing is not looked at again: REST lists page after page.

@@ -144,6 +144,7 @@ class ObjectExtracted(PublicEvent):
     not_counted: str = ""
     view: View | None = None
     census: Census | None = None
+    closed_at: datetime | None = None  # when the pass was over, by the extractor's clock
 
     def key(self) -> str:
         return f"{self.job_id}/{self.object}"
