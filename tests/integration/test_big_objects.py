@@ -122,8 +122,11 @@ def test_baseline_overwritten_new_and_deleted_rows(
     rows = [ride(rider, hour, leg, Note__c="NA", Cost__c=0.1) for rider in RIDERS for hour in (1, 2) for leg in (1, 2)]
     session.insert(RIDE, rows)
     job = job_of(holdfast, org)
+    (planned,) = holdfast.get(f"/jobs/{job}/plan")["objects"]
+    assert planned["strategy"] == f"big object keyset ({', '.join(KEY)}); then all keys", planned
     first = holdfast.run(job)
     assert first["state"] == "completed", (first, holdfast.log)
+    assert first["objects"][0]["api_calls"] == planned["api_calls"] + 1, "and one to see who looks"
     assert ops(holdfast, job, 1) == {"captured": len(rows)}
     assert_as_the_ledger_says(holdfast, org, session, job)
     assert (proof_of(holdfast, first)["state"], proof_of(holdfast, first)["checked"]) == ("proven", "ids")
@@ -143,6 +146,10 @@ def test_baseline_overwritten_new_and_deleted_rows(
     assert len(gone) == 2 and ops(holdfast, job, 3) == {"deleted": 2}, (third, holdfast.log)
     assert_as_the_ledger_says(holdfast, org, session, job, gone)
     assert (third["state"], proof_of(holdfast, third)["checked"]) == ("completed", "ids"), third
+
+    (known,) = {known_as(row) for row in org.state(RIDE).values() if row["Note__c"] == "over"}
+    history = holdfast.get(f"/jobs/{job}/records/{RIDE}/{known}")
+    assert [version["operation"] for version in history["versions"]] == ["captured", "updated"], history
 
     session.insert(RIDE, lost[:1])
     fourth = holdfast.run(job)

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import polars as pl
 import pytest
-from vault_pages import OBJECT, Backup, Record, compact_and_clear
+from vault_pages import KEY, OBJECT, Backup, Record, compact_and_clear
 
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.vault.index_store import same_entries
 from holdfast.vault.reading import record_history
 from holdfast.vault.record_id import keyed_ids, long_id, pack, unpack, unpack_all
 from holdfast.vault.schema import FieldType, RecordSchema
+from holdfast.vault.verify import verify_table
 
 FIELDS = {"Rider__c": "string", "Start__c": "datetime", "Note__c": "string", "CreatedDate": "datetime"}
 RIDES = RecordSchema(OBJECT, tuple(FieldType(*field) for field in FIELDS.items()), ("Rider__c", "Start__c"))
@@ -82,6 +83,9 @@ def test_keys_outlive_a_compaction_and_a_reopening(backup: Backup) -> None:
     assert notes(backup) == {"r1": "1", "r2": "1", "r3": "1"}
     done = backup.add(backup.open(), backup.stage([ride("r2", "2")], RIDES, run=4, mode="full"))
     assert done.counts.to_json() == {"updated": 1}
+    fresh = backup.open()
+    report = verify_table(backup.root, fresh.job_id, fresh.object, key=KEY.public_key(), expected=fresh.head)
+    assert (report.damage, report.rows) == ([], 4)
 
 
 @pytest.mark.parametrize("mode", ["baseline", "full"])

@@ -100,7 +100,7 @@ def estimate(objects: Mapping[str, ObjectPlan], censuses: Iterable[str], facts: 
         censuses: Those of which all ids are listed after the reading.
     """
     listed = set(censuses)
-    costs = {name: _cost(how, facts, listed=name in listed) for name, how in objects.items()}
+    costs = {name: _cost(how, facts, listed=name in listed or is_listed(how)) for name, how in objects.items()}
     seconds = [cost.seconds for cost in costs.values()]
     elapsed = max(*seconds, sum(seconds) / facts.slots) if seconds else 0.0
     return Estimate(costs, _shared(objects, facts), elapsed)
@@ -113,6 +113,11 @@ def calls_of(strategy: Strategy, rows: int, fields: int, facts: Facts) -> int:
     pages = max(1, ceil(rows / bulk_page_rows(fields, facts.page_bytes)))
     listings = ceil(pages / LISTED_AT_ONCE) if pages >= facts.parallel_from_pages else 0
     return 1 + facts.looks + listings + pages
+
+
+def is_listed(how: ObjectPlan) -> bool:
+    """Whether all keys follow the reading whatever the calendar says: nothing else proves a first one."""
+    return bool(how.schema.key) and how.mode == "baseline"
 
 
 def is_probed(how: ObjectPlan) -> bool:
@@ -137,6 +142,7 @@ def _cost(how: ObjectPlan, facts: Facts, *, listed: bool) -> Cost:
     if listed:
         records = facts.counts.get(name, 0)
         many = records >= facts.bulk_threshold_rows and in_bulk(name)
+        # One more: the log of deletions or, of a big object, who looks in the second pass.
         calls += 1 + calls_of("bulk2" if many else "rest", records, 2, facts)
     return Cost(calls, _seconds(how, calls, facts))
 

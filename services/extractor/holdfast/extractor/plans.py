@@ -9,7 +9,16 @@ from holdfast.common.rpc.extractor.v1 import extractor_pb2 as messages
 from holdfast.extractor.budget import spend_for
 from holdfast.extractor.classification import walk_of
 from holdfast.extractor.drafting import NOTHING_SELECTED, Drafter, Plan, Wanted
-from holdfast.extractor.estimates import SECONDS_PER_CALL, Estimate, Facts, Shared, estimate, is_probed, moves_to_bulk
+from holdfast.extractor.estimates import (
+    SECONDS_PER_CALL,
+    Estimate,
+    Facts,
+    Shared,
+    estimate,
+    is_listed,
+    is_probed,
+    moves_to_bulk,
+)
 from holdfast.extractor.org import Orgs, count_calls
 from holdfast.extractor.planning import REST_PAGE_ROWS, ObjectPlan
 from holdfast.extractor.progress import Outlook
@@ -114,4 +123,4 @@ def _in_words(how: ObjectPlan, facts: Facts, *, census: bool) -> str:
     else:
         words = WORDS[how.strategy] + (", asked with others" if is_probed(how) else "")
     listed = "all keys" if how.schema.key else "all ids"
-    return f"{words}; then {listed}" if census else words
+    return f"{words}; then {listed}" if census or is_listed(how) else words

@@ -15,6 +15,7 @@ from holdfast.common.postgres import Database, Unit
 from holdfast.extractor import store
 from holdfast.extractor.describing import Described, describe_all
 from holdfast.extractor.drift import listed
+from holdfast.extractor.identities import keys_of
 from holdfast.extractor.planning import choose
 from holdfast.extractor.steps import DEFINITIONS_KEPT
 from holdfast.extractor.store import sql
@@ -59,6 +60,8 @@ async def check(
     described = await describe_all(client, names, cached, slots)
     told = await field_ids(client, names)
     warnings = [f"The user cannot read {name}: {error.message}" for name, error in described.gone.items()]
+    keys = await keys_of(client, described.objects, {})
+    warnings += [failure.reason for failure in keys.refused.values()]
     if told is None:
         sight = Sight((*warnings, NOT_CHECKED), described)
     else:

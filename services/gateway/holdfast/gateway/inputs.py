@@ -13,7 +13,7 @@ from holdfast.common.errors import HoldfastError, Kind
 # A name stands in URLs and in `JOB#3`, hence no slash, hash or question mark; no blank at either end.
 _NAME = r"^[^\x00-\x20\x7f/#?\u00a0]([^\x00-\x1f\x7f/#?]*[^\x00-\x20\x7f/#?\u00a0])?$"
 _OBJECT = r"^[A-Za-z][A-Za-z0-9_]*$"
-_RECORD = r"^[A-Za-z0-9]{15}([A-Za-z0-9]{3})?$"
+_RECORD = r"^([A-Za-z0-9]{15}([A-Za-z0-9]{3})?|key-[0-9a-f]{16})$"
 _PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=_NAME)]
@@ -25,7 +25,7 @@ JobRef = Annotated[str, Path(min_length=1, max_length=80, pattern=_NAME, descrip
 RunRef = Annotated[str, Path(min_length=1, max_length=80, pattern=_PRINTABLE, description="Id of a run.")]
 VerificationRef = Annotated[str, Path(min_length=1, max_length=80, pattern=_PRINTABLE)]
 ObjectRef = Annotated[str, Path(max_length=100, pattern=_OBJECT, description="API name of an object.")]
-RecordRef = Annotated[str, Path(pattern=_RECORD, description="Salesforce id, 15 or 18 characters.")]
+RecordRef = Annotated[str, Path(pattern=_RECORD, description="Salesforce id, or `key-…` of a big object's record.")]
 IdempotencyKey = Annotated[
     str | None,
     Header(

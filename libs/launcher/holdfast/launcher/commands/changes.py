@@ -75,7 +75,7 @@ def _summary_row(name: str, counts: dict[str, Any]) -> list[str]:
 @record_app.command("history")
 def history(
     object_name: Annotated[str, typer.Argument(metavar="OBJECT", help="API name, such as Contact.")],
-    record_id: Annotated[str, typer.Argument(metavar="ID", help="Salesforce id, 15 or 18 characters.")],
+    record_id: Annotated[str, typer.Argument(metavar="ID", help="Salesforce id, or key-… of a big object's record.")],
     job: Annotated[str, typer.Option(help="Name or id; may be left out while there is only one.")] = "",
     api: ApiAddress = "",
     data: Data = DEFAULT_DATA,
