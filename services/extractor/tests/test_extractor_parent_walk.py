@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import unquote
 
 import httpx
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -16,6 +18,7 @@ from holdfast.extractor.leased_rows import RunRows, TaskRows
 from holdfast.orgsim.testing import RunningOrg, start_org
 from holdfast.salesforce.client import SalesforceClient
 from holdfast.salesforce.errors import Retry, SalesforceError
+from holdfast.salesforce.models import RestPage
 
 pytestmark = pytest.mark.integration
 Make = Callable[..., Any]
@@ -117,6 +120,59 @@ async def test_a_walk_goes_on_behind_the_last_durable_parent(
     read = ids(one, events)
     assert set(read) == set(org.state("ContentDocumentLink"))
     assert len(read) == len(set(read))  # parents whose records were durable were not asked again
+
+
+async def test_parents_that_come_in_small_pages_are_all_walked(
+    org: RunningOrg, harness: Make, without_query_all_files: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Salesforce makes pages as small as it likes: a page that is not full is not the last one for that."""
+    files(org, 450, 1)
+    real = SalesforceClient.query
+    left: list[str] = []
+
+    async def in_small_pages(self: SalesforceClient, soql: str, **options: Any) -> Any:
+        page = await real(self, soql, **options)
+        if " FROM ContentDocument " not in f"{soql} ":
+            return page
+        left[:] = page.table["Id"].to_pylist()[200:]
+        return replace(page, table=page.table.slice(0, 200), next_url="/services/data/v62.0/query/0r8more-200")
+
+    async def more(self: SalesforceClient, url: str, fields: Any) -> Any:
+        return RestPage(pa.table({"Id": left}), 450, None)
+
+    monkeypatch.setattr(SalesforceClient, "query", in_small_pages)
+    monkeypatch.setattr(SalesforceClient, "query_more", more)
+    one = harness()
+    events = await one.run("ContentDocumentLink")
+    assert set(ids(one, events)) == set(org.state("ContentDocumentLink"))
+
+
+@pytest.mark.parametrize("what", ["parents", "links"])
+async def test_an_answer_of_a_walk_that_is_short_of_its_promise_is_not_believed(
+    org: RunningOrg, harness: Make, without_query_all_files: None, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Nobody counts these objects afterwards: what is missing here would be missed for good, and in silence."""
+    files(org, 30, 2)
+    method = "query" if what == "parents" else "composite"
+    real = getattr(SalesforceClient, method)
+    cut: list[str] = []
+
+    async def short(self: SalesforceClient, *asked: Any, **options: Any) -> Any:
+        answer = await real(self, *asked, **options)
+        if cut or (what == "parents" and "FROM ContentDocument " not in f"{asked[0]} "):
+            return answer
+        page = answer[0] if what == "links" else answer
+        if not isinstance(page, RestPage) or page.table.num_rows < 30:
+            return answer
+        cut.append(what)
+        page = replace(page, table=page.table.slice(0, page.table.num_rows - 1))
+        return [page, *answer[1:]] if what == "links" else page
+
+    monkeypatch.setattr(SalesforceClient, method, short)
+    one = harness(extractor_retry_first=0.05)
+    events = await one.run("ContentDocumentLink")
+    assert cut
+    assert set(ids(one, events)) == set(org.state("ContentDocumentLink"))
 
 
 async def test_deleted_links_come_with_the_next_run(

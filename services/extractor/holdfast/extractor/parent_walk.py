@@ -16,7 +16,7 @@ import pyarrow as pa
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.extractor.classification import Walk
 from holdfast.extractor.planning import REST_PAGE_ROWS
-from holdfast.extractor.reading import Fetched, PageSource, too_much
+from holdfast.extractor.reading import Fetched, PageSource, lying_page, too_much
 from holdfast.extractor.soql import ObjectQuery, Position
 from holdfast.salesforce.calls import is_refusal_of
 from holdfast.salesforce.client import SalesforceClient
@@ -137,7 +137,7 @@ class ParentWalk:
         return answered
 
     async def _answer_of(self, group: list[str], first: RestPage, reopened: int = 0) -> AsyncIterator[_Answered]:
-        page = first
+        page, came = first, first.table.num_rows
         while page.next_url is not None:
             yield _Answered(page.table, None)
             try:
@@ -149,6 +149,9 @@ class ParentWalk:
                     async for answered in self._answer_of(part, begun, reopened + 1):
                         yield answered
                 return
+            came += page.table.num_rows
+        # Nobody counts such an object afterwards: rows that are missing here would be missed for good.
+        _require_whole(came, first.total_size)
         yield _Answered(page.table, group[-1])
 
     async def _keys(self) -> AsyncIterator[list[str]]:
@@ -162,13 +165,28 @@ class ParentWalk:
         while True:
             where = "" if last is None else f" WHERE Id > '{last}'"
             soql = f"SELECT Id FROM {self._walk.parent}{where} ORDER BY Id LIMIT {REST_PAGE_ROWS}"  # noqa: S608
-            page = await self._client.query(soql, all_rows=True, fields=["Id"])
-            ids: list[str] = page.table["Id"].to_pylist()
+            ids = await self._ids(soql)
             if ids:
                 last = ids[-1]
                 yield ids
             if len(ids) < REST_PAGE_ROWS:
                 return
+
+    async def _ids(self, soql: str) -> list[str]:
+        """All ids that a query for parents finds: Salesforce may hand them out in smaller pages than asked for."""
+        page = await self._client.query(soql, all_rows=True, fields=["Id"])
+        ids: list[str] = page.table["Id"].to_pylist()
+        promised = page.total_size
+        while page.next_url is not None:
+            page = await self._client.query_more(page.next_url, ["Id"])
+            ids += page.table["Id"].to_pylist()
+        _require_whole(len(ids), promised)
+        return ids
+
+
+def _require_whole(came: int, promised: int) -> None:
+    if came < promised:
+        raise lying_page("page-short", f"{came} of {promised} promised rows came")
 
 
 def _too_many(error: HoldfastError) -> bool:

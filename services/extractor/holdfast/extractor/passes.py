@@ -83,6 +83,7 @@ async def begin_part(db: Database, claim: TaskClaim, part: Part, settings: Extra
         after=None,
         deleted_until=None,
         noted=(),
+        legs=(),
     )
 
 

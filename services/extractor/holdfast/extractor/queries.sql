@@ -329,7 +329,7 @@ UPDATE task SET state = 'waiting', pass_number = pass_number + 1, purpose = $2, 
     next_seq = next_seq + 1, part_from_seq = next_seq + 1,
     since = CASE WHEN $2 = 'delta' THEN $5 ELSE since END, deleted_until = NULL,
     drained = false, bulk_job = NULL, bulk_locator = NULL, bulk_restarts = 0, last_stamp = NULL, last_id = NULL,
-    epoch = epoch + 1, holder = NULL, lease_until = NULL, not_before = NULL, failures = 0, failing_since = NULL,
+    legs = '[]', epoch = epoch + 1, holder = NULL, lease_until = NULL, not_before = NULL, failures = 0, failing_since = NULL,
     wait_reason = '', wait_until = NULL
 WHERE task_id = $1;
 
@@ -337,7 +337,7 @@ WHERE task_id = $1;
 UPDATE task SET purpose = $2, part = $3, strategy = $4, part_from_seq = next_seq,
     deleted_until = coalesce($5, deleted_until), notes = notes || $6::text[],
     drained = false, bulk_job = NULL, bulk_locator = NULL, bulk_restarts = 0, last_stamp = NULL, last_id = NULL,
-    failures = 0, failing_since = NULL
+    legs = '[]', failures = 0, failing_since = NULL
 WHERE task_id = $1;
 
 -- name: records_of_task
