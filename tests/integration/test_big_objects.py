@@ -228,6 +228,15 @@ def test_without_the_index_the_object_fails_in_words(
     failed = holdfast.run(job_of(holdfast, org))
     assert "View Setup and Configuration" in failed["objects"][0]["reason"], failed
     org.permit(permissions={"ViewSetup": True})
+    org.faults({"path": r"/tooling/query.*EntityParticle", "count": None, "effect": {"lie": {"drop": 3}}})
+    failed = holdfast.run(job_of(holdfast, org))
+    org.clear_faults()
+    assert "does not tell the index" in failed["objects"][0]["reason"], failed
+    job = job_of(holdfast, org)
+    assert holdfast.run(job)["state"] == "completed", holdfast.log
+    org.schema({"objects": [{"name": RIDE, "index": ["Start__c", "Rider__c", "Leg__c"]}]})
+    failed = holdfast.run(job)
+    assert "a job of its own" in failed["objects"][0]["reason"], failed
     org.restrict(hidden_fields=[f"{RIDE}.Leg__c"])
     failed = holdfast.run(job_of(holdfast, org))
     assert "Leg__c" in failed["objects"][0]["reason"], failed

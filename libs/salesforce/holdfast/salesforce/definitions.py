@@ -101,6 +101,8 @@ async def big_object_indexes(
     ids = await field_ids(client, objects)
     if primary is None or listed is None or ids is None:
         return None
+    if any(page.next_url is not None or page.table.num_rows >= MOST_ROWS for page in (primary, listed)):
+        return {}  # an index of which a field is left out would take different records for the same
     places = _by_id(ids)
     known = set(primary.table["Id"].to_pylist())
     indexes: dict[str, dict[int, tuple[str, IndexField] | None]] = {}

@@ -116,6 +116,14 @@ def _packed_keyed(ids: pl.Series, prefixes: list[int]) -> pl.Series:
     return digits.bin.reinterpret(dtype=pl.UInt64, endianness="big").alias("key")
 
 
+def _keyed_texts(keys: pl.Series) -> pl.Series:
+    """The ids of `keyed_ids` again, by column."""
+    nibbles = [(keys // (1 << 4 * place)) & 15 for place in reversed(range(16))]
+    digits = pl.Series(list("0123456789abcdef"))
+    texts = [digits.gather(nibble).alias(str(number)) for number, nibble in enumerate(nibbles)]
+    return pl.DataFrame(texts).select(pl.concat_str(pl.lit(KEYED), pl.all()).alias("id")).to_series()
+
+
 def _six_bits(ids: pl.Series, start: int) -> pl.Series:
     """Eight base-62 characters as 48 bits, by arithmetic on all eight bytes of a word at once."""
     ones = 0x0101010101010101
@@ -155,7 +163,7 @@ def unpack(keys: pl.Series, prefixes: Sequence[int]) -> list[str]:
 def unpack_all(keys: pl.Series, prefixes: Sequence[int]) -> pl.Series:
     """The ids of any number of keys, by column."""
     if holds_keyed(prefixes):
-        return pl.Series("id", unpack(keys, prefixes), dtype=pl.String)
+        return _keyed_texts(keys)
     names = pl.Series([_text(prefix, _PREFIX_CHARS) for prefix in prefixes], dtype=pl.String)
     digits = pl.Series(list(_DIGITS))
     parts = [names.gather(keys // (1 << 48)).alias("prefix")]
