@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
+import hypothesis
 import pytest
 from pytest_socket import disable_socket, enable_socket
 
@@ -36,6 +37,10 @@ POSTGRES_IMAGE = "postgres:18.4"
 KAFKA_IMAGE = "apache/kafka:4.3.1"
 S3_IMAGE = "chrislusf/seaweedfs:4.48"
 TEMPLATE = "empty_template"
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 class PostgresServer(Protocol):

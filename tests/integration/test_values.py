@@ -119,7 +119,6 @@ def nasty_rows() -> list[dict[str, str | None]]:
 
 @settings(
     max_examples=3,
-    deadline=None,
     database=None,
     derandomize=True,
     phases=[Phase.generate],  # an example is a backup: no time to shrink one

@@ -146,7 +146,7 @@ async def test_bulk_ingest_insert_update_and_delete(api) -> None:
 
 
 @given(rows=st.lists(st.tuples(st.text(max_size=40), st.none() | st.decimals(-(10**12), 10**12, places=6)), max_size=8))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_rest_bulk_and_state_agree_for_any_value(rows: list[tuple[str, Decimal | None]]) -> None:
     asyncio.run(compare_surfaces(rows))
 

@@ -2,7 +2,7 @@
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.orgsim import ids
@@ -26,7 +26,6 @@ def one(field: dict, text: str | None) -> str | ApiError | None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(texts=st.lists(st.none() | st.sampled_from(USUAL) | st.text("0123456789.-+eT:Z", max_size=12), min_size=9))
-@settings(deadline=None)
 def test_a_column_and_its_values_agree(kind: str, texts: list[str | None]) -> None:
     field = make_field("X__c", kind)
     stored, wrong = canonical_column(field, pl.Series(texts, dtype=pl.String))
@@ -41,7 +40,6 @@ def test_a_column_and_its_values_agree(kind: str, texts: list[str | None]) -> No
 
 
 @given(st.lists(st.none() | st.text("0aAzZ9é ", min_size=14, max_size=19), min_size=40, max_size=60))
-@settings(deadline=None)
 def test_ids_in_columns_are_ids(texts: list[str | None]) -> None:
     found = ids.normalised(pl.Series(texts, dtype=pl.String)).to_list()
     assert found == [None if text is None else ids.normalise(text) for text in texts]

@@ -106,7 +106,7 @@ class Story:
 
 
 @given(story=st.lists(action, min_size=3, max_size=14))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_file_alone_tells_the_org_of_every_moment(tmp_path_factory, story) -> None:
     folder = tmp_path_factory.mktemp("ledger")
     with pytest.MonkeyPatch.context() as patch:

@@ -46,7 +46,7 @@ def assert_unbreakable(org: Org, examples: int, caplog: pytest.LogCaptureFixture
         operation = found.ok()
 
         @seed(SEED)
-        @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        @settings(max_examples=examples, suppress_health_check=list(HealthCheck), database=None)
         @given(case=operation.as_strategy())
         def send(case: Any) -> None:
             token = org.sessions.open(org.admin, org.clock.now()).token

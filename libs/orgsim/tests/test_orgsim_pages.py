@@ -46,7 +46,7 @@ async def text_of(pages: Pages, start: int, count: int) -> str:
     newline=st.sampled_from(["\n", "\r\n"]),
     size=st.integers(1, 15),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_pages_of_any_size_are_the_rows_once(
     rows: list[tuple[str | None, str | None]], separator: str, newline: str, size: int
 ) -> None:

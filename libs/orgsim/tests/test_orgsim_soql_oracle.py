@@ -151,7 +151,7 @@ def joined(children: st.SearchStrategy[tuple[str, Check]]) -> st.SearchStrategy[
     return children.map(negated) | st.builds(together, st.sampled_from(["AND", "OR"]), several)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(condition=st.recursive(leaf(), joined, max_leaves=6))
 def test_conditions_agree_with_a_plain_reading(table: Table, condition: tuple[str, Check]) -> None:
     found = run(table.org, parse(f"SELECT Id FROM Thing__c WHERE {condition[0]}"), table.org.admin)
@@ -165,7 +165,7 @@ WORDS = ["SELECT", "FROM", "WHERE", "Id", "Account", "Name", "AND", "OR", "NOT",
          "\u2028"]  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     words=st.lists(st.sampled_from(WORDS), max_size=14) | st.lists(st.text(max_size=6), max_size=5),
     started=st.booleans(),
@@ -178,7 +178,7 @@ def test_whatever_is_asked_only_the_platforms_errors_come_back(table: Table, wor
         assert (error.status, bool(error.message)) == (400, True)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(operand=st.sampled_from(["Id", "Name", "CreatedDate", "IsDeleted", "AnnualRevenue", "OwnerId", "BillingAddress",
                                 "Owner.Name", "CALENDAR_YEAR(CreatedDate)", "DAY_ONLY(CreatedDate)", "COUNT(Id)",
                                 "DISTANCE(BillingAddress, GEOLOCATION(1, 2), 'km')", "HOUR_IN_DAY(Name)"]),

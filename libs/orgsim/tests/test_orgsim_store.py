@@ -145,7 +145,7 @@ def tiny_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 TestTableMachine = TableMachine.TestCase
-TestTableMachine.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestTableMachine.settings = settings(max_examples=25, stateful_step_count=25)
 
 
 def test_a_span_that_ends_before_it_begins_is_empty() -> None:

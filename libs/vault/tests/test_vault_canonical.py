@@ -71,7 +71,7 @@ def test_numbers_are_exact_decimals(kind: str, token: str | None, text: str | No
         max_size=20,
     )
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_number_keeps_its_value_and_loses_its_spelling(tokens: list[str]) -> None:
     texts = through("double", list(tokens))
     for token, text in zip(tokens, texts, strict=True):
@@ -109,7 +109,7 @@ def test_other_types_have_one_form(kind: str, token: str, text: str) -> None:
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=12), min_size=1, max_size=8))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_text_is_kept_byte_for_byte(texts: list[str]) -> None:
     assert through("string", list(texts)) == [text or None for text in texts]
 

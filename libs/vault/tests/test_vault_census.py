@@ -99,7 +99,7 @@ def test_ids_come_back_from_keys_by_column() -> None:
 Stamps = st.dictionaries(st.integers(1, 12), st.integers(1, 4))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(Stamps, Stamps, st.integers(0, 3))
 def test_the_comparison_is_that_of_sets_and_the_absent_are_deleted(
     held: dict[int, int], org: dict[int, int], recent: int

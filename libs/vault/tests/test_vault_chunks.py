@@ -22,7 +22,7 @@ def frame(rows: list[Row]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=dict(SCHEMA), orient="row")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(Rows, max_size=8), st.integers(1, 5), st.integers(0, 6), st.booleans(), st.integers(0, 30))
 def test_of_each_key_the_right_row_stays(
     pages: list[list[Row]], chunk: int, recent: int, stamps: bool, at: int

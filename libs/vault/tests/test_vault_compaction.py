@@ -261,7 +261,7 @@ STEPS_OF_A_TABLE = st.lists(
 
 
 @given(STEPS_OF_A_TABLE)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_table_that_is_compacted_at_any_time_is_the_same_table(steps: list[Any]) -> None:
     with TemporaryDirectory() as one, TemporaryDirectory() as other:
         told = [_tell(Path(folder), steps, compacting=folder == one) for folder in (one, other)]

@@ -140,7 +140,7 @@ def tell(folder: Path, told: list[Any], choose: Any) -> tuple[Any, ...]:
 
 
 @given(runs(), st.data())
-@settings(max_examples=10, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=10, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 def test_the_state_and_the_events_are_the_same(told: list[Any], data: st.DataObject) -> None:
     def straight(pages: int) -> list[tuple[int, str]]:
         return [(at, "none") for at in range(pages)]

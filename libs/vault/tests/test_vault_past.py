@@ -35,7 +35,7 @@ def test_a_value_that_is_not_the_one_written_names_no_field(backup: Backup) -> N
 
 
 @given(st.lists(st.dictionaries(st.integers(0, 3), st.integers(0, 5), min_size=1), min_size=1, max_size=6))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_fields_that_moved_are_named_whatever_moved_before(days: list[dict[int, int]]) -> None:
     """`days`: for each record that changes, a number whose bits say in which fields."""
     wide = schema_of("A", "B", "C")

@@ -185,7 +185,7 @@ WORDS = st.one_of(
 
 
 @given(st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=6))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_every_text_comes_back_byte_for_byte(values: list[tuple[str, str]]) -> None:
     with TemporaryDirectory() as folder:
         backup = Backup.in_folder(Path(folder) / "vault", Path(folder))
@@ -211,7 +211,7 @@ def as_in_the_org(number: int, stamp: int) -> Record:
 
 
 @given(pages(), st.data())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_state_is_the_same_for_every_order_and_any_repeats(
     observed: list[list[tuple[int, int]]], data: st.DataObject
 ) -> None:

@@ -184,7 +184,7 @@ def test_all_that_was_there_when_the_delta_began_must_have_been_read() -> None:
 Held = st.dictionaries(st.integers(0, 9), st.integers(0, 3))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     Held, Held, st.integers(-1, 1), st.integers(1, 3), st.booleans(), st.integers(0, 3), st.sampled_from(["", "full"])
 )

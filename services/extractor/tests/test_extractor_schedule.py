@@ -31,7 +31,7 @@ def days_of(job: UUID, due: object, first: datetime, nights: int, every: timedel
 
 
 @pytest.mark.parametrize("due", [scan_due, census_due])
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(job=st.uuids(), shift=st.integers(0, 7 * 24 * 60))
 def test_no_day_is_heavy_and_every_object_has_its_day(due: object, job: UUID, shift: int) -> None:
     nights = days_of(job, due, NIGHT + timedelta(minutes=shift), 14)
@@ -40,7 +40,7 @@ def test_no_day_is_heavy_and_every_object_has_its_day(due: object, job: UUID, sh
     assert max(load.values()) <= 1.5 * len(NAMES) / 7
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(job=st.uuids())
 def test_lists_are_half_way_between_scans(job: UUID) -> None:
     scans, lists = days_of(job, scan_due, NIGHT, 14), days_of(job, census_due, NIGHT, 14)

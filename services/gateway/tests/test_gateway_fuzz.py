@@ -21,7 +21,7 @@ def test_random_requests_are_answered_as_documented(world):
     for found in schema.get_all_operations():
         operation = found.ok()
 
-        @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        @settings(max_examples=6, suppress_health_check=list(HealthCheck), database=None)
         @given(case=operation.as_strategy())
         def check(case):
             answer = case.call_and_validate(headers=authorization, checks=CHECKS)

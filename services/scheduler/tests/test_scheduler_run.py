@@ -164,7 +164,7 @@ def shuffled_runs(draw: st.DrawFn) -> tuple[list[Report], list[Report]]:
 
 
 @given(shuffled_runs())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_order_and_repeats_do_not_change_the_end(runs: tuple[list[Report], list[Report]]) -> None:
     in_order, shuffled = runs
     ended = end_of(*shuffled)
