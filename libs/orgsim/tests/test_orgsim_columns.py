@@ -39,6 +39,12 @@ def test_a_column_and_its_values_agree(kind: str, texts: list[str | None]) -> No
             assert wrong is None or row not in wrong
 
 
+@pytest.mark.parametrize("kind", ["double", "int"])
+@pytest.mark.parametrize("text", ["1e999999999", "-1e-999999999", "0e999999999"])
+def test_a_number_of_a_thousand_million_digits_is_refused_at_once(kind: str, text: str) -> None:
+    assert isinstance(one(make_field("X__c", kind), text), ApiError)
+
+
 @given(st.lists(st.none() | st.text("0aAzZ9é ", min_size=14, max_size=19), min_size=40, max_size=60))
 def test_ids_in_columns_are_ids(texts: list[str | None]) -> None:
     found = ids.normalised(pl.Series(texts, dtype=pl.String)).to_list()

@@ -20,6 +20,7 @@ _WHOLE_KINDS = frozenset({"int", "long"})
 _CANONICAL_STAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _DIGITS = re.compile(r"[-+0-9.eE]+")  # Decimal would take underscores and the digits of any script
+_LARGEST_EXPONENT = 400  # beyond every number of a field; its digits written out would fill the memory
 _OFFSET = re.compile(r"([+-]\d\d):?(\d\d)$")
 
 
@@ -54,7 +55,10 @@ def _decimal(value: object) -> Decimal:
     text = str(value).strip()
     if _DIGITS.fullmatch(text) is None:
         raise ValueError(value)
-    return Decimal(text)
+    number = Decimal(text)
+    if abs(number.adjusted()) > _LARGEST_EXPONENT:
+        raise ValueError(value)
+    return number
 
 
 def _number(value: object) -> str:
