@@ -6,12 +6,13 @@ import re
 from functools import lru_cache
 from importlib import resources
 
-from lark import Lark, Tree, UnexpectedInput
+from lark import Tree, UnexpectedInput
 from lark.exceptions import UnexpectedEOF, UnexpectedToken, VisitError
 
 from holdfast.orgsim.errors import ApiError
 from holdfast.orgsim.soql import ast
 from holdfast.orgsim.soql.build import Build, NotWholeError, unescape
+from holdfast.orgsim.soql.compiled import parser_of
 from holdfast.orgsim.soql.messages import malformed, unexpected_token
 
 __all__ = ["MAX_CHARACTERS", "parse", "unescape"]
@@ -20,12 +21,7 @@ MAX_CHARACTERS = 100_000
 MAX_DEPTH = 50  # parentheses inside each other; far beyond what the platform finds too complicated
 _NESTING = re.compile(r"'(?:[^'\\]|\\.)*'|[()]|\b(?:not\s+)+", re.IGNORECASE | re.DOTALL)
 
-_PARSER = Lark(
-    (resources.files("holdfast.orgsim.soql") / "grammar.lark").read_text(),
-    parser="lalr",
-    lexer="contextual",
-    maybe_placeholders=False,
-)
+_PARSER = parser_of((resources.files("holdfast.orgsim.soql") / "grammar.lark").read_text("utf-8"))
 
 
 @lru_cache(maxsize=512)
