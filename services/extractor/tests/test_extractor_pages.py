@@ -59,12 +59,13 @@ async def test_a_killed_worker_costs_no_more_than_the_pages_on_their_way(
 ) -> None:
     define(org, thing, 6000)
     one = harness(**PARALLEL, extractor_pages_ahead=3)
-    org.faults({"path": RESULTS, "skip": 7, "count": 4, "effect": {"latency_s": 5}})
+    org.faults({"path": RESULTS, "skip": 7, "count": 4, "effect": {"latency_s": 60}})
     async with one.running():
         run_id = await one.request(thing)
         async with asyncio.timeout(20):
             while await one.db.fetchval("SELECT count(*) FROM page") < 7:
                 await asyncio.sleep(0.01)
+    org.clear_faults()
     two = harness(**PARALLEL)
     async with two.running():
         events = await two.finished(run_id)

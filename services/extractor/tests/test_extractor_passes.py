@@ -225,7 +225,7 @@ async def test_a_census_goes_on_after_the_last_durable_page(org: RunningOrg, har
     async with one.running():
         run_id = await read(one, thing)
         pages = await one.db.fetchval("SELECT count(*) FROM page")
-        org.faults({"path": "jobs/query/[^/]+/results", "skip": 1, "count": 1, "effect": {"latency_s": 5}})
+        org.faults({"path": "jobs/query/[^/]+/results", "skip": 1, "count": 1, "effect": {"latency_s": 60}})
         await doubt(one, run_id, thing, "census")
         one.workers.signal.set()
         async with asyncio.timeout(30):

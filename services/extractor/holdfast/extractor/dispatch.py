@@ -7,7 +7,7 @@ write of its work must compare.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import timedelta
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
@@ -41,8 +41,8 @@ C = TypeVar("C", bound=Claim)
 class LeasedRows(Protocol[C]):
     """The rows of one kind and what can be done with their leases."""
 
-    async def claim(self) -> C | None:
-        """Lease the next row, or None when there is none."""
+    async def claim(self, in_hand: Collection[UUID]) -> C | None:
+        """Lease the next row, but none with these keys; None when there is none."""
 
     async def renew(self, claims: Sequence[C]) -> set[UUID]:
         """Prolong leases; returns the keys of those that were still held."""
@@ -103,7 +103,8 @@ class Dispatcher(Loop, Generic[C]):
     async def _fill(self) -> bool:
         if len(self._running) >= self._slots:
             return False
-        claim = await self._rows.claim()
+        # If this process stood still for longer than a lease, what it has in hand looks abandoned even to itself.
+        claim = await self._rows.claim(self._running.keys())
         if claim is None:
             return False
         task = asyncio.create_task(self._guarded(claim), name=f"{self.name}-{claim.key}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -20,11 +20,11 @@ class RunRows:
         self._holder = holder
         self._lease = lease
 
-    async def claim(self) -> RunClaim | None:
-        """Lease the oldest run that waits."""
+    async def claim(self, in_hand: Collection[UUID] = ()) -> RunClaim | None:
+        """Lease the oldest run that waits and is not in hand."""
 
         async def work(unit: Unit) -> Record | None:
-            return await unit.fetchrow(sql.claim_extraction, self._holder, self._lease)
+            return await unit.fetchrow(sql.claim_extraction, self._holder, self._lease, list(in_hand))
 
         row = await self._db.run(LEASE_WRITTEN, work)
         if row is None:
@@ -52,11 +52,11 @@ class TaskRows:
         self._holder = holder
         self._lease = lease
 
-    async def claim(self) -> TaskClaim | None:
-        """Lease the largest object that waits."""
+    async def claim(self, in_hand: Collection[UUID] = ()) -> TaskClaim | None:
+        """Lease the largest object that waits and is not in hand."""
 
         async def work(unit: Unit) -> Record | None:
-            return await unit.fetchrow(sql.claim_task, self._holder, self._lease)
+            return await unit.fetchrow(sql.claim_task, self._holder, self._lease, list(in_hand))
 
         row = await self._db.run(LEASE_WRITTEN, work)
         return None if row is None else TaskClaim.of(row)

@@ -8,12 +8,12 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (run_id) DO NOTHING;
 
 -- name: claim_extraction
--- The oldest run that waits for a plan and that nobody holds.
+-- The oldest run that waits for a plan and that nobody holds; none of $3, which the caller has in hand.
 UPDATE extraction SET holder = $1, epoch = epoch + 1, lease_until = clock_timestamp() + $2, wait_reason = '',
     wait_until = NULL
 WHERE run_id = (
     SELECT run_id FROM extraction
-    WHERE state = 'waiting' AND NOT paused
+    WHERE state = 'waiting' AND NOT paused AND run_id <> ALL ($3::uuid[])
       AND (lease_until IS NULL OR lease_until < clock_timestamp())
       AND (not_before IS NULL OR not_before <= clock_timestamp())
     ORDER BY received_at
@@ -24,13 +24,14 @@ RETURNING run_id, job_id, run, connection_id, objects, full_scan, correlation_id
     api_limit_percent;
 
 -- name: claim_task
--- The largest object that waits and that nobody holds, with what its worker must know of the run.
+-- The largest object that waits and that nobody holds, with what its worker must know of the run; none of $3, which
+-- the caller has in hand.
 WITH claimed AS (
     UPDATE task SET holder = $1, epoch = epoch + 1, lease_until = clock_timestamp() + $2, wait_reason = '',
         wait_until = NULL, began_at = coalesce(began_at, clock_timestamp())
     WHERE task_id = (
         SELECT task_id FROM task
-        WHERE state = 'waiting'
+        WHERE state = 'waiting' AND task_id <> ALL ($3::uuid[])
           AND EXISTS (
               SELECT FROM extraction
               WHERE extraction.run_id = task.run_id AND NOT extraction.paused AND extraction.state = 'planned'

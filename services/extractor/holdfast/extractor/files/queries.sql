@@ -82,7 +82,8 @@ FROM (SELECT run_id, count(*) AS files FROM again GROUP BY run_id) AS back
 WHERE file_run.run_id = back.run_id;
 
 -- name: claim_file
--- The oldest file that waits, of an org that no run is reading, that may be asked and has quota left.
+-- The oldest file that waits, of an org that no run is reading, that may be asked and has quota left; none of $5,
+-- which the caller has in hand.
 WITH source AS (
     SELECT connection_id FROM file_source s
     WHERE (not_before IS NULL OR not_before <= clock_timestamp())
@@ -97,7 +98,7 @@ WITH source AS (
     WHERE file_id = (
         SELECT next.file_id FROM source CROSS JOIN LATERAL (
             SELECT file_id FROM file
-            WHERE file.connection_id = source.connection_id AND state = 'waiting'
+            WHERE file.connection_id = source.connection_id AND state = 'waiting' AND file_id <> ALL ($5::uuid[])
               AND (lease_until IS NULL OR lease_until < clock_timestamp())
               AND (not_before IS NULL OR not_before <= clock_timestamp())
             ORDER BY file_id

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -64,11 +64,12 @@ class FileRows:
     calls_a_day: int
     bytes_a_day: int
 
-    async def claim(self) -> FileClaim | None:
-        """Lease a file of an org that nothing else is reading."""
+    async def claim(self, in_hand: Collection[UUID] = ()) -> FileClaim | None:
+        """Lease a file of an org that nothing else is reading, and that is not in hand."""
+        limits = (self.calls_a_day, self.bytes_a_day)
 
         async def work(unit: Unit) -> Record | None:
-            return await unit.fetchrow(sql.claim_file, self.holder, self.lease, self.calls_a_day, self.bytes_a_day)
+            return await unit.fetchrow(sql.claim_file, self.holder, self.lease, *limits, list(in_hand))
 
         row = await self.db.run(FILE_LEASED, work)
         return None if row is None else FileClaim.of(row)
