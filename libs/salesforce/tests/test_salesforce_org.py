@@ -317,6 +317,22 @@ async def test_definitions_tell_of_what_the_user_cannot_see(world: World) -> Non
     assert everything is not None and {"Sample__c", "Account"} <= everything
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "message"),
+    [
+        (400, "MALFORMED_QUERY", "SOQL statements cannot be longer than 100000 characters."),
+        (400, "EXCEEDED_ID_LIMIT", "cannot specify more than 2000 ids"),
+    ],
+)
+async def test_definitions_that_are_too_many_for_one_query_are_asked_for_in_halves(
+    world: World, status: int, code: str, message: str
+) -> None:
+    refused = {"status": status, "body": [{"errorCode": code, "message": message}]}
+    world.org.faults({"path": "/tooling/query", "count": 1, "effect": refused})
+    told = await field_ids(world.client, ["Sample__c", "Account"])
+    assert told is not None and told["Sample__c"] and told["Account"]
+
+
 async def test_definitions_are_not_told_without_the_setup(world: World) -> None:
     world.org.permit(permissions={"ViewSetup": False})
     try:

@@ -13,11 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from holdfast.common.errors import Kind
 from holdfast.extractor.leased_rows import RunRows, TaskRows
 from holdfast.orgsim.testing import RunningOrg, start_org
 from holdfast.salesforce.client import SalesforceClient
-from holdfast.salesforce.errors import Retry, SalesforceError
+from holdfast.salesforce.errors import refusal
 from holdfast.salesforce.models import RestPage
 
 pytestmark = pytest.mark.integration
@@ -79,9 +78,26 @@ async def test_links_are_read_by_document_where_the_user_may_not(
     assert extracted(events)["api_calls"] <= 6
 
 
-@pytest.mark.parametrize("code", ["EXCEEDED_ID_LIMIT", "QUERY_TIMEOUT"])
+@pytest.mark.parametrize(
+    ("status", "code", "message"),
+    [
+        (400, "EXCEEDED_ID_LIMIT", "cannot specify more than 30 ids"),
+        (400, "QUERY_TOO_COMPLICATED", "Query is either selecting too many fields or the filter is too complicated."),
+        (400, "QUERY_TIMEOUT", "Your query request was running for too long."),
+        (400, "MALFORMED_QUERY", "SOQL statements cannot be longer than 100000 characters."),
+        (400, "MALFORMED_QUERY", "The list of ids is too long."),
+        (414, "", "URI Too Long"),
+        (431, "", "Request Header Fields Too Large"),
+    ],
+)
 async def test_parents_that_are_too_many_for_one_query_are_halved(
-    org: RunningOrg, harness: Make, without_query_all_files: None, monkeypatch: pytest.MonkeyPatch, code: str
+    org: RunningOrg,
+    harness: Make,
+    without_query_all_files: None,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    code: str,
+    message: str,
 ) -> None:
     files(org, 120, 2)
     real = SalesforceClient.composite
@@ -94,9 +110,7 @@ async def test_parents_that_are_too_many_for_one_query_are_halved(
             asked = unquote(part.path).partition(" IN (")[2].count(",") + 1
             if asked > 30:
                 refused.append(asked)
-                answers[number] = SalesforceError(
-                    Kind.INVALID, "Too many.", code="refused", retry=Retry.NEVER, error_code=code
-                )
+                answers[number] = refusal(status, code, message)
         return answers
 
     monkeypatch.setattr(SalesforceClient, "composite", strict)

@@ -145,7 +145,7 @@ async def _fields_of(client: SalesforceClient, objects: Sequence[str]) -> dict[s
     try:
         page = await _told(client, soql, columns)
     except HoldfastError as error:
-        if len(objects) == 1 or not is_refusal_of(error, "EXCEEDED_ID_LIMIT"):
+        if len(objects) == 1 or error.kind is not Kind.TOO_LARGE:
             raise
         return await _in_halves(client, objects)
     if page is None:
@@ -174,7 +174,8 @@ async def _told(client: SalesforceClient, soql: str, fields: Sequence[str]) -> R
     try:
         return await client.tooling_query(soql, fields)
     except HoldfastError as error:
-        if error.kind is Kind.FORBIDDEN or is_refusal_of(error, *_NOT_TOLD):
+        told = error.kind is Kind.TOO_LARGE  # the org would answer a smaller question
+        if not told and (error.kind is Kind.FORBIDDEN or is_refusal_of(error, *_NOT_TOLD)):
             return None
         raise
 

@@ -42,6 +42,7 @@ class Rule(NamedTuple):
 QUOTA_PAUSE = timedelta(minutes=15)
 
 _QUERY = "Salesforce does not accept the query: {message}"
+_TOO_LONG = Rule(Kind.TOO_LARGE, Retry.NEVER, "The query is too long for Salesforce: {message}", "rest")
 _LOCKED_OUT = "Salesforce refuses the connection's credentials: {message}"
 
 # A refused session or sign-in is INVALID input of ours to Salesforce: UNAUTHENTICATED would tell the users of
@@ -136,6 +137,9 @@ VARIANTS: tuple[tuple[str, str, Rule], ...] = (
         "Concurrent",
         Rule(Kind.LIMIT, Retry.BACKOFF, "Too many long requests run in the org at once.", "limits"),
     ),
+    ("MALFORMED_QUERY", "longer than", _TOO_LONG),  # "SOQL statements cannot be longer than 100000 characters."
+    ("MALFORMED_QUERY", "too long", _TOO_LONG),
+    ("MALFORMED_QUERY", "too many", _TOO_LONG),
     (
         "",
         "Max bulk v2 query",

@@ -125,8 +125,14 @@ class ParentWalk:
         parts = [
             query_part(self._query.filtered(self._walk.field, group), all_rows=True, fields=fields) for group in groups
         ]
+        try:
+            outcomes = await self._client.composite(parts)
+        except SalesforceError as error:
+            if not _too_many(error):
+                raise
+            outcomes = [error for _ in groups]  # what was asked or answered together was too much: less of each
         answered: list[tuple[list[str], RestPage]] = []
-        for group, outcome in zip(groups, await self._client.composite(parts), strict=True):
+        for group, outcome in zip(groups, outcomes, strict=True):
             if not isinstance(outcome, SalesforceError):
                 answered.append((group, outcome))
             elif len(group) > 1 and _too_many(outcome):
@@ -190,8 +196,8 @@ def _require_whole(came: int, promised: int) -> None:
 
 
 def _too_many(error: HoldfastError) -> bool:
-    """Whether the org would answer for fewer parents."""
-    return too_much(error) or is_refusal_of(error, "EXCEEDED_ID_LIMIT", "QUERY_TOO_COMPLICATED")
+    """Whether the org would answer for fewer parents: the query is too long, too large, or takes too long."""
+    return too_much(error) or (isinstance(error, SalesforceError) and error.kind is Kind.TOO_LARGE)
 
 
 def _nothing(fields: Sequence[str]) -> pa.Table:
