@@ -55,7 +55,7 @@ async def complete_jobs(url: str, token: str, objects: list[str]) -> list[Result
             base = f"/services/data/{VERSION}/jobs/query/{job.raise_for_status().json()['id']}"
             while (await http.get(base)).json()["state"] != "JobComplete":
                 await asyncio.sleep(0.01)
-            locator, most = None, bulk_page_rows(len(schema.fields), PAGE_BYTES)
+            locator, most = None, bulk_page_rows(schema.fields, PAGE_BYTES)
             while locator != "null":
                 path = f"{base}/results?maxRecords={most}" + (f"&locator={locator}" if locator else "")
                 answer = await http.get(path)

@@ -97,7 +97,7 @@ class Harness:
         self.orgs = Orgs(connections, self.clock, caller="test", concurrency=8, allow_insecure=True)
         self.staging = Staging(db, self.objects, self.clock, folder / "scratch", transforms=2, pages_in_memory=6)
         self.staging.clean()
-        together = Together(self.orgs, settings.extractor_count_window)
+        together = Together(self.orgs, settings.extractor_count_window, settings.extractor_count_patience)
         views = Views(self.orgs, together)
         patience = Patience(timedelta(milliseconds=50), settings.extractor_patience)
         self.closer = Closer(db, Counter(together, self.orgs, self.clock), views, settings, self.clock)
@@ -110,6 +110,7 @@ class Harness:
             settings=settings,
             patience=patience,
             sources=Sources(db, settings, self.prober, self.clock),
+            together=together,
             clock=self.clock,
         )
         self.workers = self._dispatcher("workers", TaskRows, self.worker.read)
@@ -139,6 +140,12 @@ class Harness:
             poll=timedelta(milliseconds=50),
             clock=self.clock,
         )
+
+    async def read(self, claim: Any) -> None:
+        """All that is done with a leased object."""
+        rest = await self.worker.read(claim)
+        if rest is not None:
+            await rest()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

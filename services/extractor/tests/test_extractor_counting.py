@@ -60,7 +60,20 @@ async def test_objects_that_end_together_share_a_call(org: RunningOrg, harness: 
     bodies = await extracted(one, *names)
     assert [bodies[name]["count"]["records"] for name in names] == [0, 1, 2, 3]
     composites = sum(item["calls"] for item in org.calls()["routes"] if item["route"].endswith("/composite"))
-    assert composites <= 1 + 2, "describes; then four counts, and the two questions who looks, five at a time"
+    assert composites <= 1 + 2 + 1, "describes; then four first pages and their counts, five at a time; who looks"
+
+
+async def test_a_count_waits_for_objects_that_are_still_read(org: RunningOrg, harness: Make, own: Own) -> None:
+    names = [own(f"Late{letter}") for letter in "ABC"]
+    for name in names:
+        define(org, name, 40)
+    for number in range(len(names)):
+        org.faults({"path": "/jobs/query", "skip": number, "count": 1, "effect": {"latency_s": 0.4 * number}})
+    org.reset_calls()
+    bodies = await extracted(harness(extractor_bulk_threshold_rows=1), *names)
+    assert [bodies[name]["count"]["records"] for name in names] == [40, 40, 40]
+    composites = sum(item["calls"] for item in org.calls()["routes"] if item["route"].endswith("/composite"))
+    assert composites == 1 + 1, "describes; then three counts and who looks, though they end one after the other"
 
 
 async def test_a_count_that_salesforce_stops_is_said_and_fails_nothing(

@@ -37,11 +37,11 @@ def many(number: int, **others: Any) -> dict[str, ObjectPlan]:
     ],
 )
 def test_calls_of_one_object(strategy: Any, rows: int, expected: int) -> None:
-    assert calls_of(strategy, rows, 3, facts()) == expected
+    assert calls_of(strategy, rows, FIELDS, facts()) == expected
 
 
 def test_a_slow_org_is_looked_at_more_often() -> None:
-    assert calls_of("bulk2", 2000, 3, facts(looks=7)) == 9
+    assert calls_of("bulk2", 2000, FIELDS, facts(looks=7)) == 9
 
 
 @pytest.mark.parametrize(("number", "expected"), [(1, 1 + 1), (5, 2 + 1), (10, 4 + 1), (14, 6 + 1), (30, 12 + 1)])

@@ -199,7 +199,7 @@ async def test_a_job_that_makes_no_progress_is_given_up(org: RunningOrg, harness
 async def test_a_query_that_is_too_much_is_halved(org: RunningOrg, harness: Make, thing: str, code: str) -> None:
     define(org, thing, 400)
     one = harness()
-    org.faults({"path": f"queryAll.*(%2C|,).*{thing}", "count": 3, "effect": {"error": code}})
+    org.faults({"path": f"queryAll.*(%2C|,).*{thing}", "count": 4, "effect": {"error": code}})
     events = await one.run(thing)
     assert extracted(events)["rows"] == rows_staged(events) == 400
     assert extracted(events)["pages"] == 4, "the ranges that three halvings came to"
@@ -276,7 +276,7 @@ async def test_a_used_up_limit_is_waited_for(org: RunningOrg, harness: Make, thi
 
     one.connections.grant = grant
     body = [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests Limit exceeded."}]
-    org.faults({"path": "queryAll", "count": 1, "effect": {"status": 403, "body": body}})
+    org.faults({"path": "/composite", "count": 1, "effect": {"status": 403, "body": body}})
     async with one.running():
         run_id = await one.request(thing)
         async with asyncio.timeout(20):
@@ -333,13 +333,13 @@ async def test_a_reader_that_lost_its_lease_cannot_write(org: RunningOrg, harnes
     await asyncio.sleep(0.3)
     quick = await TaskRows(one.db, "quick", lease).claim()
     assert quick is not None and quick.epoch == late.epoch + 1
-    await one.worker.read(late)
+    await one.read(late)
     assert [kind for kind, _ in await one.events(run_id)] == ["extraction.planned"]
     with pytest.raises(HoldfastError) as fenced:
         async with one.db.unit(OBJECT_CLOSED) as unit:
             await store.lock_task(unit, late)
     assert fenced.value.kind is Kind.FENCED
-    await one.worker.read(quick)
+    await one.read(quick)
     events = await one.events(run_id)
     assert [kind for kind, _ in events] == ["extraction.planned", "page.staged", "object.extracted"]
 
@@ -391,7 +391,7 @@ async def test_a_field_taken_away_after_planning_is_left_out(
     run_id = await one.request(thing)
     await one.planner.plan(await RunRows(one.db, "test", lease).claim())
     org.restrict(hidden_fields=[f"{thing}.Text__c"])
-    await one.worker.read(await TaskRows(one.db, "test", lease).claim())
+    await one.read(await TaskRows(one.db, "test", lease).claim())
     events = await one.events(run_id)
     assert extracted(events)["rows"] == rows_staged(events) == rows
     page = next(body for kind, body in events if kind == "page.staged")
@@ -410,7 +410,7 @@ async def test_a_field_that_comes_while_another_goes_is_read_of_every_record_by_
     await one.planner.plan(await RunRows(one.db, "test", lease).claim())
     org.restrict(hidden_fields=[f"{thing}.Text__c"])
     org.schema({"objects": [{"name": thing, "fields": [{"name": "Renamed__c", "type": "string", "length": 9}]}]})
-    await one.worker.read(await TaskRows(one.db, "test", lease).claim())
+    await one.read(await TaskRows(one.db, "test", lease).claim())
     following = extracted(await one.run(thing))
     assert (following["mode"], following["rows"]) == ("full", 5)
 
@@ -460,7 +460,7 @@ async def test_a_closing_that_was_put_off_does_not_take_the_time_of_a_later_job(
         await unit.execute(f"{later}, read_from) {values}", uuid4(), run_id, newest + timedelta(days=2))
 
     await one.db.run(RUN_RECEIVED, died_before_closing)
-    await one.worker.read(await TaskRows(one.db, "test", lease).claim())
+    await one.read(await TaskRows(one.db, "test", lease).claim())
     assert datetime.fromisoformat(extracted(await one.events(run_id))["watermark"]) == newest
 
 

@@ -268,7 +268,7 @@ async def test_a_link_of_a_parent_whose_turn_was_over_comes_with_the_next_run(
     body = [{"errorCode": "SERVER_UNAVAILABLE", "message": "Later."}]
     effect = {"status": 503, "body": body}
     org.faults({"method": "POST", "path": "/composite", "skip": 2, "count": None, "effect": effect})
-    await one.worker.read(await TaskRows(one.db, "test", LEASE).claim())
+    await one.read(await TaskRows(one.db, "test", LEASE).claim())
     assert await one.db.fetchval("SELECT count(*) FROM page") > 0, "some parents are behind it"
     org.clear_faults()
 

@@ -218,9 +218,13 @@ def test_a_query_too_long_for_a_url_goes_by_bulk() -> None:
 
 
 def test_pages_hold_fewer_rows_the_wider_they_are() -> None:
-    assert bulk_page_rows(5, 10_000_000) == 50_000
-    assert bulk_page_rows(40, 10_000_000) == 10_416
-    assert bulk_page_rows(900, 10_000_000) == 1_000
+    def fields(number: int, kind: str = "string") -> list[FieldType]:
+        return [FieldType(f"F{n}", kind) for n in range(number)]
+
+    assert bulk_page_rows(fields(5), 10_000_000) == 50_000
+    assert bulk_page_rows(fields(40), 10_000_000) == 12_500
+    assert bulk_page_rows(fields(40, "boolean"), 10_000_000) == 35_714
+    assert bulk_page_rows(fields(900), 10_000_000) == 1_000
 
 
 HOUR = timedelta(hours=1)

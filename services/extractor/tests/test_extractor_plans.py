@@ -76,7 +76,7 @@ async def test_a_plan_begins_nothing(org: RunningOrg, harness: Make, thing: str)
     one = harness()
     said = await plan(one, thing, "Nope__c")
     assert [(item.object, item.mode, item.strategy, item.rows) for item in said.objects] == [
-        (thing, "baseline", "REST", 1)
+        (thing, "baseline", "REST, asked with others", 1)
     ]
     (missing,) = said.unreadable
     assert missing.object == "Nope__c" and "has no object Nope__c" in missing.reason
@@ -104,7 +104,7 @@ async def test_much_that_changed_is_counted_beforehand(
 async def test_an_object_takes_as_long_as_the_last_time(org: RunningOrg, harness: Make, thing: str) -> None:
     org.define(thing, [], [{"Name": "one"}])
     one = harness()
-    org.faults({"path": "/queryAll", "count": 1, "effect": {"latency_s": 1.5}})
+    org.faults({"path": "/composite", "count": 1, "effect": {"latency_s": 1.5}})
     await one.run(thing)
     (again,) = (await plan(one, thing, full=True)).objects
     assert 1.5 <= again.seconds < 10

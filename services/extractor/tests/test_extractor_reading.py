@@ -318,7 +318,7 @@ async def test_a_field_that_goes_is_said_by_the_run_that_notices_and_by_no_other
     run_id = await one.request(thing)
     await one.planner.plan(await RunRows(one.db, "test", one.settings.extractor_lease).claim())
     org.restrict(hidden_fields=[f"{thing}.Text__c"])
-    await one.worker.read(await TaskRows(one.db, "test", one.settings.extractor_lease).claim())
+    await one.read(await TaskRows(one.db, "test", one.settings.extractor_lease).claim())
     (second,) = of(await one.events(run_id), "object.extracted", thing)
     (third,) = of(await one.run(thing), "object.extracted", thing)
     sentence = f"The user can no longer read Text__c of {thing}; its last known values are kept."

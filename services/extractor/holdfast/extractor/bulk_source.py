@@ -14,7 +14,6 @@ import structlog
 from holdfast.common.clock import Clock
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.extractor.legs import WHOLE
-from holdfast.extractor.planning import bulk_page_rows
 from holdfast.extractor.reading import MOST_BULK_JOBS, Elsewhere, Fetched, lying_page, names_missing_field, too_much
 from holdfast.extractor.result_pages import FIRST, Lookahead, Place, ResultReader
 from holdfast.extractor.soql import ObjectQuery
@@ -48,13 +47,13 @@ class BulkPace:
     """How a job is waited for and its result is fetched.
 
     Attributes:
-        page_bytes: Aimed at size of a page that is asked for by size.
+        page_rows: Rows of a page that is asked for by size.
         poll_first, poll_longest: Pauses between two looks at a job; they double.
         stuck_after: A job that shows no progress for so long is given up.
         parallel_from_pages: From so many pages on they are fetched side by side.
     """
 
-    page_bytes: int
+    page_rows: int
     poll_first: timedelta
     poll_longest: timedelta
     stuck_after: timedelta
@@ -88,7 +87,7 @@ class BulkSource:
         self._clock = clock
         self._pace = pace
         self._lookahead = lookahead
-        self._page_rows = bulk_page_rows(len(query.fields), pace.page_bytes)
+        self._page_rows = pace.page_rows
         self._job_id = start.job_id
         self._locator = start.place
         self._places: set[str] = set()

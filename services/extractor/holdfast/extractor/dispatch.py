@@ -22,6 +22,10 @@ from holdfast.common.wakeup import Signal
 
 # Work that was taken away (its run was paused or cancelled) ends at the latest so long after.
 WATCH = timedelta(seconds=1)
+# What is left to do of a row once it no longer needs its slot.
+Rest = Callable[[], Awaitable[None]]
+# So many rows may be at their rest beside those that have slots; more keep theirs.
+MOST_ASIDE = 64
 log = structlog.get_logger(__name__)
 
 
@@ -58,14 +62,15 @@ class Dispatcher(Loop, Generic[C]):
     """Runs `work` on up to `slots` leased rows at once.
 
     `work` must not raise for anything that belongs to its row; what it raises is logged, and the row stays
-    leased until the lease runs out.
+    leased until the lease runs out. It may return what is left to do: that is done too, under the same lease, while
+    the slot is another row's already.
     """
 
     def __init__(
         self,
         name: str,
         rows: LeasedRows[C],
-        work: Callable[[C], Awaitable[None]],
+        work: Callable[[C], Awaitable[Rest | None]],
         *,
         slots: int,
         lease: timedelta,
@@ -79,6 +84,7 @@ class Dispatcher(Loop, Generic[C]):
         self._slots = slots
         self._lease = lease
         self._running: dict[UUID, tuple[C, asyncio.Task[None]]] = {}
+        self._aside: set[UUID] = set()
         self._look = Signal()
 
     @property
@@ -101,7 +107,7 @@ class Dispatcher(Loop, Generic[C]):
             await self._stop()
 
     async def _fill(self) -> bool:
-        if len(self._running) >= self._slots:
+        if len(self._running) - min(len(self._aside), MOST_ASIDE) >= self._slots:
             return False
         # If this process stood still for longer than a lease, what it has in hand looks abandoned even to itself.
         claim = await self._rows.claim(self._running.keys())
@@ -114,13 +120,18 @@ class Dispatcher(Loop, Generic[C]):
 
     async def _guarded(self, claim: C) -> None:
         try:
-            await self._handle(claim)
+            rest = await self._handle(claim)
+            if rest is not None:
+                self._aside.add(claim.key)
+                self.signal.set()
+                await rest()
         except Exception as error:
             log.exception("work_failed", loop=self.name, row=str(claim.key), error=str(error))
 
     def _ended(self, key: UUID, task: asyncio.Task[None]) -> None:
         if key in self._running and self._running[key][1] is task:
             del self._running[key]
+            self._aside.discard(key)
         self.signal.set()
 
     async def _heartbeat(self) -> None:

@@ -17,9 +17,8 @@ from holdfast.extractor.counting import uncountable
 from holdfast.extractor.planning import REST_PAGE_ROWS, ObjectPlan, Strategy, bulk_page_rows
 from holdfast.extractor.probing import MOST_OBJECTS
 from holdfast.salesforce.composite import MOST_QUERIES
+from holdfast.vault.schema import FieldType
 
-# Objects end when they end: of 13 baselines with four workers eight to twelve counts found nobody to share a call with.
-COUNTS_ALONE = 0.75
 # Until a job of the org was seen, its Bulk jobs are taken to be done when they are first looked at.
 FEWEST_LOOKS = 1
 LISTED_AT_ONCE = 5
@@ -106,7 +105,7 @@ def estimate(objects: Mapping[str, ObjectPlan], censuses: Iterable[str], facts: 
     return Estimate(costs, _shared(objects, facts), elapsed)
 
 
-def calls_of(strategy: Strategy, rows: int, fields: int, facts: Facts) -> int:
+def calls_of(strategy: Strategy, rows: int, fields: Sequence[FieldType], facts: Facts) -> int:
     """Calls that bring so many rows."""
     if strategy == "rest":
         return max(1, ceil(rows / REST_PAGE_ROWS))
@@ -121,8 +120,8 @@ def is_listed(how: ObjectPlan) -> bool:
 
 
 def is_probed(how: ObjectPlan) -> bool:
-    """Whether what changed in the object is asked together with others."""
-    return how.mode == "incremental" and how.strategy == "rest" and walk_of(how.schema.object) is None
+    """Whether the first page of the object is asked for together with those of others."""
+    return how.strategy == "rest" and walk_of(how.schema.object) is None and not how.schema.key
 
 
 def moves_to_bulk(how: ObjectPlan, facts: Facts) -> bool:
@@ -131,7 +130,7 @@ def moves_to_bulk(how: ObjectPlan, facts: Facts) -> bool:
 
 
 def _cost(how: ObjectPlan, facts: Facts, *, listed: bool) -> Cost:
-    name, fields = how.schema.object, len(how.schema.fields)
+    name, fields = how.schema.object, how.schema.fields
     walk = walk_of(name)
     if walk is not None:
         calls = _walk_calls(walk, how, facts)
@@ -143,14 +142,14 @@ def _cost(how: ObjectPlan, facts: Facts, *, listed: bool) -> Cost:
         records = facts.counts.get(name, 0)
         many = records >= facts.bulk_threshold_rows and in_bulk(name)
         # One more: the log of deletions or, of a big object, who looks in the second pass.
-        calls += 1 + calls_of("bulk2" if many else "rest", records, 2, facts)
+        calls += 1 + calls_of("bulk2" if many else "rest", records, fields[:2], facts)
     return Cost(calls, _seconds(how, calls, facts))
 
 
 def _walk_calls(walk: Walk, how: ObjectPlan, facts: Facts) -> int:
     """The ids of all parents, then five queries a call, each for as many parents as the object allows."""
     if walk.unfiltered_first:
-        return calls_of("rest", how.estimated_rows, len(how.schema.fields), facts)
+        return calls_of("rest", how.estimated_rows, how.schema.fields, facts)
     if not walk.parent:
         return max(ceil(len(walk.values) / MOST_QUERIES), ceil(how.estimated_rows / REST_PAGE_ROWS))
     parents = facts.counts.get(walk.parent, 0)
@@ -168,16 +167,17 @@ def _shared(objects: Mapping[str, ObjectPlan], facts: Facts) -> list[Shared]:
     counted = [name for name in objects if name not in single and not uncountable(name)]
     found = []
     if probed:
-        found.append(Shared(f"what changed in {_number(probed)}, and the counts, five questions a call", calls))
+        found.append(Shared(f"first pages of {_number(probed)} by REST, and the counts, five questions a call", calls))
     if counted:
-        found.append(Shared(f"counts of {_number(counted)} and who looks, some together", _counts(len(counted))))
+        found.append(
+            Shared(
+                f"counts of {_number(counted)} and who looks, five questions a call",
+                ceil((len(counted) + 2) / MOST_QUERIES),
+            )
+        )
     elif objects:
         found.append(Shared("who looks", 1))
     return found
-
-
-def _counts(number: int) -> int:
-    return max(ceil(COUNTS_ALONE * number), ceil((number + 2) / MOST_QUERIES))
 
 
 def _number(names: Sequence[str]) -> str:

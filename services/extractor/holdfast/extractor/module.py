@@ -179,14 +179,16 @@ def _patience(settings: ExtractorSettings) -> Patience:
 def _workers(
     platform: Platform, settings: ExtractorSettings, db: Database, orgs: Orgs, staging: Staging
 ) -> tuple[Worker, Dispatcher[TaskClaim]]:
+    together = Together(orgs, settings.extractor_count_window, settings.extractor_count_patience)
     worker = Worker(
         db=db,
         orgs=orgs,
         staging=staging,
-        closer=_closer(platform, settings, db, orgs),
+        closer=Closer(db, Counter(together, orgs, platform.clock), Views(orgs, together), settings, platform.clock),
         settings=settings,
         patience=_patience(settings),
         sources=Sources(db, settings, Prober(db, platform.clock, platform.holder, counting_part), platform.clock),
+        together=together,
         clock=platform.clock,
     )
     dispatcher = Dispatcher(
@@ -199,12 +201,6 @@ def _workers(
         clock=platform.clock,
     )
     return worker, dispatcher
-
-
-def _closer(platform: Platform, settings: ExtractorSettings, db: Database, orgs: Orgs) -> Closer:
-    together = Together(orgs, settings.extractor_count_window)
-    views = Views(orgs, together)
-    return Closer(db, Counter(together, orgs, platform.clock), views, settings, platform.clock)
 
 
 def _planners(

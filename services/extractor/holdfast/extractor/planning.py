@@ -21,7 +21,14 @@ Strategy = Literal["rest", "bulk2"]
 REST_PAGE_ROWS = 2000
 # Salesforce cuts URLs and headers off at 16,384 bytes; the rest of the request needs its share.
 LONGEST_QUERY_IN_URL = 14_000
-_BYTES_PER_FIELD = 24
+# Bytes of a value in a CSV page, by type, nulls among them. Texts are taken for longer than most are, and long texts
+# for a sentence: pages that turn out larger cost memory.
+_BYTES_OF_TYPE = {
+    "boolean": 7, "int": 6, "double": 9, "currency": 9, "percent": 6, "date": 10, "datetime": 24, "time": 12,
+    "id": 21, "reference": 16, "picklist": 14, "email": 20, "phone": 14,
+    "textarea": 60, "encryptedstring": 40, "multipicklist": 40,
+}  # fmt: skip
+_BYTES_OF_OTHERS = 20
 _MOST_NAMES = 20
 _FEWEST_PAGE_ROWS, _MOST_PAGE_ROWS = 1_000, 50_000
 
@@ -175,9 +182,9 @@ def strategy_of(query: ObjectQuery, rows: int, bulk_threshold_rows: int) -> Stra
     return "bulk2" if rows >= bulk_threshold_rows or too_long else "rest"
 
 
-def bulk_page_rows(fields: int, page_bytes: int) -> int:
-    """Rows to ask for in one Bulk page so that it is about `page_bytes` long."""
-    rows = page_bytes // (_BYTES_PER_FIELD * max(1, fields))
+def bulk_page_rows(fields: Iterable[FieldType], page_bytes: int) -> int:
+    """Rows to ask for in one Bulk page of these fields so that it is about `page_bytes` long, and rarely longer."""
+    rows = page_bytes // max(1, sum(_BYTES_OF_TYPE.get(field.type, _BYTES_OF_OTHERS) for field in fields))
     return max(_FEWEST_PAGE_ROWS, min(_MOST_PAGE_ROWS, rows))
 
 

@@ -1,4 +1,4 @@
-"""Asks what changed in several objects at once: five queries in a call, which Salesforce charges as one.
+"""Asks for the first pages of several objects at once: five queries in a call, which Salesforce charges as one.
 
 The first worker of a run that gets to an object asks for its siblings too and keeps what it hears for them, for
 moments and in memory only: a page counts once it is staged, and who finds nothing here asks alone.
@@ -40,10 +40,10 @@ Counting = Callable[[ObjectQuery], Part[RestPage] | None]
 
 @dataclass(frozen=True)
 class Probe:
-    """What changed in an object, and what it holds.
+    """The beginning of an object, or of what changed in it, and how many records it holds.
 
     Attributes:
-        page: The first page of what changed.
+        page: The first page of what is to be read.
         count: Living records, counted after `page` was read; None if that is not all, or was not asked.
         at: When it was asked, by the clock of this process.
     """
@@ -54,7 +54,7 @@ class Probe:
 
 
 class Prober:
-    """Probes of the objects that wait to be read incrementally by REST."""
+    """Probes of the objects that wait to be read by REST."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Prober:
         """
         if claim.pass_number > 1 or claim.part != "records":
             return None
-        if claim.mode != "incremental" or claim.strategy != "rest" or claim.next_seq > 1 or claim.after:
+        if claim.strategy != "rest" or claim.next_seq > 1 or claim.after or claim.legs:
             return None
         if walk_of(claim.object) is not None:
             return None
@@ -98,7 +98,9 @@ class Prober:
             if claim.key not in self._asked:
                 known = [claim.key, *self._asked]
                 siblings = await store.siblings(self._db, claim, self._holder, known, MOST_OBJECTS - 1)
-                plain = {key: query for key, query in siblings.items() if walk_of(query.object) is None}
+                plain = {
+                    key: query for key, query in siblings.items() if walk_of(query.object) is None and not query.key
+                }
                 await self._ask(client, {claim.key: claim.query, **plain})
         return self._heard.pop(claim.key, None)
 

@@ -268,10 +268,9 @@ FROM (SELECT $4 AND jsonb_array_length(legs) > 1 AS leg_over FROM task WHERE tas
 WHERE task_id = $1;
 
 -- name: siblings
--- Objects of a run of which nothing was read yet and that only what changed is asked of; not those that another
--- holder works on.
+-- Objects of a run that are to be read by REST and of which nothing was read yet; not those that another holder works on.
 SELECT task_id, object, schema, since FROM task
-WHERE run_id = $1 AND task_id <> ALL ($2::uuid[]) AND state = 'waiting' AND mode = 'incremental' AND strategy = 'rest'
+WHERE run_id = $1 AND task_id <> ALL ($2::uuid[]) AND state = 'waiting' AND strategy = 'rest' AND jsonb_array_length(legs) = 0
   AND pass_number = 1 AND part = 'records' AND next_seq = 1 AND last_id IS NULL AND NOT drained AND failures = 0 AND (holder IS NULL OR holder = $3)
 ORDER BY object LIMIT $4;
 

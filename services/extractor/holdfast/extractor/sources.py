@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 
 from holdfast.common.clock import Clock
@@ -12,6 +13,7 @@ from holdfast.extractor.bulk_source import BulkPace, BulkSource, BulkStart
 from holdfast.extractor.classification import walk_of
 from holdfast.extractor.keyset_source import KeysetSource
 from holdfast.extractor.parent_walk import ParentWalk
+from holdfast.extractor.planning import bulk_page_rows
 from holdfast.extractor.probing import Prober
 from holdfast.extractor.reading import PageSource
 from holdfast.extractor.rest_source import RestSource, hands_over_to_bulk
@@ -31,9 +33,10 @@ class Sources:
         self._bulk_from_rows = settings.extractor_bulk_threshold_rows
         self._prober = prober
         self._clock = clock
+        self._page_bytes = settings.extractor_page_bytes
         self._lookahead = Lookahead(settings.extractor_pages_ahead, settings.extractor_bytes_ahead)
         self._pace = BulkPace(
-            page_bytes=settings.extractor_page_bytes,
+            page_rows=1,  # the object decides
             poll_first=settings.extractor_job_poll_first,
             poll_longest=settings.extractor_job_poll_longest,
             stuck_after=settings.extractor_job_stuck_after,
@@ -64,7 +67,7 @@ class Sources:
             start,
             created=created,
             clock=self._clock,
-            pace=self._pace,
+            pace=replace(self._pace, page_rows=bulk_page_rows(claim.page_schema.fields, self._page_bytes)),
             lookahead=self._lookahead,
         )
         return source, None

@@ -353,7 +353,7 @@ async def manifest_pages(unit: Unit, task_id: UUID) -> list[DurablePage]:
 async def siblings(
     db: Database, claim: TaskClaim, holder: str, but: Sequence[UUID], most: int
 ) -> dict[UUID, ObjectQuery]:
-    """Queries of objects of the claim's run, `but` not these, that wait to be read incrementally by REST, by task."""
+    """Queries of objects of the claim's run, `but` not these, that wait to be read by REST, by task."""
     rows = await db.fetch(sql.siblings, claim.run.run_id, list(but), holder, most)
     return {row["task_id"]: _query(row) for row in rows}
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -16,6 +19,7 @@ from holdfast.extractor import store
 from holdfast.extractor.budget import Purpose, spend_as, spend_for
 from holdfast.extractor.closing import Closer, Findings
 from holdfast.extractor.counting import Counted
+from holdfast.extractor.dispatch import Rest
 from holdfast.extractor.moving import Mover
 from holdfast.extractor.org import CallCounter, Orgs, count_calls
 from holdfast.extractor.passes import begin_part, deletions, next_part, require_listable
@@ -25,6 +29,7 @@ from holdfast.extractor.settings import ExtractorSettings
 from holdfast.extractor.sources import Sources
 from holdfast.extractor.staging import Staging
 from holdfast.extractor.store import TaskClaim
+from holdfast.extractor.together import Together
 from holdfast.salesforce.client import SalesforceClient
 from holdfast.salesforce.versions import names_retired_version
 
@@ -44,6 +49,7 @@ class Worker:
         settings: ExtractorSettings,
         patience: Patience,
         sources: Sources,
+        together: Together,
         clock: Clock,
     ) -> None:
         self._db = db
@@ -51,6 +57,7 @@ class Worker:
         self._staging = staging
         self._closer = closer
         self._sources = sources
+        self._together = together
         self._mover = Mover(db)
         self._settings = settings
         self._patience = patience
@@ -64,30 +71,59 @@ class Worker:
         counter = self._live.get(task_id)
         return counter.calls if counter else 0
 
-    async def read(self, claim: TaskClaim) -> None:
-        """Read an object to its end, or put it off, or fail it."""
+    async def read(self, claim: TaskClaim) -> Rest | None:
+        """Read an object to its end, or put it off, or fail it.
+
+        Returns:
+            What closes it, if it was read: that waits for others, and needs none of what reading does.
+        """
         counter = count_calls()
         purpose: Purpose = "census" if claim.purpose == "census" else "records"
         spend_for(claim.run.job_id, claim.run.api_limit_percent, purpose)
         self._live[claim.key] = counter
+        closing: Rest | None = None
         try:
-            claim = await self._read(claim)
-            while (part := next_part(claim)) is not None:
-                spend_as("census")
-                claim = await begin_part(self._db, claim, part, self._settings)
-                claim = await self._read(claim)
-            found = await self._closer.find(claim, self._counts.pop(claim.key, None))
-            await self._closer.extracted(claim, found, lambda: counter.calls)
+            async with self._settling(lambda: claim, counter):
+                with self._together.reader(claim.run.connection_id):
+                    claim = await self._read(claim)
+                    while (part := next_part(claim)) is not None:
+                        spend_as("census")
+                        claim = await begin_part(self._db, claim, part, self._settings)
+                        claim = await self._read(claim)
+                closing = partial(self._close, claim, counter)
+        finally:
+            if closing is None:
+                self._forget(claim)
+        if closing is None:
+            await self._orgs.ledger.report()
+        return closing
+
+    async def _close(self, claim: TaskClaim, counter: CallCounter) -> None:
+        """Ask the org what it holds, and say that the object is read."""
+        try:
+            async with self._settling(lambda: claim, counter):
+                found = await self._closer.find(claim, self._counts.pop(claim.key, None))
+                await self._closer.extracted(claim, found, lambda: counter.calls)
+        finally:
+            self._forget(claim)
+        await self._orgs.ledger.report()
+
+    def _forget(self, claim: TaskClaim) -> None:
+        self._live.pop(claim.key, None)
+        self._counts.pop(claim.key, None)
+
+    @asynccontextmanager
+    async def _settling(self, present: Callable[[], TaskClaim], counter: CallCounter) -> AsyncIterator[None]:
+        """What goes wrong in it puts the object off, or fails it."""
+        try:
+            yield
         except HoldfastError as error:
-            await self._settle(claim, error, counter.calls)
+            await self._settle(present(), error, counter.calls)
         except Exception as error:
+            claim = present()
             log.exception("reading_broke", object=claim.object, run_id=str(claim.run.run_id))
             broken = HoldfastError(Kind.INTERNAL, f"Reading failed inside Holdfast: {type(error).__name__}.")
             await self._settle(claim, broken, counter.calls)
-        finally:
-            del self._live[claim.key]
-            self._counts.pop(claim.key, None)
-        await self._orgs.ledger.report()
 
     async def _read(self, claim: TaskClaim) -> TaskClaim:
         """Stage what is left of the present part; the claim as it then is."""
