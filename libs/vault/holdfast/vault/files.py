@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def open_events(root: VaultRoot, key: str) -> pq.ParquetFile:
     """Open an event file.
 
     Raises:
-        HoldfastError: NOT_FOUND; DAMAGED if it is no Parquet.
+        HoldfastError: NOT_FOUND; DAMAGED if it is no Parquet; UNAVAILABLE if it cannot be opened now.
     """
     path = root.path(key)
     try:
@@ -38,7 +39,7 @@ def read_events(root: VaultRoot, key: str, columns: Sequence[str] | None = None)
     """Columns of an event file (all by default); those that it lacks are left out.
 
     Raises:
-        HoldfastError: NOT_FOUND, DAMAGED.
+        HoldfastError: NOT_FOUND, DAMAGED, UNAVAILABLE.
     """
     with open_events(root, key) as file:
         names = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
@@ -54,14 +55,15 @@ def read_rows(root: VaultRoot, key: str, rows: pl.Series, columns: Sequence[str]
     Page checksums are not checked here: hold the values against their fingerprint.
 
     Raises:
-        HoldfastError: NOT_FOUND, DAMAGED.
+        HoldfastError: NOT_FOUND, DAMAGED, UNAVAILABLE.
     """
+    path = root.path(key)
     try:
-        taken = rows_of(root.path(key) or root.read(key), rows, columns)
+        taken = rows_of(path or root.read(key), rows, columns)
     except FileNotFoundError as error:
         raise HoldfastError(Kind.NOT_FOUND, f"The vault has no file {key}.") from error
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise damaged(key, error) from error
+        raise damaged(key, _told_by_the_system(path) or error) from error
     absent = [name for name in columns if name not in taken.columns]
     nulls = [pl.repeat(None, len(rows), dtype=pl.String, eager=True).alias(name) for name in absent]
     return taken.with_columns(nulls) if taken.columns else pl.DataFrame(nulls)
@@ -99,6 +101,18 @@ def event_rows(events: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _told_by_the_system(path: Path | None) -> OSError | None:
+    """Why a file cannot be opened; None if it can. Polars says only that it could not read it."""
+    try:
+        if path is not None:
+            path.open("rb").close()
+    except OSError as error:
+        return error
+    return None
+
+
 def damaged(key: str, error: Exception) -> HoldfastError:
-    """The error for a file whose bytes are not what they were."""
+    """The error for a file whose bytes are not what they were; UNAVAILABLE if the system did not hand them out."""
+    if isinstance(error, OSError) and error.errno not in (None, errno.EIO):
+        return HoldfastError(Kind.UNAVAILABLE, f"The vault's file {key} cannot be read now.", detail=str(error))
     return HoldfastError(Kind.DAMAGED, f"The vault's file {key} is damaged.", detail=str(error))

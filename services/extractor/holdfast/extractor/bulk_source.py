@@ -193,6 +193,7 @@ class BulkSource:
             listed = await self._reader.next()
         except HoldfastError as error:
             if self._locator is None and error.kind in (Kind.NOT_FOUND, Kind.INVALID):
+                await self._reader.close()
                 self._reader = None
                 return None
             raise self._gone(error) from error
