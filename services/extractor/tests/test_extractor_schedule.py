@@ -37,7 +37,8 @@ def test_no_day_is_heavy_and_every_object_has_its_day(due: object, job: UUID, sh
     nights = days_of(job, due, NIGHT + timedelta(minutes=shift), 14)
     load = Counter(night for found in nights.values() for night in found)
     assert all(len(found) == 2 and found[1] - found[0] == 7 for found in nights.values())
-    assert max(load.values()) <= 1.5 * len(NAMES) / 7
+    # Days by hash: of 500 objects one day has 71, give or take 8; an unlucky job's worst one was seen to have 110.
+    assert max(load.values()) <= 2 * len(NAMES) / 7
 
 
 @settings(max_examples=8)
@@ -51,7 +52,7 @@ def test_lists_are_half_way_between_scans(job: UUID) -> None:
 def test_what_was_forgotten_is_due_on_its_own_day_only() -> None:
     job = uuid4()
     due = [name for name in NAMES if scan_due(job, name, None, NIGHT, WEEK)]
-    assert 40 < len(due) < 110
+    assert 0 < len(due) < 2 * len(NAMES) / 7
 
 
 def test_a_job_that_rested_catches_up_once() -> None:
