@@ -12,7 +12,7 @@ from holdfast.differ.proving import MassRule
 
 class DifferSettings(Settings):
     """Attributes:
-    differ_tables: Tables worked on at once; each holds its state index in memory while it is worked on.
+    differ_tables: Tables worked on at once; each holds its state index in scratch files while it is worked on.
     differ_cpu_slots: Diffs and commits that run at once; two fill the cores of a small machine.
     differ_lease_s: Seconds until another replica may take a dead one's table.
     differ_poll_ms: How often to look for work when nothing wakes it; the signal is the rule, the poll the exception.
