@@ -20,6 +20,7 @@ pytestmark = pytest.mark.integration
 BULK_ROWS, REST_ROWS = 3_000, 2_300  # three Bulk pages of 1,000, two REST pages
 RESULTS, CURSOR = r"/jobs/query/[^/]+/results", r"/query(All)?/0r8"
 COUNTS = r"/composite|/query\?q=SELECT\+?(%20| )?COUNT"
+FIRST_PAGES = r"/composite$|/query(All)?\?q="  # several objects' share a call
 FIELDS = [{"name": "Note__c", "type": "string"}]
 SETTINGS = {
     "HOLDFAST_EXTRACTOR_BULK_THRESHOLD_ROWS": "2500",
@@ -96,10 +97,10 @@ LIES: dict[str, dict[str, Any]] = {
 def test_a_page_that_lies_is_caught(lie: str, holdfast: Installation, org: RunningOrg) -> None:
     names = [define(org, BULK_ROWS), define(org, REST_ROWS)]
     job = job_of(holdfast, org, *names)
-    cursor = r"/query(All)?\?q=SELECT(?!\+COUNT)" if lie == "missing locator" else CURSOR
-    org.faults(*({"path": path, "effect": LIES[lie]} for path in (RESULTS, cursor)))
+    rest = {"path": FIRST_PAGES, "count": 4} if lie == "missing locator" else {"path": CURSOR}
+    org.faults(*({**where, "effect": LIES[lie]} for where in ({"path": RESULTS}, rest)))
     run = holdfast.run(job)
-    assert org.faults()[0]["applied"], org.faults()
+    assert all(fault["applied"] for fault in org.faults()), org.faults()
     nothing_false_is_proven(holdfast, org, job, run)
     healed(holdfast, org, job, names)
 
@@ -113,6 +114,7 @@ def test_a_count_that_is_off_by_one_is_caught(
     job = job_of(holdfast, org, name)
     org.faults({"path": COUNTS, "method": "POST", "count": times, "effect": {"lie": {"count": off}}})
     run = holdfast.run(job)
+    assert org.faults()[0]["applied"] >= (times or 2), org.faults()
     (proof,) = proofs(holdfast, run).values()
     assert proof["state"] == ("proven" if times else "not proven"), proof
     assert proof["passes"] > 1 and run["state"] == "completed"
@@ -181,8 +183,9 @@ def test_a_short_answer_deletes_nobody(holdfast: Installation, org: RunningOrg) 
     name = define(org, REST_ROWS)
     job = job_of(holdfast, org, name)
     healed(holdfast, org, job, [name])
-    org.faults({"path": r"/query(All)?\?q=SELECT(?!\+COUNT)", "count": None, "effect": {"lie": {"last_page": True}}})
+    org.faults({"path": FIRST_PAGES, "count": None, "effect": {"lie": {"last_page": True}}})
     run = holdfast.run(job, full=True)
+    assert org.faults()[0]["applied"], "the last page came after all"
     assert run["counts"]["deleted"] == 0, run
     nothing_false_is_proven(holdfast, org, job, run)
     assert_agree(holdfast.vault, job, org, [name])
