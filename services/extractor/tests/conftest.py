@@ -218,11 +218,16 @@ def one_org() -> Iterator[RunningOrg]:
 
 @pytest.fixture
 def org(one_org: RunningOrg) -> Iterator[RunningOrg]:
-    """The org, without what the test before did to it; the objects of that test stay: see `own`."""
+    """The org, without what the test before did to it; the objects of that test stay: see `own`.
+
+    Trouble that met no request fails its test: a reading that slipped past it shows nothing.
+    """
     one_org.reset_calls()
     yield one_org
+    unmet = [fault for fault in one_org.faults() if not fault["applied"]]
     one_org.clear_faults()
     one_org.restrict()
+    assert not unmet, unmet
 
 
 _tests = itertools.count(1)

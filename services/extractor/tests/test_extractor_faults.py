@@ -174,6 +174,7 @@ async def test_a_failed_job_is_tried_once_more(org: RunningOrg, harness: Make, t
     events = await one.run(thing)
     assert extracted(events)["rows"] == 3000
     assert await one.db.fetchval("SELECT strategy || bulk_restarts FROM task") == "bulk21"
+    judged(one, org, thing, events)
 
 
 async def test_ranges_of_ids_are_tried_when_a_job_fails_twice(org: RunningOrg, harness: Make, thing: str) -> None:
@@ -184,6 +185,7 @@ async def test_ranges_of_ids_are_tried_when_a_job_fails_twice(org: RunningOrg, h
     assert extracted(events)["rows"] == rows_staged(events) == 3000
     assert await one.db.fetchval("SELECT strategy FROM task") == "bulk2"
     assert await one.db.fetchval("SELECT count(DISTINCT bulk_job) FROM page") == 2, "a job for each half"
+    judged(one, org, thing, events)
 
 
 async def test_a_job_that_makes_no_progress_is_given_up(org: RunningOrg, harness: Make, thing: str) -> None:
@@ -193,6 +195,7 @@ async def test_a_job_that_makes_no_progress_is_given_up(org: RunningOrg, harness
     events = await one.run(thing)
     assert extracted(events)["rows"] == rows_staged(events) == 3000
     assert await one.db.fetchval("SELECT strategy || bulk_restarts FROM task") == "bulk21"
+    judged(one, org, thing, events)
 
 
 @pytest.mark.parametrize("code", ["QUERY_TIMEOUT", "OPERATION_TOO_LARGE"])
@@ -239,6 +242,7 @@ async def test_rest_takes_over_when_bulk_keeps_failing(org: RunningOrg, harness:
     events = await one.run(thing)
     assert extracted(events)["rows"] == 3000
     assert await one.db.fetchval("SELECT strategy FROM task") == "rest"
+    judged(one, org, thing, events)
 
 
 async def test_rest_takes_over_when_bulk_does_not_take_the_object(org: RunningOrg, harness: Make, thing: str) -> None:
@@ -249,6 +253,7 @@ async def test_rest_takes_over_when_bulk_does_not_take_the_object(org: RunningOr
     events = await one.run(thing)
     assert extracted(events)["rows"] == 3000
     assert await one.db.fetchval("SELECT strategy FROM task") == "rest"
+    judged(one, org, thing, events)
 
 
 async def test_a_result_that_is_gone_is_made_anew(org: RunningOrg, harness: Make, thing: str) -> None:

@@ -19,6 +19,7 @@ def one_org() -> Iterator[RunningOrg]:
     """An org for each test: what is retired stays so."""
     with start_org() as running:
         yield running
+        assert all(fault["applied"] for fault in running.faults()), "no version was retired"
 
 
 @pytest.fixture
