@@ -30,7 +30,7 @@ from pytest_socket import disable_socket, enable_socket
 from holdfast.common.postgres import Database
 from holdfast.launcher.stack import EmbeddedStack, S3Server
 from holdfast.launcher.stack.buckets import ensure_bucket
-from holdfast.launcher.stack.process import free_ports
+from holdfast.launcher.stack.process import PORT_RANGE, PORT_RANGE_SETTING, free_ports
 
 DOCKER_PING_TIMEOUT_S = 1.0
 POSTGRES_IMAGE = "postgres:18.4"
@@ -41,6 +41,16 @@ TEMPLATE = "empty_template"
 # How long an example takes says how busy the machine is, not whether the code is right.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+
+# Workers choose ports at the same time, seconds before a server takes them: each has a share of its own.
+_WORKER, _WORKERS = (
+    int(os.environ.get(name, default).removeprefix("gw"))
+    for name, default in (("PYTEST_XDIST_WORKER", "gw0"), ("PYTEST_XDIST_WORKER_COUNT", "1"))
+)
+_SHARE = (PORT_RANGE[1] - PORT_RANGE[0]) // _WORKERS
+_FIRST = PORT_RANGE[0] + _WORKER * _SHARE
+os.environ[PORT_RANGE_SETTING] = f"{_FIRST}-{_FIRST + _SHARE - 1}"
 
 
 class PostgresServer(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import base64
 import os
 import secrets
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +36,20 @@ def free_port() -> int:
     return free_ports([], 1)[0]
 
 
+@cache
+def the_zygote() -> Zygote:
+    """The one that all installations of this test process fork from; it ends with it."""
+    running = Zygote()
+    atexit.register(running.__exit__, None, None, None)
+    return running
+
+
 class Installation:
-    """Services on given Kafka and Postgres servers; all in one process, a process each, or as `groups` says."""
+    """Services on given Kafka and Postgres servers; all in one process, a process each, or as `groups` says.
+
+    They are forked from a process that has imported everything, unless `afresh` asks for `holdfast run` as users start
+    it.
+    """
 
     def __init__(
         self,
@@ -44,11 +58,11 @@ class Installation:
         kafka: str,
         dsn: str,
         separate: bool = False,
-        zygote: Zygote | None = None,
+        afresh: bool = False,
         groups: Sequence[Sequence[str]] = (),
     ) -> None:
         self.folder = folder
-        self._zygote = zygote
+        self._zygote = None if afresh else the_zygote()
         self.vault = folder / "vault"
         self._groups = [list(group) for group in groups] or ([[name] for name in SERVICES] if separate else [["all"]])
         self._processes: list[subprocess.Popen[bytes] | Child] = []
@@ -104,13 +118,9 @@ class Installation:
             )
 
     def command(self, *words: str) -> tuple[int, str]:
-        """Run a command of the command line beside the services; its exit code and what it printed.
-
-        Only for installations with a zygote.
-        """
-        assert self._zygote is not None
+        """Run a command of the command line beside the services; its exit code and what it printed."""
         log = self.folder / f"command-{secrets.token_hex(4)}.txt"
-        code = self._zygote.command(words, {**self.env, **self.trial_env}, log).wait(timeout=60)
+        code = the_zygote().command(words, {**self.env, **self.trial_env}, log).wait(timeout=60)
         return code, log.read_text(errors="replace")
 
     def _wait_ready(self) -> None:
@@ -278,13 +288,21 @@ def assert_agree(vault: Path, job_id: str, org: RunningOrg, objects: Sequence[st
 
 @contextmanager
 def installed(
-    folder: Path, *, kafka: str, dsn: str, separate: bool = False, env: Mapping[str, str] | None = None
+    folder: Path,
+    *,
+    kafka: str,
+    dsn: str,
+    separate: bool = False,
+    afresh: bool = False,
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[Installation]:
     """A running installation, ended with the block."""
-    installation = Installation(folder, kafka=kafka, dsn=dsn, separate=separate)
+    installation = Installation(folder, kafka=kafka, dsn=dsn, separate=separate, afresh=afresh)
     installation.env.update(env or {})
     try:
         installation.start()
+        if not installation.alive:
+            raise RuntimeError(f"a process ended while it started\n{installation.log}")
         yield installation
     finally:
         installation.stop()

@@ -24,7 +24,6 @@ from holdfast.orgsim.testing import RunningOrg, start_org
 from . import stories_of_budgets, stories_of_loss
 from .harness import Installation
 from .stories import COUNT_FIELDS, EXTRA_ENV, LARGE, STARTUP, STORIES, THINGS, Story, World, backup, rows
-from .zygote import Zygote
 
 pytestmark = [pytest.mark.integration, pytest.mark.spread]
 load(["all"])
@@ -40,12 +39,6 @@ FIRST = (
     "extractor.run_planned", "extractor.schema_stored", "extractor.reading_moved", "extractor.page_stored",
     "extractor.page_recorded", "differ.page_noted", "differ.manifest_noted", "vault.schema_put", "vault.table_create",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def zygote() -> Iterator[Zygote]:
-    with Zygote() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +64,7 @@ class Databases:
 
 @pytest.fixture(scope="module")
 def installations(
-    tmp_path_factory: pytest.TempPathFactory, kafka_servers: str, postgres_server: Any, zygote: Zygote
+    tmp_path_factory: pytest.TempPathFactory, kafka_servers: str, postgres_server: Any
 ) -> Iterator[Callable[[bool], Installation]]:
     """The installation that most trials share, or a new one for those that need a first start."""
     databases = Databases(postgres_server)
@@ -81,7 +74,7 @@ def installations(
     def give(fresh: bool) -> Installation:
         if fresh or not shared:
             folder = tmp_path_factory.mktemp("installation")
-            installation = Installation(folder, kafka=kafka_servers, dsn=databases.new(), zygote=zygote)
+            installation = Installation(folder, kafka=kafka_servers, dsn=databases.new())
             installation.env |= (
                 {"HOLDFAST_DIFFER_LEASE_S": "1", "HOLDFAST_LOG_LEVEL": "warning"}
                 | stories_of_loss.ENV

@@ -33,7 +33,7 @@ def org() -> Iterator[RunningOrg]:
 def test_backup_change_backup_and_proof(
     separate: bool, org: RunningOrg, tmp_path: Path, kafka_servers: str, postgres_dsn: str
 ) -> None:
-    with installed(tmp_path, kafka=kafka_servers, dsn=postgres_dsn, separate=separate) as holdfast:
+    with installed(tmp_path, kafka=kafka_servers, dsn=postgres_dsn, separate=separate, afresh=separate) as holdfast:
         job = holdfast.create_job(holdfast.connect(org), OBJECTS)
         with OrgSession(org.url, org.client_id, org.client_secret) as session:
             contact = story.before_baseline(session)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,7 +20,6 @@ from holdfast.orgsim.testing import RunningOrg, start_org
 from .harness import ENDED, Installation, assert_agree
 from .random_mix import OBJECTS, Editor, Meanwhile, Round, populate, rounds, scripted
 from .tables import assert_nothing_twice, query
-from .zygote import Zygote
 
 pytestmark = pytest.mark.integration
 SEEDS = [int(seed) for seed in os.environ.get("HOLDFAST_SEEDS", "").split(",") if seed] or list(range(100))
@@ -35,27 +33,21 @@ QUICK = {
 }
 
 
-@pytest.fixture(scope="module")
-def zygote() -> Iterator[Zygote]:
-    with Zygote() as running:
-        yield running
-
-
 @pytest.mark.parametrize("seed", [1001, 1002])
-def test_a_storm(seed: int, kafka_servers: str, postgres_server: Any, tmp_path: Path, zygote: Zygote) -> None:
-    _storm(seed, kafka_servers, postgres_server, tmp_path, zygote)
+def test_a_storm(seed: int, kafka_servers: str, postgres_server: Any, tmp_path: Path) -> None:
+    _storm(seed, kafka_servers, postgres_server, tmp_path)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", SEEDS)
-def test_many_storms(seed: int, kafka_servers: str, postgres_server: Any, tmp_path: Path, zygote: Zygote) -> None:
-    _storm(seed, kafka_servers, postgres_server, tmp_path, zygote)
+def test_many_storms(seed: int, kafka_servers: str, postgres_server: Any, tmp_path: Path) -> None:
+    _storm(seed, kafka_servers, postgres_server, tmp_path)
 
 
-def _storm(seed: int, kafka: str, postgres: Any, folder: Path, zygote: Zygote) -> None:
+def _storm(seed: int, kafka: str, postgres: Any, folder: Path) -> None:
     print(f"seed {seed}: {rounds(seed)}")  # pytest shows it where the test fails
     database = f"storm_{uuid4().hex[:12]}"
-    holdfast = Installation(folder, kafka=kafka, dsn=postgres.ensure_database(database), zygote=zygote)
+    holdfast = Installation(folder, kafka=kafka, dsn=postgres.ensure_database(database))
     holdfast.env |= QUICK
     if seed % 2:  # half of them read page after page, half of them pages side by side
         holdfast.env["HOLDFAST_EXTRACTOR_PARALLEL_FROM_PAGES"] = "1000"

@@ -16,6 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
+from holdfast.launcher.stack.process import PORT_RANGE_SETTING
+
 from .harness import free_port, wait_until
 
 pytestmark = pytest.mark.integration
@@ -26,6 +28,7 @@ READY_LINE = "Press Ctrl-C to stop."
 @contextmanager
 def up(data: Path, *options: str, settings: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
+    env[PORT_RANGE_SETTING] = os.environ[PORT_RANGE_SETTING]
     env["HOLDFAST_GATEWAY_HTTP"] = f"127.0.0.1:{free_port()}"  # other tests run beside this one
     log_file = data.parent / "up.log"
     started = log_file.read_text().count(READY_LINE) if log_file.exists() else 0

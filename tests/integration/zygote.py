@@ -6,7 +6,6 @@ What runs after the fork is what `holdfast run` runs.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
@@ -18,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+import uvloop
 
 from holdfast.launcher.compose import load, run_services
 from holdfast.launcher.main import app
@@ -168,7 +169,7 @@ def _become(question: dict[str, object]) -> None:
 def _run(question: dict[str, Any]) -> int:
     """What the fork is for; its exit code."""
     if "words" not in question:
-        asyncio.run(run_services(list(question["spawn"])))
+        uvloop.run(run_services(list(question["spawn"])))
         return 0
     try:
         app(question["words"])

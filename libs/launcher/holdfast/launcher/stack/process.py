@@ -31,6 +31,7 @@ OFFSPRING_TIMEOUT = timedelta(seconds=5)
 # Below the range from which Linux picks ports for outgoing connections (32768 and up), so
 # that no connection takes a server's port while the server restarts.
 PORT_RANGE = (20_000, 32_000)
+PORT_RANGE_SETTING = "HOLDFAST_PORT_RANGE"
 
 
 class Part(Protocol):
@@ -236,8 +237,16 @@ def log_tail(log: Path) -> str:
 
 
 def free_ports(preferred: Sequence[int], count: int) -> list[int]:
-    """Choose ``count`` free loopback ports, the ``preferred`` ones (of the last start) first."""
-    candidates = [*preferred, *random.SystemRandom().sample(range(*PORT_RANGE), 200)]
+    """Choose ``count`` free loopback ports, the ``preferred`` ones (of the last start) first.
+
+    A port that was chosen is not held: another program may take it before its server starts. Programs that start
+    servers at the same time are kept apart by ``HOLDFAST_PORT_RANGE``, e.g. ``20000-23999``.
+
+    Raises:
+        StackError: Too few ports are free, or the setting is no range.
+    """
+    ports = _port_range()
+    candidates = [*preferred, *random.SystemRandom().sample(ports, min(200, len(ports)))]
     chosen: list[int] = []
     for port in candidates:
         if len(chosen) == count:
@@ -247,6 +256,18 @@ def free_ports(preferred: Sequence[int], count: int) -> list[int]:
     if len(chosen) < count:
         raise StackError("No free port could be found on 127.0.0.1; close some servers and try again.")
     return chosen
+
+
+def _port_range() -> range:
+    setting = os.environ.get(PORT_RANGE_SETTING)
+    if setting is None:
+        return range(*PORT_RANGE)
+    first, _, last = setting.partition("-")
+    if first.isdecimal() and last.isdecimal() and 1024 <= int(first) <= int(last) <= 65_535:
+        return range(int(first), int(last) + 1)
+    raise StackError(
+        f"{PORT_RANGE_SETTING} is '{setting}'. Give the first and the last port, of 1024 to 65535, e.g. 20000-23999."
+    )
 
 
 def _is_free(port: int) -> bool:
