@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from pathlib import Path
-from typing import ClassVar
-from uuid import UUID
 
 import asyncpg
 import pytest
@@ -14,30 +12,14 @@ from google.protobuf.wrappers_pb2 import StringValue
 
 from holdfast.common.clock import SystemClock
 from holdfast.common.errors import HoldfastError, Kind
-from holdfast.common.eventstore import Decider, DomainEvent, EventTypes, append, handle, load
 from holdfast.common.failpoints import durable_step
 from holdfast.common.idempotency import once
 from holdfast.common.leases import Lease, Leases
-from holdfast.common.meta import Meta
 from holdfast.common.postgres import Database, UniqueViolationError, Unit
 
 pytestmark = pytest.mark.integration
 STEP = durable_step("test.postgres")
 TTL = timedelta(seconds=30)
-
-
-class Raised(DomainEvent):
-    TYPE: ClassVar[str] = "raised"
-    by: int
-
-
-TYPES = EventTypes(Raised)
-COUNTER: Decider[int, int, Raised] = Decider(
-    initial=lambda: 0,
-    decide=lambda command, state: [Raised(by=command)] if command else [],
-    evolve=lambda state, event: state + event.by,
-    types=TYPES,
-)
 
 
 async def one(db: Database, sql: str) -> object:
@@ -186,63 +168,6 @@ async def test_a_broken_migration_leaves_nothing(db: Database, service_package: 
     with pytest.raises(HoldfastError):
         await db.migrate(service_package.parent.name)
     assert await one(db, "SELECT to_regclass('things')") is None
-
-
-async def test_two_schemas_of_one_database_share_nothing(db: Database) -> None:
-    other = await Database.open(db.dsn, "other")
-    await other.migrate()
-    async with db.unit(STEP) as unit:
-        await append(unit, "s", 0, [Raised(by=1)], Meta(UUID(int=1), None, "a"))
-    assert await load(other, "s", TYPES) == []
-    await other.close()
-
-
-async def test_events_come_back_in_order_with_their_meta(db: Database, meta: Meta) -> None:
-    async with db.unit(STEP) as unit:
-        assert await append(unit, "s", 0, [Raised(by=1), Raised(by=2)], meta) == 2
-        assert await append(unit, "s", 2, [Raised(by=3)], meta) == 3
-    stored = await load(db, "s", TYPES)
-    assert [(item.version, item.event) for item in stored] == [(1, Raised(by=1)), (2, Raised(by=2)), (3, Raised(by=3))]
-    assert stored[0].correlation_id == meta.correlation_id
-
-
-@pytest.mark.parametrize("expected", [0, 2])
-async def test_a_wrong_version_is_refused(db: Database, meta: Meta, expected: int) -> None:
-    async with db.unit(STEP) as unit:
-        await append(unit, "s", 0, [Raised(by=1)], meta)
-    with pytest.raises(HoldfastError) as caught:
-        async with db.unit(STEP) as unit:
-            await append(unit, "s", expected, [Raised(by=2)], meta)
-    assert caught.value.code == "stream-moved"
-
-
-async def test_crossing_writers_both_succeed_through_run(db: Database, meta: Meta) -> None:
-    async def raise_by(amount: int) -> None:
-        async def work(unit: Unit) -> None:
-            await handle(unit, COUNTER, "s", amount, meta)
-            await asyncio.sleep(0.02)  # both have read before either commits
-
-        await db.run(STEP, work)
-
-    await asyncio.gather(*(raise_by(n) for n in (1, 2, 3)))
-    stored = await load(db, "s", TYPES)
-    assert sorted(item.event.by for item in stored if isinstance(item.event, Raised)) == [1, 2, 3]
-    assert [item.version for item in stored] == [1, 2, 3]
-
-
-async def test_a_command_that_changes_nothing_writes_nothing(db: Database, meta: Meta) -> None:
-    async with db.unit(STEP) as unit:
-        await handle(unit, COUNTER, "s", 5, meta)
-        handled = await handle(unit, COUNTER, "s", 0, meta)
-    assert (handled.state, handled.events, handled.version) == (5, [], 1)
-
-
-async def test_an_unknown_event_is_damage(db: Database, meta: Meta) -> None:
-    async with db.unit(STEP) as unit:
-        await append(unit, "s", 0, [Raised(by=1)], meta)
-    with pytest.raises(HoldfastError) as caught:
-        await load(db, "s", EventTypes())
-    assert caught.value.kind is Kind.DAMAGED
 
 
 async def command(db: Database, key: str, text: str, done: list[str]) -> str:

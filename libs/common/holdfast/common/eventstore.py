@@ -11,8 +11,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from holdfast.common.errors import HoldfastError, Kind
+from holdfast.common.folds import Fold
 from holdfast.common.meta import Meta
-from holdfast.common.postgres import Database, Queries, UniqueViolationError, Unit
+from holdfast.common.postgres import Database, Queries, Record, UniqueViolationError, Unit
 
 C = TypeVar("C")
 S = TypeVar("S")
@@ -102,7 +103,7 @@ async def append(unit: Unit, stream: str, expected_version: int, events: Sequenc
 
 async def load(source: Database | Unit, stream: str, types: EventTypes) -> list[Stored]:
     """A stream's events in order; empty for a stream that does not exist."""
-    rows = await source.fetch(_queries.load_stream, stream)
+    rows = await source.fetch(_queries.load_stream, stream, 1)
     return [
         Stored(
             row["stream"],
@@ -144,18 +145,37 @@ class Handled(NamedTuple, Generic[S, E]):
 async def handle(unit: Unit, decider: Decider[C, S, E], stream: str, command: C, meta: Meta) -> Handled[S, E]:
     """Load, decide, append. A command that changes nothing yields no events and writes nothing.
 
+    Of a stream that this process has handled before, only what came since is read, with the last event known: it says
+    whether the stream is still the same one, which it is not once a backup of the database was restored.
+
     Raises:
         HoldfastError: What `decide` raises; CONFLICT `stream-moved` when the unit must be run again.
     """
-    stored = await load(unit, stream, decider.types)
-    history: list[E] = [item.event for item in stored]  # type: ignore[misc]  # types decodes E only
-    state = decider.fold(history)
+    state, version = await _folded(unit, decider, stream)
     events = decider.decide(command, state)
-    version = len(stored)
     if events:
         version = await append(unit, stream, version, events, meta)
         state = decider.fold(events, state)
     return Handled(state, events, version)
+
+
+async def _folded(unit: Unit, decider: Decider[C, S, E], stream: str) -> tuple[S, int]:
+    """A stream's state and version now; remembered once the unit is durable."""
+    known = unit.folds.get(stream)
+    rows = await unit.fetch(_queries.load_stream, stream, known.version if known else 1)
+    if known and not (rows and _witness(rows[0]) == known.witness):
+        known, rows = None, await unit.fetch(_queries.load_stream, stream, 1)
+    if not rows:
+        return decider.initial(), 0
+    new = rows[1:] if known else rows
+    history: list[E] = [decider.types.decode(row["type"], row["payload"]) for row in new]  # type: ignore[misc]  # E only
+    fold = Fold(rows[-1]["version"], _witness(rows[-1]), decider.fold(history, known.state if known else None))
+    unit.after_commit(lambda: unit.folds.put(stream, fold))
+    return fold.state, fold.version
+
+
+def _witness(row: Record) -> tuple[object, ...]:
+    return (row["version"], row["type"], row["payload"], row["occurred_at"], row["correlation_id"], row["causation_id"])
 
 
 def _moved(stream: str, expected: int) -> HoldfastError:

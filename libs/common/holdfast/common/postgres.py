@@ -17,6 +17,7 @@ from holdfast.common import migrate as migration
 from holdfast.common.clock import Clock, SystemClock
 from holdfast.common.errors import HoldfastError
 from holdfast.common.failpoints import DurableStep
+from holdfast.common.folds import Folds
 from holdfast.common.postgres_errors import DRIVER_ERRORS, RetryUnitError, UniqueViolationError, translate
 from holdfast.common.retry import retrying
 from holdfast.common.sql import Queries
@@ -57,9 +58,10 @@ def server_settings(schema: str) -> dict[str, str]:
 class Unit:
     """Statements inside one transaction. Driver errors come out as HoldfastError."""
 
-    def __init__(self, connection: Connection, outbox_signal: Signal) -> None:
+    def __init__(self, connection: Connection, outbox_signal: Signal, folds: Folds) -> None:
         self._connection = connection
         self.outbox_signal = outbox_signal
+        self.folds = folds
         self._callbacks: list[Callable[[], None]] = []
 
     async def fetch(self, query: str, *args: object) -> list[Record]:
@@ -107,6 +109,7 @@ class Database:
         self.dsn = dsn
         self.schema = schema
         self.outbox_signal = Signal()
+        self._folds = Folds()
 
     @classmethod
     async def open(
@@ -168,7 +171,7 @@ class Database:
         async with self.acquire() as connection:
             transaction = connection.transaction()
             await translated(transaction.start)
-            unit = Unit(connection, self.outbox_signal)
+            unit = Unit(connection, self.outbox_signal, self._folds)
             try:
                 yield unit
             except BaseException as error:

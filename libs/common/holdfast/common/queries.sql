@@ -8,9 +8,9 @@ VALUES ($1, $2, $3, $4::text::jsonb, $5, $6, $7);
 SELECT coalesce(max(version), 0) FROM events WHERE stream = $1;
 
 -- name: load_stream
--- A stream's facts in order.
+-- A stream's facts in order, from a version on.
 SELECT stream, version, type, payload::text AS payload, occurred_at, correlation_id, causation_id, actor
-FROM events WHERE stream = $1 ORDER BY version;
+FROM events WHERE stream = $1 AND version >= $2 ORDER BY version;
 
 -- name: enqueue
 -- The number is gapless per (topic, key): its row stays locked until the transaction ends.
