@@ -1,7 +1,7 @@
 """However the pages of an org's runs reach the table, the state and the set of events by id are the same.
 
-The writer is the differ's: it asks for a number, compares, commits; and it dies between any two of these, is repeated,
-meets another writer, hears nothing of what it committed, and compacts in between.
+The writer is the differ's: it passes over what is not new, asks for a number, compares, commits; and it dies between
+any two of these, is repeated, meets another writer, hears nothing of what it committed, and compacts in between.
 """
 
 from __future__ import annotations
@@ -107,6 +107,8 @@ class Writer:
             assert self.table.apply([ref]).empty
 
     def _commit(self, ref: StagedRef, number: int) -> None:
+        if self.table.unchanged([ref]):
+            return
         try:
             self.table.commit(self.table.apply([ref]), number)
         except HoldfastError as error:

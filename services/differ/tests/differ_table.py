@@ -138,8 +138,9 @@ class Differ:
         await self.db.run(NOTED, lambda unit: store.add_page(unit, event))
 
     async def commit_all(self) -> None:
-        for page in await store.staged_pages(self.db, KEY, 10):
-            await self.committer.commit(KEY, self.lease, page)
+        while pages := await store.staged_pages(self.db, KEY, 10):
+            while pages:
+                pages = pages[await self.committer.commit(KEY, self.lease, pages) :]
 
     async def drain(self, give_up_after: timedelta = AT_ONCE) -> None:
         """What the worker does with the table when it has its turn, but for the record feed."""

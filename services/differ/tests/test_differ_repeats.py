@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from differ_table import KEY, Differ, records
+from differ_table import KEY, Differ, records, run_id
 
+from holdfast.common.contracts.differ import ChangeCounts
+from holdfast.common.contracts.extractor import PageMode
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.common.failpoints import DurableStep
 from holdfast.common.postgres_errors import RetryUnitError
 from holdfast.differ import committing, store
+from holdfast.differ.store import PageRow
 
 pytestmark = pytest.mark.integration
 
@@ -98,6 +101,57 @@ class DiesBefore(DurableStep):
         raise Died
 
 
+async def full_reading(differ: Differ, pages: int) -> list[PageRow]:
+    """A baseline of so many pages, in the table, and the same pages again, staged by a full reading."""
+    runs: list[tuple[int, PageMode]] = [(1, "baseline"), (2, "full")]
+    for run, mode in runs:
+        await differ.commit_all()
+        for seq in range(1, pages + 1):
+            await differ.stage(run, mode, records(2 * seq, 2 * seq + 1), seq=seq)
+    return await store.staged_pages(differ.db, KEY, 64)
+
+
+async def test_pages_that_say_nothing_new_are_recorded_several_at_once(differ: Differ) -> None:
+    staged, settled = await full_reading(differ, 20), []
+    while staged:
+        settled.append(await differ.committer.commit(KEY, differ.lease, staged))
+        staged = staged[settled[-1] :]
+    assert settled == [1, 2, 4, 8, 5]
+    diffed = await differ.complete(2, "full")
+    assert (diffed["counts"]["unseen"], diffed["gaps"]) == (0, [])
+    assert {event["run"] for event in await differ.said("changes.committed")} == {1}
+    pages = await store.pages_of_object(differ.db, run_id(2), KEY.object)
+    assert [page.counts for page in pages] == [ChangeCounts()] * 20
+
+
+@pytest.mark.parametrize("dies", ["before", "after"])
+async def test_repeats_whose_record_is_interrupted_are_settled_once(
+    differ: Differ, monkeypatch: pytest.MonkeyPatch, dies: str
+) -> None:
+    staged = await full_reading(differ, 4)
+    await differ.committer.commit(KEY, differ.lease, staged)
+    with monkeypatch.context() as patch, pytest.raises(Died):
+        step = (DiesBefore if dies == "before" else DiesAfter)(committing.COMMIT_RECORDED.name)
+        patch.setattr(committing, "COMMIT_RECORDED", step)
+        await differ.committer.commit(KEY, differ.lease, staged[1:])
+    left = await store.staged_pages(differ.db, KEY, 64)
+    assert len(left) == (3 if dies == "before" else 1)
+    await differ.commit_all()
+    diffed = await differ.complete(2, "full")
+    assert diffed["counts"]["unseen"] == 0
+    assert len(await differ.said("changes.committed")) == 4
+
+
+async def test_who_lost_the_table_records_no_repeats(differ: Differ) -> None:
+    staged = await full_reading(differ, 4)
+    await differ.committer.commit(KEY, differ.lease, staged)
+    await differ.db.fetch("UPDATE lease SET epoch = epoch + 1")
+    with pytest.raises(HoldfastError) as caught:
+        await differ.committer.commit(KEY, differ.lease, staged[1:])
+    assert caught.value.kind is Kind.FENCED
+    assert len(await store.staged_pages(differ.db, KEY, 64)) == 3
+
+
 class DiesAfter(DurableStep):
     def after(self) -> None:
         raise Died
@@ -119,7 +173,7 @@ async def test_a_commit_that_was_begun_is_settled_once_before_any_other(
 
     differ.__post_init__()  # the service starts again, and is handed the later page first
     later = await store.get_page(differ.db, "page-2-1")
-    await differ.committer.commit(KEY, differ.lease, later)
+    await differ.committer.commit(KEY, differ.lease, [later])
     assert [event["page_id"] for event in await differ.said("changes.committed")][:1] == ["page-1-1"]
     await differ.commit_all()
 

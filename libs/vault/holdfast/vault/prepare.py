@@ -94,7 +94,7 @@ class Workshop:
         """
         if self._merged_since(ref, index):
             return Counts(repeated=ref.rows), None, index
-        data = self._as_announced(ref)
+        data = self.as_announced(ref)
         if ref.mode == "census":
             return Counts(), None, index  # it is held against the state, and changes nothing
         if ref.mode == "bodies":
@@ -105,7 +105,7 @@ class Workshop:
         observed = one_per_record(rows.drop("id"))
         if ref.schema.key and observed.stale:
             _require_same_keys(ref.schema, data)
-        comparable = self._comparable(ref.schema, index.files)
+        comparable = self.comparable(ref.schema, index.files)
         repeats = 0
         if ref.mode in ("full", "incremental") and all(comparable):
             same = index.repeats(observed.rows)
@@ -142,8 +142,12 @@ class Workshop:
         path = ref.path.removeprefix(self.table + "/")
         return any(file.path == path for file in index.files) and self.root.size(ref.path) is None
 
-    def _as_announced(self, ref: StagedRef) -> bytes:
-        """The page's bytes, read once; their hash stands for every checksum inside."""
+    def as_announced(self, ref: StagedRef) -> bytes:
+        """The page's bytes, read once; their hash stands for every checksum inside.
+
+        Raises:
+            HoldfastError: DAMAGED if they are not what was announced; NOT_FOUND.
+        """
         data = self.root.read(ref.path)
         if hashlib.sha256(data).hexdigest() != ref.sha256:
             raise damaged(ref.path, ValueError("the bytes are not those that were announced"))
@@ -196,7 +200,7 @@ class Workshop:
         size = self.root.size(ref.path) or 0
         return event_file(ref, ref.path.removeprefix(self.table + "/"), ref.sha256, ref.rows, size)
 
-    def _comparable(self, schema: RecordSchema, files: Sequence[EventFile]) -> list[bool]:
+    def comparable(self, schema: RecordSchema, files: Sequence[EventFile]) -> list[bool]:
         """Whether each file's fingerprints cover every field of the page that some file has ever had."""
         by_id = {file.schema: self.schemas[file.schema] for file in files}
         ever = frozenset[str]().union(*(known.names for known in by_id.values()))

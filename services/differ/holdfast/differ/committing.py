@@ -1,8 +1,9 @@
-"""One staged page into the table, exactly once, whatever was interrupted before."""
+"""Staged pages into the table, each exactly once, whatever was interrupted before."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -18,7 +19,7 @@ from holdfast.differ.adopting import up_to_date
 from holdfast.differ.announcements import change_counts, changes_committed
 from holdfast.differ.store import PageRow, TableKey, TableRow
 from holdfast.differ.tables import Tables
-from holdfast.vault.refs import Committed
+from holdfast.vault.refs import Committed, Counts
 from holdfast.vault.table import RecordTable
 
 NUMBER_RESERVED = durable_step("differ.commit_number_reserved")
@@ -48,18 +49,27 @@ class Committer:
     def __init__(self, db: Database, tables: Tables, cpu: asyncio.Semaphore) -> None:
         self._db, self._tables, self._cpu = db, tables, cpu
 
-    async def commit(self, key: TableKey, lease: Lease, page: PageRow) -> None:
-        """Bring a staged page into the table and record what it changed.
+    async def commit(self, key: TableKey, lease: Lease, pages: Sequence[PageRow]) -> int:
+        """Bring the first of the staged pages into the table and record what it changed.
 
-        If the commit of another page was begun and not recorded, that one is finished first, in this call; the
-        given page then keeps its place in the queue.
+        Where pages before it said nothing new, several that say nothing new are recorded at once. If the commit of
+        another page was begun and not recorded, that one is finished instead; the given pages keep their places in
+        the queue.
+
+        Returns:
+            How many of the given pages are settled.
 
         Raises:
             HoldfastError: FENCED if another replica took the table; DAMAGED if the staged file is not what was
                 announced; UNAVAILABLE if the store does not answer. Nothing is recorded then; try again.
         """
+        page = pages[0]
         row, table = await up_to_date(self._db, self._tables, key, lease, page)
-        if row.pending_page not in (None, page.page_id):
+        if row.pending_page is None and (passed := await self._passed_over(key, table, pages)):
+            await self._record_repeats(lease, table, passed)
+            return len(passed)
+        begun = row.pending_page not in (None, page.page_id)
+        if begun:
             page = await store.get_page(self._db, row.pending_page or "")
         turn = Turn(key, lease, page, row, table)
         try:
@@ -69,6 +79,25 @@ class Committer:
             self._tables.forget(key)
             raise
         await self._record(turn, committed)
+        return 0 if begun else 1
+
+    async def _passed_over(
+        self, key: TableKey, table: RecordTable, pages: Sequence[PageRow]
+    ) -> list[tuple[PageRow, Counts]]:
+        """The leading pages that say nothing new, as far as it is worth looking."""
+        staged = [await self._tables.staged(key, page) for page in pages[: table.skims]]
+        if not staged:
+            return []
+        async with self._cpu:
+            return list(zip(pages, await asyncio.to_thread(table.unchanged, staged), strict=False))
+
+    async def _record_repeats(self, lease: Lease, table: RecordTable, passed: Sequence[tuple[PageRow, Counts]]) -> None:
+        async def work(unit: Unit) -> None:
+            await lease.guard(unit)
+            for page, counts in passed:
+                await store.mark_page(unit, page.page_id, version=table.version, counts=change_counts(counts))
+
+        await self._db.run(COMMIT_RECORDED, work)
 
     async def _made(self, turn: Turn) -> Committed | None:
         """The commit that was begun before a crash, if it happened."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 import structlog
@@ -105,18 +105,18 @@ class Worker:
 
     async def _drain(self, key: TableKey, lease: Lease) -> None:
         while pages := await store.staged_pages(self._db, key, PAGES_AT_ONCE):
-            for page in pages:
-                await self._commit(key, lease, page)
+            while pages:
+                pages = pages[await self._commit(key, lease, pages) :]
         for manifest in await store.complete_manifests(self._db, key):
             await self._complete(key, lease, manifest)
         await self._feeder.feed(key, lease)
         self._upkeep.look_at(key)
 
-    async def _commit(self, key: TableKey, lease: Lease, page: PageRow) -> None:
+    async def _commit(self, key: TableKey, lease: Lease, pages: Sequence[PageRow]) -> int:
         try:
-            await self._committer.commit(key, lease, page)
+            return await self._committer.commit(key, lease, pages)
         except HoldfastError as error:
-            await self._losses.page_failed(key, lease, page, error)
+            await self._losses.page_failed(key, lease, pages[0], error)
             raise
 
     async def _complete(self, key: TableKey, lease: Lease, manifest: ManifestRow) -> None:
