@@ -71,7 +71,8 @@ def job(holdfast: Installation, org: RunningOrg, request: pytest.FixtureRequest)
 
 
 def _is_right(holdfast: Installation, org: RunningOrg, job: str, run: dict[str, Any]) -> None:
-    assert run["state"] == "completed" and not run["missing"], (run, holdfast.log)
+    assert not run["missing"], (run["missing"], holdfast.log)
+    assert run["state"] == "completed", (run["reason"], holdfast.log)
     assert_agree(holdfast.vault, job, org, OBJECTS)
     assert_nothing_twice(holdfast.vault, job, OBJECTS)
 

@@ -28,7 +28,7 @@ Step = httpx.Response | Exception
 
 @dataclass
 class Provider:
-    tokens: list[str] = field(default_factory=lambda: ["one", "two", "three"])
+    tokens: list[str] = field(default_factory=lambda: ["one", "two", "three", "four"])
     refreshes: int = 0
     instance_url: str = "https://example.my.salesforce.com"
 
@@ -175,6 +175,15 @@ async def test_daily_limit_names_when_to_come_back() -> None:
     assert error.retry_after == timedelta(minutes=15)
 
 
+@pytest.mark.parametrize("ended", [1, 3])
+async def test_a_session_that_ends_before_its_first_call_is_renewed_again(ended: int) -> None:
+    """Whatever ended the one session may end the next one: another client that signs in, an admin, a release."""
+    world = World(*[no(401, "INVALID_SESSION_ID", "Session expired or invalid")] * ended, rows())
+    page = await world.client.query("SELECT Id FROM Account", all_rows=False)
+    assert page.table.num_rows == 1
+    assert (world.provider.refreshes, len(world.sent)) == (ended, ended + 1)
+
+
 async def test_expired_session_is_renewed_once_for_all_callers() -> None:
     def by_token(request: httpx.Request) -> httpx.Response:
         fresh = request.headers["authorization"] == "Bearer two"
@@ -188,12 +197,12 @@ async def test_expired_session_is_renewed_once_for_all_callers() -> None:
     assert len(world.sent) <= 10
 
 
-async def test_session_refused_again_after_renewal_is_final() -> None:
+async def test_new_sessions_that_are_all_refused_are_final() -> None:
     world = World(no(401, "INVALID_SESSION_ID"))
     error = await failing(world)
     assert error.kind is Kind.INVALID
-    assert world.provider.refreshes == 1
-    assert len(world.sent) == 2
+    assert world.provider.refreshes == 3
+    assert len(world.sent) == 4
 
 
 async def test_app_without_rest_access_is_not_signed_in_anew() -> None:
@@ -231,7 +240,7 @@ async def test_long_query_is_refused_before_it_is_sent() -> None:
 
 
 async def test_answer_over_the_cap_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("holdfast.salesforce.client.MAX_PAGE_BYTES", 10)
+    monkeypatch.setattr("holdfast.salesforce.bulk_queries.MAX_PAGE_BYTES", 10)
     body = httpx.Response(200, headers={"content-type": "text/csv"}, content=b"x" * 11)
     with pytest.raises(SalesforceError) as caught:
         await World(body).client.download_page("750")

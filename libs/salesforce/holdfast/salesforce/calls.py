@@ -1,10 +1,10 @@
-"""Calls in the name of a connection: the token, the one refresh, retries, the budget hook."""
+"""Calls in the name of a connection: the token, new sessions, retries, the budget hook."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 # A describe of 900 fields with picklists takes some megabytes, a query page of wide rows some tens.
 MAX_JSON_BYTES = 128 << 20
+NEW_SESSIONS = 3
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class Calls:
             return error.retry is Retry.BACKOFF
 
         async def one_try() -> T:
-            return reader(await self._with_access(call))
+            return reader(await self._signed_in(lambda access: self._attempt(call, access)))
 
         return await retrying(
             one_try,
@@ -135,14 +136,7 @@ class Calls:
             SalesforceError: Salesforce's refusal; UNAVAILABLE, also inside the block, for a body that was cut off.
         """
         async with self._slots, AsyncExitStack() as stack:
-            access = await self._access.access()
-            try:
-                response = await self._opened(stack, call, access)
-            except SalesforceError as error:
-                if error.retry is not Retry.REFRESH:
-                    raise
-                response = await self._opened(stack, call, await self._access.access(refused=access.access_token))
-            yield body_of(response)
+            yield body_of(await self._signed_in(lambda access: self._opened(stack, call, access)))
 
     async def _opened(self, stack: AsyncExitStack, call: Call, access: Access) -> httpx.Response:
         origin = salesforce_origin(access.instance_url, allow_insecure=self._allow_insecure)
@@ -167,15 +161,20 @@ class Calls:
 
         return await self.read(call, checked)
 
-    async def _with_access(self, call: Call) -> Answer:
+    async def _signed_in(self, attempt: Callable[[Access], Awaitable[T]]) -> T:
+        """What `attempt` brings with the present token, or with a new one where Salesforce ended the session.
+
+        A new session may be ended before its first call arrives, by whatever ended the one before.
+        """
         access = await self._access.access()
-        try:
-            return await self._attempt(call, access)
-        except SalesforceError as error:
-            if error.retry is not Retry.REFRESH:
-                raise
-        access = await self._access.access(refused=access.access_token)
-        return await self._attempt(call, access)
+        for _ in range(NEW_SESSIONS):
+            try:
+                return await attempt(access)
+            except SalesforceError as error:
+                if error.retry is not Retry.REFRESH:
+                    raise
+            access = await self._access.access(refused=access.access_token)
+        return await attempt(access)
 
     async def _attempt(self, call: Call, access: Access) -> Answer:
         origin = salesforce_origin(access.instance_url, allow_insecure=self._allow_insecure)

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 
 from holdfast.common.clock import Clock
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.salesforce.bodies import FileBody
+from holdfast.salesforce.bulk_queries import BulkQueries
 from holdfast.salesforce.calls import Call, Calls, Retries, is_refusal_of, read_json
 from holdfast.salesforce.composite import Part, batches, read_answers, request_body
-from holdfast.salesforce.errors import Retry, SalesforceError
+from holdfast.salesforce.errors import SalesforceError, outside_api
 from holdfast.salesforce.models import (
     AccessProvider,
-    BulkPage,
     Deleted,
     Describe,
-    JobInfo,
     Limit,
     NotModified,
     ObjectSummary,
     Organization,
     Permissions,
     RestPage,
-    ResultPages,
     Updated,
     UserInfo,
     Version,
 )
-from holdfast.salesforce.replies import CountReply, DescribeGlobalReply, JobList, RecordCounts, ResultPagesReply
+from holdfast.salesforce.replies import CountReply, DescribeGlobalReply, RecordCounts
 from holdfast.salesforce.rows import parse_rest
 from holdfast.salesforce.transport import Answer, open_http
 from holdfast.salesforce.usage import CallGate, CallObserver
@@ -45,9 +42,6 @@ T = TypeVar("T")
 # The platform answers 414 or 431 somewhere above 16,000 characters; headers count too.
 MAX_QUERY_URL = 15_000
 
-# A page of a Bulk result is as large as the server likes; more than this is an error, not a page.
-MAX_PAGE_BYTES = 1 << 30
-
 DEFAULT_API_VERSION = "62.0"
 
 
@@ -56,7 +50,7 @@ def query_url_length(soql: str) -> int:
     return len(quote(soql, safe="")) + len("/services/data/v00.0/queryAll/?q=")
 
 
-class SalesforceClient:
+class SalesforceClient(BulkQueries):
     """Async client of one org.
 
     Calls that fail in passing are repeated with growing pauses; a refused token is renewed once. All calls
@@ -245,7 +239,7 @@ class SalesforceClient:
             SalesforceError: NOT_FOUND (`INVALID_QUERY_LOCATOR`) when Salesforce dropped the result.
         """
         if not next_url.startswith("/services/data/") or ".." in next_url:
-            raise _outside_api("names a next page outside its API")
+            raise outside_api("names a next page outside its API")
         call = Call("GET", "query/{locator}", next_url)
         return await self._calls.read(call, lambda answer: parse_rest(answer.body, fields))
 
@@ -295,106 +289,6 @@ class SalesforceClient:
         same = (("If-Range", etag),) if etag else ()
         return replace(call, headers=(("Range", f"bytes={start}-"), *same))
 
-    # Bulk API 2.0 queries
-
-    async def create_query_job(self, soql: str, *, all_rows: bool) -> JobInfo:
-        """Start a query job.
-
-        Not knowing whether a first try reached Salesforce, this tries again: the job that nobody knows of
-        then costs one of 10,000 jobs a day, reads nothing further, and is dropped after seven days.
-        """
-        content = json.dumps({"operation": "queryAll" if all_rows else "query", "query": soql}).encode()
-        headers = (("Content-Type", "application/json"),)
-        call = Call("POST", "jobs/query", f"{self._data}/jobs/query", headers, content)
-        return await self._calls.json(call, JobInfo)
-
-    async def get_query_job(self, job_id: str) -> JobInfo:
-        """How the job is doing."""
-        return await self._calls.json(self._get("jobs/query/{id}", self._job(job_id)), JobInfo)
-
-    async def abort_query_job(self, job_id: str) -> JobInfo:
-        """Stop the job."""
-        headers = (("Content-Type", "application/json"),)
-        path = self._data + self._job(job_id)
-        call = Call("PATCH", "jobs/query/{id}", path, headers, b'{"state":"Aborted"}')
-        return await self._calls.json(call, JobInfo)
-
-    async def delete_query_job(self, job_id: str) -> None:
-        """Drop the job and its results. A job that is gone already is fine."""
-        try:
-            call = Call("DELETE", "jobs/query/{id}", self._data + self._job(job_id))
-            await self._calls.read(call, lambda answer: None)
-        except SalesforceError as error:
-            if error.kind is not Kind.NOT_FOUND:
-                raise
-
-    async def list_query_jobs(self) -> list[JobInfo]:
-        """Every query job of the org, of both Bulk APIs. One request per thousand jobs."""
-        jobs: list[JobInfo] = []
-        path: str | None = f"{self._data}/jobs/query?jobType=V2Query"
-        while path is not None:
-            page = await self._calls.json(Call("GET", "jobs/query", path), JobList)
-            jobs += page.records
-            path = page.next_records_url
-        return jobs
-
-    async def download_page(self, job_id: str, locator: str | None = None, max_records: int | None = None) -> BulkPage:
-        """One page of a finished job's result; the same locator always names the same page.
-
-        Args:
-            job_id: A job in state JobComplete.
-            locator: `next_locator` of the page before; None for the first page.
-            max_records: At most so many rows; without it Salesforce chooses.
-
-        Raises:
-            SalesforceError: NOT_FOUND when the result is gone; UNAVAILABLE for an answer that is not a page.
-        """
-        asked = {"locator": locator, "maxRecords": max_records}
-        query = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in asked.items() if value)
-        return await self._download(f"{self._data}{self._job(job_id)}/results" + (f"?{query}" if query else ""))
-
-    async def result_pages(self, job_id: str, listing: str | None = None) -> ResultPages:
-        """Where the next pages of a finished job's result are, up to five, to be fetched side by side.
-
-        Args:
-            job_id: A job in state JobComplete.
-            listing: `following` of the call before; None for the first pages.
-
-        Raises:
-            SalesforceError: NOT_FOUND or INVALID where the org does not offer this (before API version 58).
-        """
-        path = listing or f"{self._data}{self._job(job_id)}/resultPages"
-        call = Call("GET", "jobs/query/{id}/resultPages", self._within(job_id, path))
-        reply = await self._calls.json(call, ResultPagesReply)
-        addresses = tuple(self._within(job_id, link.address) for link in reply.result_pages)
-        following = None if reply.done or not reply.following else self._within(job_id, reply.following)
-        if following is None and not reply.done:
-            raise _outside_api("does not say where the next pages are")
-        return ResultPages(addresses, following)
-
-    async def download_from(self, job_id: str, address: str) -> BulkPage:
-        """The page at an address that `result_pages` gave."""
-        return await self._download(self._within(job_id, address))
-
-    async def _download(self, path: str) -> BulkPage:
-        headers = (("Accept", "text/csv"),)
-        call = Call("GET", "jobs/query/{id}/results", path, headers, csv=True, max_bytes=MAX_PAGE_BYTES)
-        return await self._calls.read(call, _bulk_page)
-
-    def _within(self, job_id: str, address: str) -> str:
-        """The path of an address of the job's; its host, if it names one, is not what the token is for."""
-        url = urlsplit(address)
-        path = url.path + (f"?{url.query}" if url.query else "")
-        if not path.startswith(f"{self._data}{self._job(job_id)}/") or ".." in path:
-            raise _outside_api("names a page outside the job")
-        return path
-
-    def _get(self, route: str, path: str) -> Call:
-        return Call("GET", route, self._data + path)
-
-    def _job(self, job_id: str) -> str:
-        return f"/jobs/query/{quote(job_id, safe='')}"
-
     def _span(self, what: str, object_name: str, start: datetime, end: datetime) -> Call:
         first, last = (quote(at.astimezone(UTC).isoformat(timespec="seconds"), safe="") for at in (start, end))
         path = f"/sobjects/{quote(object_name, safe='')}/{what}/?start={first}&end={last}"
@@ -406,23 +300,6 @@ def _described(answer: Answer, etag: str | None) -> Describe | NotModified:
         return NotModified(etag)
     described: Describe = read_json(answer.body, Describe)
     return described.model_copy(update={"etag": answer.headers.get("ETag")})
-
-
-def _bulk_page(answer: Answer) -> BulkPage:
-    rows, following = answer.headers.get("Sforce-NumberOfRecords", ""), answer.headers.get("Sforce-Locator")
-    if not rows.isdecimal() or not following:
-        raise SalesforceError(
-            Kind.UNAVAILABLE,
-            "Salesforce sent a page without saying what it holds.",
-            code="answer-unreadable",
-            retry=Retry.TWICE,
-        )
-    return BulkPage(answer.body, int(rows), None if following == "null" else following)
-
-
-def _outside_api(how: str) -> SalesforceError:
-    """An answer that leads nowhere."""
-    return SalesforceError(Kind.UNAVAILABLE, f"Salesforce {how}.", code="answer-unreadable", retry=Retry.TWICE)
 
 
 def _not_offered(error: HoldfastError) -> bool:

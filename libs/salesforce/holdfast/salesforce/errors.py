@@ -243,3 +243,8 @@ def _tidy(message: str) -> str:
     printable = "".join(character if character.isprintable() else " " for character in message)
     words = " ".join(printable.split())
     return words if len(words) <= _LONGEST_MESSAGE else words[: _LONGEST_MESSAGE - 1] + "…"
+
+
+def outside_api(how: str) -> SalesforceError:
+    """An answer that leads nowhere."""
+    return SalesforceError(Kind.UNAVAILABLE, f"Salesforce {how}.", code="answer-unreadable", retry=Retry.TWICE)
