@@ -54,6 +54,12 @@ class Holdfast:
             self.connect(org)
         return str(self.post("/jobs", name=name, connection="org", objects=objects)["id"])
 
+    def plan(self, job_id: str) -> dict[str, Any]:
+        """What a run that began now would read, and what it would cost."""
+        answer = self._http.get(f"/jobs/{job_id}/plan")
+        answer.raise_for_status()
+        return dict(answer.json())
+
     def run(self, job_id: str, **options: Any) -> dict[str, Any]:
         """Run a job to its end. `progress.seconds_elapsed` is from request to completion, by the scheduler."""
         run, deadline = self.post(f"/jobs/{job_id}/runs", **options), time.monotonic() + RUN_TIMEOUT_S

@@ -77,9 +77,14 @@ def test_shares_add_up() -> None:
 
 
 def test_an_object_takes_as_long_as_the_last_time_and_longer_if_it_grew() -> None:
-    paces = {("Object0", False): Pace(1_000, 4.0)}
-    once, grown = (estimate(many(1, rows=rows), (), facts(paces=paces)).seconds for rows in (1_000, 3_000))
+    paces = {("Object0", False): Pace(2_000, 4.0)}
+    once, grown = (estimate(many(1, rows=rows), (), facts(paces=paces)).seconds for rows in (2_000, 6_000))
     assert (once, grown) == (4.0, 12.0)
+
+
+def test_a_reading_that_brought_next_to_nothing_does_not_tell_how_fast_rows_come() -> None:
+    paces = {("Object0", False): Pace(1, 1.0)}
+    assert 1.0 < estimate(many(1, rows=2_000), (), facts(paces=paces)).seconds < 2.0
 
 
 def test_workers_share_the_time_but_not_one_object() -> None:

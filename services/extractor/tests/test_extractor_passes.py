@@ -161,6 +161,24 @@ async def test_an_org_without_a_list_of_deletions_is_no_obstacle(org: RunningOrg
     assert any(note.startswith(f"Salesforce gives no list of deleted records of {thing}") for note in last["notes"])
 
 
+async def test_a_list_of_deletions_that_was_purged_is_said_and_the_census_decides(
+    org: RunningOrg, harness: Make, thing: str
+) -> None:
+    ids = define(org, thing, 3)
+    one = harness()
+    async with one.running():
+        run_id = await read(one, thing)
+        with rest(org) as api:
+            api.delete(f"{thing}/{ids[0]}").raise_for_status()
+        await advance(one, 120)
+        httpx.post(f"{org.url}/_org/delete-log", json={"object": thing}, trust_env=False).raise_for_status()
+        events = await again(one, run_id, thing, "census")
+    assert pages_of(events, "deletions") == []
+    assert {row["_record_id"] for row in rows_of(one, pages_of(events, "census"))} == set(ids[1:])
+    (note,) = extracted(events)[-1]["notes"]
+    assert note.startswith(f"Salesforce's list of deleted records of {thing} reaches back to ")
+
+
 async def test_a_pass_that_cannot_be_done_ends_the_object_with_the_reason(
     org: RunningOrg, harness: Make, thing: str
 ) -> None:

@@ -7,14 +7,17 @@ import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pyarrow.parquet as pq
 import pytest
 
+from holdfast.common.contracts.extractor import ExtractionPlanned, PlannedObject
 from holdfast.common.errors import HoldfastError, Kind
+from holdfast.common.outbox import MAX_PAYLOAD_BYTES
 from holdfast.common.rpc.extractor.v1 import extractor_pb2 as messages
+from holdfast.extractor import planner
 from holdfast.extractor.leased_rows import RunRows, TaskRows
 from holdfast.extractor.soql import ObjectQuery, Position
 from holdfast.orgsim.testing import RunningOrg
@@ -173,6 +176,31 @@ async def test_an_empty_selection_takes_recommended_objects_with_rows(org: Runni
     names = {item["object"] for item in of(events, "extraction.planned")[0]["objects"]}
     assert own("Thing") in names and own("Empty") not in names
     assert not {name for name in names if name.endswith(("History", "Share", "Feed", "ChangeEvent"))}
+
+
+async def test_a_plan_of_many_objects_is_told_in_pages(
+    org: RunningOrg, harness: Make, own: Own, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [own(f"Thing{number}") for number in range(4)]
+    for name in names:
+        define(org, name, 1)
+    monkeypatch.setattr(planner, "PLAN_PAGE", 2)
+    pages = of(await harness().run(*names, "Nope__c"), "extraction.planned")
+    assert [(page["page"], page["pages"], len(page["objects"])) for page in pages] == [(1, 3, 2), (2, 3, 2), (3, 3, 1)]
+    assert {item["object"] for page in pages for item in page["objects"]} == {*names, "Nope__c"}
+
+
+def test_a_page_of_the_longest_names_and_notes_is_small_enough() -> None:
+    longest = "n" * 80
+    planned = PlannedObject(
+        object=longest, mode="incremental", strategy="bulk2", estimated_rows=10**10, estimated_calls=10**7
+    )
+    note = f"The org no longer has the object {longest}. Its records stay in the backup as they were in the last run."
+    objects, notes = [planned] * planner.PLAN_PAGE, [note] * planner.PLAN_PAGE
+    page = ExtractionPlanned(
+        run_id=UUID(int=1), job_id=UUID(int=2), run=10**6, objects=objects, notes=notes, page=10, pages=10
+    )
+    assert len(page.model_dump_json().encode()) < MAX_PAYLOAD_BYTES
 
 
 async def test_objects_that_cannot_be_read_fail_with_words_and_the_others_go_on(

@@ -146,6 +146,17 @@ def test_repeats_before_the_end_change_nothing() -> None:
     assert fold(*reports) == fold(*[report for one in reports for report in (one, one)])
 
 
+def test_a_run_waits_for_every_page_of_its_plan() -> None:
+    first, second = AcceptPlan(("Account",), NOW, 1, 2), AcceptPlan(("Contact",), NOW, 2, 2)
+    assert end_of(first, first, hold("Account"), hold("Contact")) is None
+    ended = end_of(second, hold("Account"), hold("Contact"), first)
+    assert ended is not None
+    assert (ended.state, ended.objects) == ("completed", 2)
+    cancelled = end_of(second, hold("Account"), CancelRun(NOW))
+    assert cancelled is not None
+    assert [gap.object for gap in cancelled.missing] == ["Contact"]
+
+
 def test_outcome_of_an_object_outside_the_plan_does_not_end_the_run() -> None:
     assert end_of(plan("Account"), hold("Contact")) is None
 
@@ -158,7 +169,9 @@ def shuffled_runs(draw: st.DrawFn) -> tuple[list[Report], list[Report]]:
         lose(name, "lost") if draw(st.booleans()) else hold(name, *draw(st.sampled_from([(), ("gap",)])), captured=1)
         for name in names
     ]
-    in_order = [plan(*names), *outcomes]
+    cut = draw(st.integers(0, len(names)))
+    pages = [AcceptPlan(tuple(part), NOW, page, 2) for page, part in ((1, names[:cut]), (2, names[cut:]))]
+    in_order = [*(pages if draw(st.booleans()) else [plan(*names)]), *outcomes]
     repeats = draw(st.lists(st.sampled_from(in_order), max_size=5))
     return in_order, draw(st.permutations(in_order + repeats))
 
@@ -170,7 +183,8 @@ def test_order_and_repeats_do_not_change_the_end(runs: tuple[list[Report], list[
     ended = end_of(*shuffled)
     assert ended is not None
     assert ended == end_of(*in_order)
-    assert (ended.state == "completed") == (bool(len(in_order) > 1) and not ended.missing)
+    outcomes = [report for report in in_order if not isinstance(report, AcceptPlan)]
+    assert (ended.state == "completed") == (bool(outcomes) and not ended.missing)
 
 
 def test_end_of_a_run_that_lost_thousands_of_objects_fits_into_an_event() -> None:

@@ -222,6 +222,30 @@ def given_up(run: RunRequested, name: str, reason: str) -> ObjectGivenUp:
     return ObjectGivenUp(run_id=run.run_id, job_id=run.job_id, run=run.run, object=name, reason=reason, code="damaged")
 
 
+async def test_a_plan_in_pages_is_waited_for_whole(scheduler: Any) -> None:
+    await scheduler.ask("CreateJob", new_job())
+    run = await request_run(scheduler)
+
+    async def look() -> pb.Run:
+        return (await scheduler.ask("GetRun", pb.GetRunRequest(id=str(run.run_id)))).run
+
+    one, other = (
+        planned(run, name).model_copy(update={"page": page, "pages": 2, "notes": [f"Note {page}."]})
+        for page, name in ((1, "Account"), (2, "Contact"))
+    )
+    await scheduler.others.send(one, one, diffed(run, "Account", captured=1), diffed(run, "Contact", captured=2))
+    await scheduler.others.send(failed(run, "Lead", "Locked."))  # a stranger to the plan ends nothing
+    async with asyncio.timeout(30):
+        while len((shown := await look()).objects) < 3:
+            await asyncio.sleep(0.05)
+    assert shown.state == "running"
+    await scheduler.others.send(other)
+    ended = await scheduler.others.hears(ends(run))
+    assert isinstance(ended, RunCompleted)
+    assert ended.objects == 2
+    assert list((await look()).notes) == ["Note 1.", "Note 2."]
+
+
 @pytest.mark.parametrize("first", ["planned", "given up"])
 async def test_an_object_that_the_differ_gave_up_ends_the_run_and_frees_the_job(scheduler: Any, first: str) -> None:
     await scheduler.ask("CreateJob", new_job())

@@ -185,11 +185,16 @@ def _number(names: Sequence[str]) -> str:
 
 
 def _seconds(how: ObjectPlan, calls: int, facts: Facts) -> float:
-    """As long as the last time, and more if there is more to read; else by what is usual."""
+    """As long as the last time, and more if there is more to read; else by what is usual.
+
+    The rows of less than a page say nothing of how fast rows come: most of their time is the calls'.
+    """
+    in_bulk = how.strategy == "bulk2" or moves_to_bulk(how, facts)
     pace = facts.paces.get((how.schema.object, how.mode == "incremental"))
     if pace is not None:
-        return pace.seconds * max(1.0, how.estimated_rows / max(1, pace.rows))
-    in_bulk = how.strategy == "bulk2" or moves_to_bulk(how, facts)
+        usual = _BULK_ROWS_PER_S if in_bulk else _REST_ROWS_PER_S
+        rows_per_s = pace.rows / pace.seconds if pace.rows >= REST_PAGE_ROWS and pace.seconds else usual
+        return pace.seconds + max(0, how.estimated_rows - pace.rows) / rows_per_s
     if in_bulk:
         return _BULK_BEGINS_S + how.estimated_rows / _BULK_ROWS_PER_S
     return SECONDS_PER_CALL * max(1, calls) + how.estimated_rows / _REST_ROWS_PER_S

@@ -1,6 +1,6 @@
 """Plans a run: asks the org what it holds, decides how each object is read, and says so.
 
-Ends in one unit: task rows and `ExtractionPlanned` (with an `ObjectFailed` for each object that cannot be
+Ends in one unit: task rows and `ExtractionPlanned`, in pages (with an `ObjectFailed` for each object that cannot be
 read), or `ExtractionRefused` with a sentence.
 """
 
@@ -32,6 +32,8 @@ from holdfast.extractor.patience import Patience
 from holdfast.extractor.steps import RUN_PLANNED
 from holdfast.extractor.store import RunClaim, sql
 
+# Of each, objects and notes: about 90 KB and 100 KB where names are as long as can be.
+PLAN_PAGE = 500
 log = structlog.get_logger(__name__)
 
 
@@ -93,7 +95,8 @@ class Planner:
         await unit.executemany(sql.keep_describe, plan.describes)
         await unit.executemany(sql.add_task, self._task_rows(claim, plan, costs))
         await files_planned(unit, claim.run, plan.files)
-        await enqueue(unit, _announcement(claim, plan, costs), claim.run.meta)
+        for announcement in _announcements(claim, plan, costs):
+            await enqueue(unit, announcement, claim.run.meta)
         for name, failure in plan.failed.items():
             await enqueue(unit, _failed(claim, name, failure), claim.run.meta)
         await self._record_findings(unit, claim, plan)
@@ -148,7 +151,8 @@ class Planner:
         await self._db.run(RUN_PLANNED, work)
 
 
-def _announcement(claim: RunClaim, plan: Plan, costs: Mapping[str, int]) -> ExtractionPlanned:
+def _announcements(claim: RunClaim, plan: Plan, costs: Mapping[str, int]) -> list[ExtractionPlanned]:
+    """The plan, in as many events as it takes for each to be small enough."""
     planned = [
         PlannedObject(
             object=name,
@@ -163,10 +167,20 @@ def _announcement(claim: RunClaim, plan: Plan, costs: Mapping[str, int]) -> Extr
         PlannedObject(object=name, mode="baseline", strategy="rest", estimated_rows=0, estimated_calls=0)
         for name in plan.failed
     ]
-    run = claim.run
-    return ExtractionPlanned(
-        run_id=run.run_id, job_id=run.job_id, run=run.number, objects=planned + failed, notes=plan.found.notes
-    )
+    run, objects, notes = claim.run, planned + failed, plan.found.notes
+    pages = max(1, -(-max(len(objects), len(notes)) // PLAN_PAGE))
+    return [
+        ExtractionPlanned(
+            run_id=run.run_id,
+            job_id=run.job_id,
+            run=run.number,
+            objects=objects[page * PLAN_PAGE : (page + 1) * PLAN_PAGE],
+            notes=notes[page * PLAN_PAGE : (page + 1) * PLAN_PAGE],
+            page=page + 1,
+            pages=pages,
+        )
+        for page in range(pages)
+    ]
 
 
 def _failed(claim: RunClaim, name: str, failure: Failure) -> ObjectFailed:

@@ -130,13 +130,13 @@ async def open_run(unit: Unit, job_id: UUID, order: RunOrder, meta: Meta) -> boo
 
 
 async def accept_plan(unit: Unit, event: extraction.ExtractionPlanned, meta: Meta, at: datetime) -> None:
-    """The run's objects are known."""
+    """The run's objects are known, or a page of them."""
     run = await _lock(unit, event.run_id)
     await store.start_run(unit, run.run_id)
     await store.plan_objects(unit, run.run_id, event.objects)
+    names = tuple(one.object for one in event.objects)
     await store.note_run(unit, run.run_id, event.notes)
-    command = AcceptPlan(objects=tuple(one.object for one in event.objects), at=at)
-    await _carry_out(unit, run, command, meta)
+    await _carry_out(unit, run, AcceptPlan(objects=names, at=at, page=event.page, pages=event.pages), meta)
 
 
 async def refuse_run(unit: Unit, event: extraction.ExtractionRefused, meta: Meta, at: datetime) -> None:

@@ -182,7 +182,10 @@ UPDATE run_object SET notes = notes || ARRAY(SELECT one FROM unnest($3::text[]) 
 WHERE run_id = $1 AND object = $2;
 
 -- name: note_run
-UPDATE run SET notes = $2 WHERE run_id = $1;
+-- A page of notes behind those of the pages before it; a repeat adds nothing.
+UPDATE run SET notes = notes || ARRAY(
+    SELECT note FROM unnest($2::text[]) WITH ORDINALITY AS added (note, place) WHERE note <> ALL (notes) ORDER BY place
+) WHERE run_id = $1;
 
 -- name: warn_of_job
 UPDATE job SET warnings = $2 WHERE job_id = $1;

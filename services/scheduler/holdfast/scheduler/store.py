@@ -156,7 +156,7 @@ async def plan_objects(unit: Unit, run_id: UUID, objects: Sequence[PlannedObject
 
 
 async def note_run(unit: Unit, run_id: UUID, notes: Sequence[str]) -> None:
-    """What happened to objects that the run does not have."""
+    """Add what happened to objects that the run does not have."""
     await unit.execute(SQL.note_run, run_id, list(notes))
 
 

@@ -31,7 +31,8 @@ class PlannedObject(Value):
 class ExtractionPlanned(PublicEvent):
     """The run's objects are known; each of them will end in `object.extracted` or `object.failed`.
 
-    `notes` says, in sentences, what happened to objects that are not among them: the org no longer has them.
+    `notes` says, in sentences, what happened to objects that are not among them: the org no longer has them. A plan of
+    many objects comes as several events, `page` 1 to `pages`, each with a part of both: it is whole once all are here.
     """
 
     TYPE: ClassVar[str] = "holdfast.extractor.extraction.planned.v1"
@@ -40,6 +41,8 @@ class ExtractionPlanned(PublicEvent):
     run: int
     objects: list[PlannedObject]
     notes: list[str] = Field(default_factory=list)
+    page: int = Field(default=1, ge=1)
+    pages: int = Field(default=1, ge=1)
 
     def key(self) -> str:
         return str(self.run_id)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import reduce
+from functools import cached_property, reduce
 from typing import ClassVar, Literal
 from uuid import UUID
 
@@ -61,10 +61,12 @@ class RunOpened(DomainEvent):
 
 
 class PlanAccepted(DomainEvent):
-    """These objects will each end in an outcome."""
+    """These objects will each end in an outcome. The plan is whole once all its pages are accepted."""
 
     TYPE: ClassVar[str] = "scheduler.run.plan_accepted"
     objects: tuple[str, ...]
+    page: int = 1
+    pages: int = 1
 
 
 class ObjectHeld(DomainEvent):
@@ -117,10 +119,12 @@ class OpenRun:
 
 @dataclass(frozen=True)
 class AcceptPlan:
-    """The extractor says which objects it will read."""
+    """The extractor says which objects it will read: a page of its plan."""
 
     objects: tuple[str, ...]
     at: datetime
+    page: int = 1
+    pages: int = 1
 
 
 @dataclass(frozen=True)
@@ -174,14 +178,25 @@ RunCommand = OpenRun | Report | Order
 
 @dataclass(frozen=True)
 class RunState:
-    """`planned` None: the plan is not known yet."""
+    """What is known of the run. `plan` has the objects of each page of the plan, of which there are `pages`."""
 
     opened: RunOpened | None = None
-    planned: tuple[str, ...] | None = None
+    plan: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    pages: int | None = None
     held: Mapping[str, ObjectHeld] = field(default_factory=dict)
     lost: Mapping[str, str] = field(default_factory=dict)
     paused: bool = False
     end: End | None = None
+
+    @cached_property
+    def known(self) -> tuple[str, ...]:
+        """The objects that are planned, as far as the plan is known."""
+        return tuple(dict.fromkeys(name for page in sorted(self.plan) for name in self.plan[page]))
+
+    @property
+    def planned(self) -> tuple[str, ...] | None:
+        """The objects that are planned; None while the plan is not known whole."""
+        return self.known if len(self.plan) == self.pages else None
 
 
 def decide(command: RunCommand, state: RunState) -> list[DomainEvent]:
@@ -214,7 +229,7 @@ def evolve(state: RunState, event: DomainEvent) -> RunState:
         case RunOpened():
             state = replace(state, opened=event)
         case PlanAccepted():
-            state = replace(state, planned=event.objects)
+            state = replace(state, plan={**state.plan, event.page: event.objects}, pages=event.pages)
         case ObjectHeld():
             state = replace(state, held={**state.held, event.object: event})
         case ObjectLost():
@@ -257,7 +272,7 @@ _VERBS: Mapping[type, str] = {PauseRun: "pause", ResumeRun: "resume", CancelRun:
 
 def _cancelled(state: RunState, at: datetime) -> RunEnded:
     """The end by order: what is in the vault counts, everything else that was planned is missing."""
-    planned = state.planned or ()
+    planned = state.known
     held = [state.held[name] for name in planned if name in state.held and name not in state.lost]
     left = [name for name in planned if name not in state.held and name not in state.lost]
     missing = [gap for name in planned if name not in left for gap in _missing_of(name, state)]
@@ -275,7 +290,9 @@ def _cancelled(state: RunState, at: datetime) -> RunEnded:
 def _reported(command: AcceptPlan | HoldObject | LoseObject, state: RunState) -> DomainEvent | None:
     """The event of a report that is new."""
     if isinstance(command, AcceptPlan):
-        return None if state.planned is not None else PlanAccepted(objects=tuple(dict.fromkeys(command.objects)))
+        if command.page in state.plan:
+            return None
+        return PlanAccepted(objects=tuple(dict.fromkeys(command.objects)), page=command.page, pages=command.pages)
     if isinstance(command, HoldObject):
         if command.object in state.held:
             return None
