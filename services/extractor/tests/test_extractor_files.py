@@ -59,6 +59,7 @@ async def test_what_is_stored_is_not_fetched_again(org: RunningOrg, uploads: Upl
     org.reset_calls()
     async with fetching.running():
         await fetching.one.finished(await fetching.one.request("ContentVersion", full=True))
+        org.advance(1)  # a version is told by its stamp, which counts seconds
         uploads.change("ContentVersion", first, {"Title": "another name, the same content"})
         renamed = await fetching.one.request("ContentVersion")
         await fetching.one.finished(renamed)
