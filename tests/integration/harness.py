@@ -246,6 +246,18 @@ class Installation:
         wait_until(ended, timeout_s, lambda: f"run {run}\n{self.log}")
         return run
 
+    def until(self, condition: Callable[[], bool], timeout_s: float, found: Callable[[], object] = str) -> None:
+        """Wait for what these processes do; raise once a process has died, or with what was found instead."""
+
+        def come_true() -> bool:
+            living = self.alive  # asked first: what a process did before it died counts
+            if condition():
+                return True
+            assert living, f"a process ended\n{self.log}"
+            return False
+
+        wait_until(come_true, timeout_s, lambda: f"{found()}\n{self.log}")
+
     def run(self, job_id: str, *, full: bool = False, timeout_s: float = 60) -> dict[str, Any]:
         """Run a job to its end."""
         return self.wait_run(self.request_run(job_id, full=full), timeout_s)

@@ -26,7 +26,7 @@ from . import (
     stories_of_orders,
     stories_of_proof,
 )
-from .harness import Installation, assert_agree, wait_until
+from .harness import Installation, assert_agree
 
 THINGS = 1_600  # two Bulk pages of 1,000
 LARGE = 20_500  # from 20,000 records on an index is stored
@@ -167,7 +167,7 @@ def slot(world: World) -> None:
         found[:] = holdfast.get(f"/jobs/{job}/runs")["items"]
         return bool(found) and found[-1]["state"] == "completed"
 
-    wait_until(ran, 75, lambda: f"{found}\n{holdfast.log}")
+    world.holdfast.until(ran, 75, lambda: found)
     assert [run["number"] for run in reversed(found)] == list(range(1, len(found) + 1))
 
 
@@ -177,7 +177,7 @@ def poison(world: World) -> None:
     for message in _parked(world):
         if message["state"] == "parked":
             _cli(world, "parked", "replay", "differ", str(message["id"]))
-        wait_until(lambda: "replaying" not in _states(world), 30, lambda: world.holdfast.log)
+        world.holdfast.until(lambda: "replaying" not in _states(world), 30)
     _drop_all(world)
 
 
@@ -198,13 +198,13 @@ def lost(world: World) -> None:
     _send(world, key, number=2, event_type=nobodys)
     seen = "SELECT number FROM differ.stream_seen WHERE key = $1"
     early = "SELECT number FROM differ.early WHERE key = $1"
-    wait_until(lambda: bool(rows(world, early, key) or rows(world, seen, key)), 30, lambda: world.holdfast.log)
+    world.holdfast.until(lambda: bool(rows(world, early, key) or rows(world, seen, key)), 30)
     _cli(world, "outbox", "resend", "extractor")
     _send(world, key, number=1, event_type=nobodys)
-    wait_until(lambda: [row[0] for row in rows(world, seen, key)] == [2], 30, lambda: world.holdfast.log)
-    wait_until(lambda: not rows(world, early, key), 30, lambda: world.holdfast.log)
+    world.holdfast.until(lambda: [row[0] for row in rows(world, seen, key)] == [2], 30)
+    world.holdfast.until(lambda: not rows(world, early, key), 30)
     waiting = "SELECT id FROM extractor.outbox WHERE published_at IS NULL"
-    wait_until(lambda: not rows(world, waiting), 30, lambda: world.holdfast.log)
+    world.holdfast.until(lambda: not rows(world, waiting), 30)
 
 
 def _drop_all(world: World) -> None:
@@ -248,7 +248,7 @@ def _parked(world: World) -> list[dict[str, Any]]:
         found[:] = [dict(row) for row in rows(world, query, f"poison/{world.tag}")]
         return len(found) >= world.published
 
-    wait_until(all_there, 30, lambda: f"{found} of {world.published}\n{world.holdfast.log}")
+    world.holdfast.until(all_there, 30, lambda: f"{found} of {world.published}")
     assert len(found) == world.published
     return found
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from holdfast.orgsim.testing import RunningOrg
 
-from .harness import Installation, assert_agree, wait_until
+from .harness import Installation, assert_agree
 
 # Longer than a wait that a call itself sits out, so that the wait is in the database.
 ENV = {"HOLDFAST_CONNECTIONS_BUDGET_RECHECK": "PT6S"}
@@ -41,7 +41,7 @@ def spent(world: World) -> None:
         # The calls that the process holds from before the limit was reached last for a run or two.
         for number in range(1, MOST_RUNS_UNTIL_SPENT + 1):
             run_id = holdfast.request_run(job, key=f"{tag}.{number}")
-            wait_until(waits_or_ended, 45, lambda: f"{run}\n{holdfast.log}")
+            world.holdfast.until(waits_or_ended, 45, lambda: run)
             if run["state"] != "completed":
                 assert "the job stops at 80 %" in run["progress"]["waiting"]["reason"], run
                 break

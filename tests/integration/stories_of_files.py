@@ -15,7 +15,7 @@ from holdfast.vault.events import Events
 from holdfast.vault.location import VaultRoot
 from holdfast.vault.reading import state_at
 
-from .harness import Installation, assert_agree, wait_until
+from .harness import Installation, assert_agree
 from .stories_of_loss import held
 
 _GIVEN_UP = "SELECT count(*) FROM differ.page WHERE job_id = $1 AND mode = 'bodies' AND given_up IS NOT NULL"
@@ -52,22 +52,22 @@ def lost(world: World) -> None:
     with held(world, f"table/{job}/Attachment"):
         org.clear_faults()
         _damage_first_page(world, job)
-    wait_until(lambda: bool(_count(world, _GIVEN_UP, job)), 45, lambda: holdfast.log)
+    holdfast.until(lambda: bool(_count(world, _GIVEN_UP, job)), 45)
     _assert_all_in_the_end(world, job, run["id"])
 
 
 def _damage_first_page(world: World, job: str) -> None:
     """Once: a story that is told again finds that it was given up."""
     page = "SELECT path FROM differ.page WHERE job_id = $1 AND mode = 'bodies' AND NOT committed"
-    wait_until(lambda: bool(_count(world, page, job) or _count(world, _GIVEN_UP, job)), 45, lambda: world.holdfast.log)
+    world.holdfast.until(lambda: bool(_count(world, page, job) or _count(world, _GIVEN_UP, job)), 45)
     if not _count(world, _GIVEN_UP, job):
         (world.holdfast.vault / _count(world, page, job)).write_bytes(b"damaged")
 
 
 def _assert_all_in_the_end(world: World, job: str, run_id: str) -> None:
     holdfast = world.holdfast
-    wait_until(lambda: _all_in(world, job), 45, lambda: holdfast.log)
-    wait_until(lambda: _files(world, run_id) == ("done", []), 20, lambda: f"{_files(world, run_id)}\n{holdfast.log}")
+    holdfast.until(lambda: _all_in(world, job), 45)
+    holdfast.until(lambda: _files(world, run_id) == ("done", []), 20, lambda: _files(world, run_id))
     assert_agree(holdfast.vault, job, world.org, ["Attachment"])
     _assert_bodies(world, job)
 

@@ -13,7 +13,7 @@ import asyncpg
 from holdfast.launcher.demo.org_session import OrgSession
 from holdfast.orgsim.testing import RunningOrg
 
-from .harness import Installation, assert_agree, wait_until
+from .harness import Installation, assert_agree
 
 # A page that is damaged is tried a few times all the same.
 ENV = {"HOLDFAST_DIFFER_GIVE_UP_AFTER": "PT0S"}
@@ -103,7 +103,7 @@ def held(world: World, lease: str) -> Iterator[None]:
 def _staged(world: World, run_id: str) -> Path:
     """Where the run's page of the object lies, once the differ knows of it."""
     query = "SELECT path FROM differ.page WHERE run_id::text = $1 AND object = 'Other__c'"
-    wait_until(lambda: bool(rows(world, query, run_id)), 45, lambda: world.holdfast.log)
+    world.holdfast.until(lambda: bool(rows(world, query, run_id)), 45)
     return world.holdfast.vault / str(rows(world, query, run_id)[0]["path"])
 
 

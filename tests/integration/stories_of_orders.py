@@ -10,7 +10,7 @@ import asyncpg
 
 from holdfast.orgsim.testing import RunningOrg
 
-from .harness import Installation, assert_agree, wait_until
+from .harness import Installation, assert_agree
 
 OBJECTS = ["Other__c", "Thing__c"]
 
@@ -34,13 +34,13 @@ def ordered(world: World) -> None:
         run_id = holdfast.request_run(job, key=f"{tag}.1")
         for order in ("pause", "resume"):
             _order(holdfast, run_id, order)
-        wait_until(lambda: _waits_for_the_org(holdfast, run_id), 30, lambda: holdfast.log)
+        world.holdfast.until(lambda: _waits_for_the_org(holdfast, run_id), 30)
         _order(holdfast, run_id, "cancel")
         run = holdfast.get(f"/runs/{run_id}")
         # Between a crash and the next start the org's job may come to its end, and the run before it is cancelled.
         assert run["state"] in ("cancelled", "completed"), run
         if run["state"] == "cancelled":
-            wait_until(lambda: _everyone_knows(holdfast, run_id), 30, lambda: holdfast.log)
+            world.holdfast.until(lambda: _everyone_knows(holdfast, run_id), 30)
     finally:
         world.org.clear_faults()
     run = holdfast.wait_run(holdfast.request_run(job, key=f"{tag}.2"), 45)
