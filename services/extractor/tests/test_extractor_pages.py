@@ -123,6 +123,7 @@ class LyingOrg:
     def __init__(self, listed: bool = False) -> None:
         self.listed = listed
         self.total = 6
+        self.asked: list[int | None] = []
         self.answers: dict[str, list[BulkPage]] = {
             "": [BulkPage(HEADER + rows(1, 2), 2, "b")],
             "b": [BulkPage(HEADER + rows(3, 4), 2, "c")],
@@ -139,11 +140,14 @@ class LyingOrg:
         return await self.download_page(job_id, address, None)
 
     async def download_page(self, job_id: str, locator: str | None, rows: int | None) -> BulkPage:
+        self.asked.append(rows)
         answers = self.answers[locator or ""]
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
 
-async def read(org: LyingOrg, place: str | None = None, bodies: tuple[str, ...] = ()) -> list[str]:
+async def read(
+    org: LyingOrg, place: str | None = None, bodies: tuple[str, ...] = (), page_rows: int = 1000
+) -> list[str]:
     """The ids that a source brings, a page that is not believed being fetched up to three times, as staging does."""
 
     async def created(job_id: str, created_at: datetime | None) -> None:
@@ -155,7 +159,7 @@ async def read(org: LyingOrg, place: str | None = None, bodies: tuple[str, ...] 
         BulkStart("750", place, 0, 0, bodies),
         created=created,
         clock=SystemClock(),
-        pace=BulkPace(1000, timedelta(0), timedelta(0), timedelta(hours=1), 0 if org.listed else 1000),
+        pace=BulkPace(page_rows, timedelta(0), timedelta(0), timedelta(hours=1), 0 if org.listed else 1000),
         lookahead=Lookahead(2, 1 << 20),
     )
     found: list[str] = []
@@ -252,6 +256,15 @@ async def test_the_pages_must_come_to_what_the_job_counted(total: int, listed: b
     org.total = total
     with pytest.raises(Elsewhere, match=re.escape(f"6 of {total} rows came")):
         await read(org)
+
+
+async def test_the_pages_of_a_result_are_of_one_size() -> None:
+    org = LyingOrg()
+    await read(org, page_rows=5)
+    assert set(org.asked) == {6}, "one row more is no page of its own"
+    org = LyingOrg()
+    await read(org, page_rows=4)
+    assert set(org.asked) == {3}, "not four and two"
 
 
 @pytest.mark.parametrize("place", [None, "1@", "0@more"], ids=["all", "after a page", "next listing"])

@@ -12,6 +12,7 @@ from holdfast.extractor.planning import (
     ObjectPlan,
     bulk_page_rows,
     choose,
+    even_pages,
     lost_fields,
     new_mark,
     plan_object,
@@ -225,6 +226,10 @@ def test_pages_hold_fewer_rows_the_wider_they_are() -> None:
     assert bulk_page_rows(fields(40), 10_000_000) == 12_500
     assert bulk_page_rows(fields(40, "boolean"), 10_000_000) == 35_714
     assert bulk_page_rows(fields(900), 10_000_000) == 1_000
+
+
+def test_a_few_rows_more_are_no_page_of_their_own() -> None:
+    assert [even_pages(rows, 1000) for rows in (0, 1, 1000, 1499, 1500, 2499, 90_000)] == [1, 1, 1, 1, 2, 2, 90]
 
 
 HOUR = timedelta(hours=1)

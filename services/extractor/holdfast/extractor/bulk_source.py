@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +15,7 @@ import structlog
 from holdfast.common.clock import Clock
 from holdfast.common.errors import HoldfastError, Kind
 from holdfast.extractor.legs import WHOLE
+from holdfast.extractor.planning import even_pages
 from holdfast.extractor.reading import MOST_BULK_JOBS, Elsewhere, Fetched, lying_page, names_missing_field, too_much
 from holdfast.extractor.result_pages import FIRST, Lookahead, Place, ResultReader
 from holdfast.extractor.soql import ObjectQuery
@@ -47,7 +49,7 @@ class BulkPace:
     """How a job is waited for and its result is fetched.
 
     Attributes:
-        page_rows: Rows of a page that is asked for by size.
+        page_rows: About so many rows are asked for in a page; all pages of a result are of one size.
         poll_first, poll_longest: Pauses between two looks at a job; they double.
         stuck_after: A job that shows no progress for so long is given up.
         parallel_from_pages: From so many pages on they are fetched side by side.
@@ -109,6 +111,7 @@ class BulkSource:
             self._job_id = await self._create()
         if self._rows_total is None:
             self._rows_total = await self._finished(self._job_id)
+            self._page_rows = ceil(self._rows_total / even_pages(self._rows_total, self._pace.page_rows)) or 1
             self._reader = self._side_by_side(self._job_id, self._rows_total)
         fetched = await self._listed(self._job_id) if self._reader else None
         if fetched is None:
@@ -181,7 +184,7 @@ class BulkSource:
 
     def _side_by_side(self, job_id: str, rows: int) -> ResultReader | None:
         place = Place.parse(self._locator) if self._locator else FIRST
-        large = rows >= self._pace.parallel_from_pages * self._page_rows
+        large = rows >= self._pace.parallel_from_pages * self._pace.page_rows
         if place is None or (place == FIRST and not large):
             return None
         return ResultReader(self._client, job_id, place, self._lookahead)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from holdfast.extractor.classification import Walk, in_bulk, walk_of
 from holdfast.extractor.counting import uncountable
-from holdfast.extractor.planning import REST_PAGE_ROWS, ObjectPlan, Strategy, bulk_page_rows
+from holdfast.extractor.planning import REST_PAGE_ROWS, ObjectPlan, Strategy, bulk_page_rows, even_pages
 from holdfast.extractor.probing import MOST_OBJECTS
 from holdfast.salesforce.composite import MOST_QUERIES
 from holdfast.vault.schema import FieldType
@@ -109,7 +109,7 @@ def calls_of(strategy: Strategy, rows: int, fields: Sequence[FieldType], facts: 
     """Calls that bring so many rows."""
     if strategy == "rest":
         return max(1, ceil(rows / REST_PAGE_ROWS))
-    pages = max(1, ceil(rows / bulk_page_rows(fields, facts.page_bytes)))
+    pages = even_pages(rows, bulk_page_rows(fields, facts.page_bytes))
     listings = ceil(pages / LISTED_AT_ONCE) if pages >= facts.parallel_from_pages else 0
     return 1 + facts.looks + listings + pages
 

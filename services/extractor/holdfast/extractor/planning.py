@@ -188,6 +188,14 @@ def bulk_page_rows(fields: Iterable[FieldType], page_bytes: int) -> int:
     return max(_FEWEST_PAGE_ROWS, min(_MOST_PAGE_ROWS, rows))
 
 
+def even_pages(rows: int, page_rows: int) -> int:
+    """How many pages of one size bring so many rows, with a size as near to `page_rows` as can be.
+
+    A page is at most half as long again: an eleventh thousand of rows after ten is not worth a call of its own.
+    """
+    return max(1, (rows + page_rows // 2) // page_rows)
+
+
 def new_mark(newest_stamp: datetime | None, read_from: datetime | None, settled_after: timedelta) -> datetime | None:
     """The watermark that a complete reading leaves, in Salesforce's time only.
 
