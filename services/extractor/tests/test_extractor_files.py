@@ -275,3 +275,34 @@ async def test_a_deleted_record_and_a_replaced_body_are_said_to_be_missing(
         await fetching.settled(later)
     assert sorted("replaced" in sentence for sentence in said["missing"]) == [False, True]
     assert (await fetching.cells())[replaced] == [cell(b"new body")]
+
+
+@pytest.fixture
+def frozen_clock(org: RunningOrg) -> Iterator[None]:
+    org.set_clock(org.now(), frozen=True)
+    yield
+    org.set_clock(org.now())
+
+
+@pytest.mark.usefixtures("frozen_clock")
+@pytest.mark.parametrize("fetched", [True, False])
+async def test_a_body_that_was_replaced_within_the_second_of_its_stamp_is_fetched_again(
+    fetched: bool, org: RunningOrg, uploads: Uploads, fetching: Fetching
+) -> None:
+    (record,) = uploads.attachments([b"first"])
+    stamp = org.state("Attachment")[record]["SystemModstamp"]
+    run_id = await fetching.one.request("Attachment")
+    async with fetching.running() if fetched else fetching.one.running():
+        await fetching.one.finished(run_id)
+        if fetched:
+            await fetching.settled(run_id)
+        uploads.change("Attachment", record, {"Body": text(b"the second one")})
+        assert org.state("Attachment")[record]["SystemModstamp"] == stamp
+        await fetching.one.finished(await fetching.one.request("Attachment"))
+    async with fetching.running(), asyncio.timeout(20):
+        while len(said := await fetching.said(run_id)) < 1 + fetched:
+            await asyncio.sleep(0.05)
+    assert said[-1]["files"] == said[0]["files"] == said[-1]["stored"]
+    assert said[-1]["bytes"] - said[0]["bytes"] == (len(b"the second one") - len(b"first")) * fetched
+    assert said[-1]["missing"] == said[-1]["doubted"] == []
+    assert (await fetching.cells())[record] == [cell(b"first")] * fetched + [cell(b"the second one")]

@@ -58,6 +58,32 @@ WITH given AS (
 )
 SELECT count(*) FROM added;
 
+-- name: fetch_changed
+-- Bodies of one field of a page that were replaced within the second that their stamp counts: the version is known, and
+-- what is said of it is not. They are fetched again.
+WITH given AS (
+    SELECT DISTINCT ON (record_id, stamp) *
+    FROM unnest($4::text[], $5::timestamptz[], $6::bigint[], $7::text[]) AS g (record_id, stamp, stated_bytes, stated_md5)
+), was AS (
+    SELECT file.file_id, file.run_id, file.state, file.bytes, given.stated_bytes, given.stated_md5
+    FROM given JOIN file ON file.job_id = $1 AND file.object = $2 AND file.record_id = given.record_id
+        AND file.field = $3 AND file.part = '' AND file.stamp IS NOT DISTINCT FROM given.stamp
+    WHERE file.stated_bytes <> given.stated_bytes OR file.stated_md5 <> given.stated_md5
+    FOR UPDATE OF file
+), again AS (
+    UPDATE file SET state = 'waiting', stated_bytes = was.stated_bytes, stated_md5 = was.stated_md5,
+        sha256 = NULL, bytes = NULL, page_id = NULL, reason = '', code = '', odd_sha256 = NULL, rounds = 0, failures = 0,
+        failing_since = NULL, not_before = NULL, settled_at = NULL, lease_until = NULL, holder = NULL, epoch = epoch + 1
+    FROM was WHERE file.file_id = was.file_id
+), total AS (
+    SELECT run_id, count(*) FILTER (WHERE state = 'attached') AS stored, count(*) FILTER (WHERE state = 'failed') AS failed,
+           coalesce(sum(bytes) FILTER (WHERE state = 'attached'), 0)::bigint AS bytes
+    FROM was GROUP BY run_id
+)
+UPDATE file_run SET said = false, stored = file_run.stored - total.stored, failed = file_run.failed - total.failed,
+    bytes = file_run.bytes - total.bytes
+FROM total WHERE file_run.run_id = total.run_id;
+
 -- name: count_queued
 WITH source AS (
     INSERT INTO file_source (connection_id) VALUES ($2) ON CONFLICT DO NOTHING

@@ -79,13 +79,15 @@ class FileQueue:
         return self._fields[key]
 
     async def queue(self, unit: Unit, claim: TaskClaim, files: PageFiles | None) -> None:
-        """Queue what a page asks for; what is stored already, or waits already, changes nothing."""
+        """Queue what a page asks for; what is stored already, or waits already, changes nothing if it is still so."""
         if files is None:
             return
         run = claim.run
         await unit.execute(sql.files_of_deleted, run.job_id, claim.object, files.deleted)
         added = 0
         for field, wanted in files.wanted.items():
+            said = (wanted.record_ids, wanted.stamps, wanted.sizes, wanted.md5s)
+            await unit.execute(sql.fetch_changed, run.job_id, claim.object, field, *said)
             head = (run.job_id, run.connection_id, run.run_id, claim.object, field)
             added += await unit.fetchval(sql.queue_files, *head, *wanted)
         if added:
