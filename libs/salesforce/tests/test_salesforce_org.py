@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import base64
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -96,19 +98,26 @@ def served() -> Iterator[RunningOrg]:
         yield org
 
 
-@pytest.fixture
-async def world(served: RunningOrg) -> AsyncIterator[World]:
+@contextlib.asynccontextmanager
+async def opened(org: RunningOrg, concurrency: int = 8) -> AsyncIterator[World]:
     async with open_http() as http:
-        door, observer = Door(http, served), Observer()
+        door, observer = Door(http, org), Observer()
         client = SalesforceClient(
             door,
             observer=observer,
             clock=SystemClock(),
             http=http,
+            concurrency=concurrency,
             retries=Retries(attempts=3, base=timedelta(milliseconds=10), cap=timedelta(milliseconds=20)),
             allow_insecure=True,
         )
-        yield World(client, served, door, observer)
+        yield World(client, org, door, observer)
+
+
+@pytest.fixture
+async def world(served: RunningOrg) -> AsyncIterator[World]:
+    async with opened(served) as made:
+        yield made
         served.clear_faults()
 
 
@@ -341,3 +350,74 @@ async def test_definitions_are_not_told_without_the_setup(world: World) -> None:
         assert await data_objects(world.client) is None
     finally:
         world.org.permit(permissions={"ViewSetup": True})
+
+
+async def test_whatever_is_asked_when_a_version_is_retired_is_answered_in_a_newer_one() -> None:
+    with start_org(extra=["--bulk-page-bytes", "1000"]) as org:
+        org.define("Sample__c", FIELDS, [{"Name": f"row {n}"} for n in range(2500)])
+        async with opened(org, concurrency=1) as old:
+            job = await old.finished_job()
+            listed = await old.client.result_pages(job.id)
+            first = await old.client.query("SELECT Id FROM Sample__c", all_rows=True)
+            assert first.next_url is not None and listed.following is not None
+            now = datetime.now(UTC)
+            body = base64.b64encode(b"content").decode()
+            version = {"Title": "f", "PathOnClient": "f.bin", "VersionData": body}
+            headers = {"Authorization": f"Bearer {org.token()}"}
+            made = await old.client._http.post(
+                f"{org.url}/services/data/v62.0/sobjects/ContentVersion", json=version, headers=headers
+            )
+            file_id = made.raise_for_status().json()["id"]
+            org.faults({"path": "/limits", "count": 1, "effect": {"retire_versions_below": 64}})
+            assert "DailyApiRequests" in await old.client.limits()
+            assert all(fault["applied"] for fault in org.faults())
+            assert (old.client.retired, old.client.api_version) == ("62.0", "66.0")
+
+        async def file(world: World) -> bytes:
+            async with world.client.file_body("ContentVersion", file_id, "VersionData") as found:
+                return b"".join([piece async for piece in found.pieces])
+
+        count = count_part("SELECT COUNT() FROM Sample__c")
+        questions: dict[str, Callable[[World], Awaitable[object]]] = {
+            "objects": lambda world: world.client.describe_global(),
+            "describe": lambda world: world.client.describe("Sample__c"),
+            "cached counts": lambda world: world.client.record_counts(),
+            "query": lambda world: world.client.query(SELECT, all_rows=True),
+            "the next page of a query": lambda world: world.client.query_more(first.next_url or ""),
+            "questions together": lambda world: world.client.composite([count, describe_part("Sample__c", None)]),
+            "deletions": lambda world: world.client.get_deleted("Sample__c", now - timedelta(days=1), now),
+            "a new job": lambda world: world.finished_job(),
+            "a job": lambda world: world.client.get_query_job(job.id),
+            "all jobs": lambda world: world.client.list_query_jobs(),
+            "a file": file,
+        }
+        for what, ask in questions.items():
+            async with opened(org, concurrency=1) as world:
+                answer = await ask(world)
+                assert answer and world.client.retired == "62.0", what
+                answers = answer if isinstance(answer, list) else []
+                assert not [one for one in answers if isinstance(one, Exception)], what
+        # Salesforce keeps to the version that a job was made in, so that its result is gone with it.
+        pages: list[Callable[[World], Awaitable[object]]] = [
+            lambda world: world.client.download_page(job.id),
+            lambda world: world.client.download_from(job.id, listed.pages[0]),
+            lambda world: world.client.result_pages(job.id, listed.following),
+        ]
+        for ask in pages:
+            async with opened(org, concurrency=1) as world:
+                with pytest.raises(SalesforceError, match="created with API version 62"):
+                    await ask(world)
+                assert world.client.retired == "62.0"
+
+
+async def test_an_address_outside_its_job_is_not_followed_in_any_version(world: World) -> None:
+    for address in (
+        "/services/data/v62.0/jobs/query/750000000000002AAA/results",
+        "/services/data/v62.0/query?q=x",
+        "/services/data/vx/jobs/query/750000000000001AAA/results",
+        "/services/data/v62.0/jobs/query/750000000000001AAA/../x",
+        "/secur/frontdoor.jsp",
+    ):
+        with pytest.raises(SalesforceError) as caught:
+            await world.client.download_from("750000000000001AAA", address)
+        assert caught.value.code == "outside-api" or "outside" in caught.value.message, address

@@ -120,6 +120,8 @@ def rows(*numbers: int) -> bytes:
 class LyingOrg:
     """Answers for one job of three pages of two rows, as far as it is not told otherwise."""
 
+    retired = None
+
     def __init__(self, listed: bool = False) -> None:
         self.listed = listed
         self.total = 6

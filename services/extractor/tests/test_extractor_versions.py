@@ -49,11 +49,11 @@ async def test_a_version_that_is_retired_before_a_run(one_org: RunningOrg, harne
     assert again["notes"] == planned["notes"], "said until the connection is tested"
 
 
-@pytest.mark.parametrize("where", ["/query/", "/jobs/query"])
+@pytest.mark.parametrize("where", ["/query/", "/jobs/query", "/jobs/query/.*/results", "/composite"])
 async def test_a_version_that_is_retired_in_the_middle_of_a_reading(
     one_org: RunningOrg, harness: Make, thing: str, where: str
 ) -> None:
-    pages = {"extractor_bulk_threshold_rows": 1_000_000 if where == "/query/" else 1}
+    pages = {"extractor_bulk_threshold_rows": 1 if "jobs" in where else 1_000_000, "extractor_page_bytes": 100_000}
     one_org.faults({"path": where, "count": 1, "effect": {"retire_versions_below": 64}})
     events = await harness(**pages).run(thing)
     assert rows(events) == 3000 == len(one_org.state(thing))

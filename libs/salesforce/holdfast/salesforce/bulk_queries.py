@@ -114,10 +114,13 @@ class BulkQueries:
     def _within(self, job_id: str, address: str) -> str:
         """The path of an address of the job's; its host, if it names one, is not what the token is for."""
         url = urlsplit(address)
-        path = url.path + (f"?{url.query}" if url.query else "")
-        if not path.startswith(f"{self._data}{self._job(job_id)}/") or ".." in path:
+        version, _, rest = url.path.removeprefix("/services/data/v").partition("/")
+        here = f"{self._job(job_id)}/".removeprefix("/")
+        # The version is that of when the address was given, which the org may have retired since.
+        known = url.path.startswith("/services/data/v") and not version.strip("0123456789.")
+        if not known or not rest.startswith(here) or ".." in rest:
             raise outside_api("names a page outside the job")
-        return path
+        return f"{self._data}/{rest}" + (f"?{url.query}" if url.query else "")
 
     def _get(self, route: str, path: str) -> Call:
         return Call("GET", route, self._data + path)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
@@ -29,6 +30,7 @@ T = TypeVar("T")
 # A describe of 900 fields with picklists takes some megabytes, a query page of wide rows some tens.
 MAX_JSON_BYTES = 128 << 20
 NEW_SESSIONS = 3
+_VERSION = re.compile(r"/services/data/v[0-9.]+/")
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,23 @@ class Call:
     unchanged: bool = False
     max_bytes: int = MAX_JSON_BYTES
 
+    def in_version(self, api_version: str) -> Call:
+        """The same request in another version of the API, with the requests that it carries."""
+        before = _VERSION.match(self.path)
+        if before is None:
+            return self
+        after = f"/services/data/v{api_version}/"
+        # A request within a composite one begins with the address as a text of its own.
+        content = self.content and self.content.replace(f'"{before[0]}'.encode(), f'"{after}'.encode())
+        return replace(self, path=after + self.path[before.end() :], content=content)
+
 
 class Calls:
-    """Sends calls. All of them are safe to repeat; a call that is not has no place here."""
+    """Sends calls. All of them are safe to repeat; a call that is not has no place here.
+
+    A call that the org refuses because it no longer offers the version of its API is made once more, in the one that
+    `newer` names.
+    """
 
     def __init__(
         self,
@@ -75,7 +91,9 @@ class Calls:
         retries: Retries,
         allow_insecure: bool,
         gate: CallGate | None = None,
+        newer: Callable[[Call], Awaitable[str]],
     ) -> None:
+        self._newer = newer
         self._gate = gate or OpenGate()
         self._access = access
         self._observer = observer
@@ -105,6 +123,22 @@ class Calls:
             SalesforceError: What Salesforce, the way to it, or `reader` said last.
             HoldfastError: What the access provider said.
         """
+        try:
+            return await self._patiently(call, reader)
+        except SalesforceError as error:
+            restated = await self._restated(call, error)
+        return await self._patiently(restated, reader)
+
+    async def _restated(self, call: Call, error: SalesforceError) -> Call:
+        """The call in a version that the org offers; raises `error` if the version is not what is wrong."""
+        if not is_refusal_of(error, "UNSUPPORTED_API_VERSION"):
+            raise error
+        restated = call.in_version(await self._newer(call))
+        if restated == call:
+            raise error
+        return restated
+
+    async def _patiently(self, call: Call, reader: Callable[[Answer], T]) -> T:
         hiccups = 0
 
         def worth_it(error: BaseException) -> bool:
@@ -130,13 +164,25 @@ class Calls:
 
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncIterator[FileBody]:
-        """The body of the answer to `call`, piece by piece; nothing is repeated but a refused token.
+        """The body of the answer to `call`, piece by piece; repeated are a refused token and a refused version only.
 
         Raises:
             SalesforceError: Salesforce's refusal; UNAVAILABLE, also inside the block, for a body that was cut off.
         """
-        async with self._slots, AsyncExitStack() as stack:
-            yield body_of(await self._signed_in(lambda access: self._opened(stack, call, access)))
+        async with AsyncExitStack() as stack:
+            try:
+                body = await self._body(stack, call)
+            except SalesforceError as error:
+                body = await self._body(stack, await self._restated(call, error))
+            yield body
+
+    async def _body(self, stack: AsyncExitStack, call: Call) -> FileBody:
+        """The body of an answer that stays open as long as `stack`, and has its slot so long."""
+        async with AsyncExitStack() as opening:
+            await opening.enter_async_context(self._slots)
+            body = body_of(await self._signed_in(lambda access: self._opened(opening, call, access)))
+            stack.push_async_exit(opening.pop_all())
+            return body
 
     async def _opened(self, stack: AsyncExitStack, call: Call, access: Access) -> httpx.Response:
         origin = salesforce_origin(access.instance_url, allow_insecure=self._allow_insecure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -36,6 +37,7 @@ from holdfast.salesforce.replies import CountReply, DescribeGlobalReply, RecordC
 from holdfast.salesforce.rows import parse_rest
 from holdfast.salesforce.transport import Answer, open_http
 from holdfast.salesforce.usage import CallGate, CallObserver
+from holdfast.salesforce.versions import choose_api_version
 
 T = TypeVar("T")
 
@@ -54,7 +56,12 @@ class SalesforceClient(BulkQueries):
     """Async client of one org.
 
     Calls that fail in passing are repeated with growing pauses; a refused token is renewed once. All calls
-    here only read, or (`create_query_job`) leave something that costs nothing when repeated.
+    here only read, or (`create_query_job`) leave something that costs nothing when repeated. When the org retires the
+    API version in use, the call that finds out is made again in the newest one that both speak, as are all after it.
+
+    Attributes:
+        api_version: The one in use, such as `62.0`.
+        retired: The one that was begun with, if the org no longer offers it.
     """
 
     def __init__(
@@ -85,7 +92,9 @@ class SalesforceClient(BulkQueries):
         """
         self._own_http = http is None
         self._http = http or open_http(connections=concurrency)
-        self.speak(api_version)
+        self._speak(api_version)
+        self.retired: str | None = None
+        self._choosing = asyncio.Lock()
         self._calls = Calls(
             access,
             observer=observer,
@@ -95,10 +104,23 @@ class SalesforceClient(BulkQueries):
             retries=retries or Retries(),
             allow_insecure=allow_insecure,
             gate=gate,
+            newer=self._newer,
         )
 
-    def speak(self, api_version: str) -> None:
-        """Make all further calls in another version."""
+    async def _newer(self, call: Call) -> str:
+        """The version to make a call in that was refused for its version; asks the org if nobody has yet.
+
+        Raises:
+            HoldfastError: INVALID (`api-version`) when the org offers none that Holdfast speaks.
+        """
+        async with self._choosing:
+            if call.path.startswith(f"{self._data}/"):
+                chosen = choose_api_version([offered.version for offered in await self.versions()])
+                self.retired = self.retired or self.api_version
+                self._speak(chosen)
+            return self.api_version
+
+    def _speak(self, api_version: str) -> None:
         self.api_version = api_version
         self._data = f"/services/data/v{api_version}"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from holdfast.common.errors import HoldfastError, Kind
-from holdfast.salesforce.calls import is_refusal_of
 
 # The newest whose answers were checked against the client: Spring '26.
 NEWEST_API_VERSION = 66
@@ -22,8 +21,3 @@ def choose_api_version(offered: Sequence[str], newest_known: int = NEWEST_API_VE
     if not usable:
         raise HoldfastError(Kind.INVALID, "The org offers no API version that Holdfast speaks.", code="api-version")
     return f"{max(usable)}.0"
-
-
-def names_retired_version(error: HoldfastError) -> bool:
-    """Whether Salesforce refused a call because it no longer speaks the version that it was made in."""
-    return is_refusal_of(error, "UNSUPPORTED_API_VERSION")

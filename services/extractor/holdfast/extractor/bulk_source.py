@@ -253,7 +253,9 @@ class BulkSource:
         return table
 
     def _gone(self, error: HoldfastError) -> Exception:
-        return self._restart(error.message) if error.kind is Kind.NOT_FOUND else error
+        # A job belongs to the API version that it was made in, and is of no use once that is retired.
+        gone = error.kind is Kind.NOT_FOUND or (error.kind is Kind.INVALID and self._client.retired is not None)
+        return self._restart(error.message) if gone else error
 
     def _restart(self, reason: str, error: HoldfastError | None = None) -> Elsewhere:
         """One more job, then ranges of ids, then REST; what is too much for the org goes into ranges at once."""

@@ -10,7 +10,6 @@ from uuid import UUID
 import structlog
 
 from holdfast.common.clock import Clock
-from holdfast.common.errors import HoldfastError
 from holdfast.common.postgres import Database
 from holdfast.extractor import store
 from holdfast.extractor.describing import describe_all
@@ -28,7 +27,6 @@ from holdfast.extractor.settings import ExtractorSettings
 from holdfast.salesforce.client import SalesforceClient
 from holdfast.salesforce.definitions import IndexField
 from holdfast.salesforce.models import Describe
-from holdfast.salesforce.versions import names_retired_version
 
 log = structlog.get_logger(__name__)
 
@@ -81,13 +79,7 @@ class Drafter:
             HoldfastError: When the org does not answer.
         """
         client = await self._orgs.client(wanted.connection_id, ask_again=True)
-        try:
-            plan = await self._drafted(client, wanted)
-        except HoldfastError as error:
-            if not names_retired_version(error):
-                raise
-            await self._orgs.speak_anew(wanted.connection_id)
-            plan = await self._drafted(client, wanted)
+        plan = await self._drafted(client, wanted)
         plan.found.notes += self._orgs.said_of_version(wanted.connection_id)
         return plan
 

@@ -17,7 +17,6 @@ from holdfast.extractor.budget import Exhausted, Gate, Granted, Wish
 from holdfast.salesforce.client import SalesforceClient
 from holdfast.salesforce.models import Access, AccessProvider
 from holdfast.salesforce.usage import Usage
-from holdfast.salesforce.versions import choose_api_version
 
 log = structlog.get_logger(__name__)
 
@@ -197,7 +196,6 @@ class Orgs:
         self._allow_insecure = allow_insecure
         self._clients: dict[UUID, SalesforceClient] = {}
         self._tokens: dict[UUID, _Token] = {}
-        self._retired: dict[UUID, str] = {}
         self._opening = asyncio.Lock()
 
     async def client(self, connection_id: UUID, *, ask_again: bool = False) -> SalesforceClient:
@@ -229,27 +227,13 @@ class Orgs:
                 )
             return self._clients[connection_id]
 
-    async def speak_anew(self, connection_id: UUID) -> None:
-        """Choose the API version once more, as the org no longer offers the one in use.
-
-        Raises:
-            HoldfastError: INVALID (`api-version`) when it offers none that Holdfast speaks.
-        """
-        client = await self.client(connection_id)
-        before = client.api_version
-        chosen = choose_api_version([version.version for version in await client.versions()])
-        if chosen != before:
-            log.warning("api_version_retired", connection=str(connection_id), retired=before, chosen=chosen)
-            self._retired.setdefault(connection_id, before)
-            client.speak(chosen)
-
     def said_of_version(self, connection_id: UUID) -> list[str]:
         """What people should know of the API version: that the one of the connection is retired, if it is."""
-        retired, client = self._retired.get(connection_id), self._clients.get(connection_id)
-        if retired is None or client is None:
+        client = self._clients.get(connection_id)
+        if client is None or client.retired is None:
             return []
         return [
-            f"Salesforce no longer offers API version {retired}; this run speaks {client.api_version}. "
+            f"Salesforce no longer offers API version {client.retired}; this run speaks {client.api_version}. "
             "Test the connection, so that later runs begin with it."
         ]
 

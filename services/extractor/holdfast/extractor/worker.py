@@ -31,7 +31,6 @@ from holdfast.extractor.staging import Staging
 from holdfast.extractor.store import TaskClaim
 from holdfast.extractor.together import Together
 from holdfast.salesforce.client import SalesforceClient
-from holdfast.salesforce.versions import names_retired_version
 
 log = structlog.get_logger(__name__)
 
@@ -132,7 +131,6 @@ class Worker:
             source = await deletions(self._db, client, claim, self._clock)
             await self._staging.stage_all(claim, source)
             return replace(claim, deleted_until=source.until, noted=(source.note,) if source.note else ())
-        spoken_anew = False
         while not claim.drained:
             try:
                 await self._staging.stage_all(claim, await self._source(client, claim))
@@ -144,10 +142,6 @@ class Worker:
                 log.info("reading_moves", object=claim.object, to=move.strategy, reason=move.reason)
                 claim = await self._elsewhere(client, claim, move)
             except HoldfastError as error:
-                if names_retired_version(error) and not spoken_anew:
-                    spoken_anew = True
-                    await self._orgs.speak_anew(claim.run.connection_id)
-                    continue
                 if not names_missing_field(error):
                     raise
                 claim = await self._mover.with_new_fields(client, claim, error)
