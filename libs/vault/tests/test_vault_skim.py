@@ -97,6 +97,17 @@ def test_twice_as_many_pages_are_looked_at_each_time_nothing_is_new(backup: Back
     assert walk(table, backup, many(backup, table, 40)) == [1, 2, 4, 8, 16, 9]
 
 
+def test_no_more_rows_are_looked_at_than_memory_is_meant_for(backup: Backup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("holdfast.vault.table._SKIM_ROWS", 7)  # three pages of two
+    table = backup.open()
+    assert walk(table, backup, many(backup, table, 14)) == [1, 2, 3, 3, 3, 2]
+    monkeypatch.setattr("holdfast.vault.table._SKIM_ROWS", 1)
+    table = backup.open()
+    backup.add(table, backup.stage([record(0, 1, Name="a"), record(1, 1, Name="a")], SCHEMA, run=3, mode="full"))
+    refs = [backup.stage([record(n, 1, Name="a") for n in (0, 1)], SCHEMA, run=4, seq=n, mode="full") for n in (1, 2)]
+    assert len(table.unchanged(refs)) == 1, "a page that is larger goes alone"
+
+
 def test_a_page_with_news_ends_the_look_and_is_added(backup: Backup) -> None:
     table = backup.open()
     refs = many(backup, table, 12, changed_page=5)

@@ -7,6 +7,7 @@ transaction check, not merged.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from deltalake import DeltaTable
@@ -46,7 +47,8 @@ from holdfast.vault.skim import unchanged
 SCHEMA_PUT = durable_step("vault.schema_put")
 # Storing an index of ten million records takes seconds and 150 MB; replaying a small page takes milliseconds.
 _SAVE_AFTER_PAGES, _SAVE_AFTER_ROWS, _SAVE_AFTER_SHARE = 16, 20_000, 10
-_FIRST_SKIM, _LONGEST_SKIM = 2, 16
+# Of pages that say nothing new: so many at once, and so many rows, of which each takes some 150 bytes meanwhile.
+_FIRST_SKIM, _LONGEST_SKIM, _SKIM_ROWS = 2, 16, 150_000
 
 
 class RecordTable:
@@ -156,7 +158,7 @@ class RecordTable:
         Returns:
             The counts of the pages passed over. They need no commit.
         """
-        tried = staged[: self.skims]
+        tried = _up_to(_SKIM_ROWS, staged[: self.skims])
         found = unchanged(self._workshop, tried, self.index) if tried else []
         self.skims = min(2 * self.skims, _LONGEST_SKIM) if len(found) == len(tried) else 0
         return found
@@ -373,3 +375,9 @@ class RecordTable:
         save_index(self._log, self.index)
         self._log.drop_checkpoints()
         self._saved_pages = len(self.index.files)
+
+
+def _up_to(rows: int, staged: Sequence[StagedRef]) -> Sequence[StagedRef]:
+    """The leading pages with at most so many rows; the first one in any case."""
+    ends = accumulate(ref.rows for ref in staged)
+    return staged[: max(1, sum(end <= rows for end in ends))]
